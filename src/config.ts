@@ -1,0 +1,267 @@
+import { z } from 'zod';
+
+/** The service's settings: parsed once, frozen, and handed to what needs them. */
+export interface Config {
+  /** The public port; `port` 0 picks a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** The operators' port; `port` 0 picks a free one. */
+  readonly admin: { readonly host: string; readonly port: number };
+  /** Paths of a PEM certificate chain and its key; unset: clear text. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Origins whose pages may call from a browser; `*` stands for any. */
+  readonly corsOrigins: readonly string[];
+  /** The most bytes of one request message, as sent and inflated. */
+  readonly requestMaxBytes: number;
+  readonly deadline: {
+    /** For calls that set no deadline, in milliseconds. */
+    readonly defaultMs: number;
+    /** Longer deadlines are cut to this, in milliseconds. */
+    readonly maxMs: number;
+  };
+  readonly database: DatabaseConfig;
+  readonly redisUrl: string | undefined;
+  readonly dataDir: string;
+  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'pretty' | undefined };
+  /** Unset: generated and kept in `dataDir` (embedded Postgres only). */
+  readonly pageTokenSecret: string | undefined;
+  readonly shutdownGraceMs: number;
+}
+
+/** How to reach Postgres and how long to wait for it; all times in milliseconds. */
+export interface DatabaseConfig {
+  /** Unset: the embedded Postgres. */
+  readonly url: string | undefined;
+  readonly replicaUrls: readonly string[];
+  readonly poolMax: number;
+  readonly acquireTimeoutMs: number;
+  readonly maxWaiting: number;
+  readonly idleTimeoutMs: number;
+  readonly lifetimeMs: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  readonly transactionIdleTimeoutMs: number;
+}
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** One setting, as `--help` and `.env.example` show it. */
+export interface Setting {
+  readonly name: string;
+  /** As one would write it; empty where there is none. */
+  readonly default: string;
+  readonly meaning: string;
+}
+
+/** Thrown by parseConfig: `problems` has one line for each bad setting, each naming it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`bad settings:\n${problems.map(p => `  ${p}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the settings from environment variables. A variable that is unset or empty takes its default.
+ *
+ * @throws ConfigError with every problem at once.
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.keys(SETTINGS).map(name => [name, env[name] || undefined]));
+  const parsed = schema.safeParse(given);
+  const problems = [
+    ...(parsed.error?.issues ?? []).map(issue => `${issue.path[0]?.toString()}: ${issue.message}`),
+    ...missingCompanions(given),
+  ];
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  if (parsed.data.DEADLINE_DEFAULT > parsed.data.DEADLINE_MAX) {
+    throw new ConfigError(['DEADLINE_DEFAULT: is longer than DEADLINE_MAX']);
+  }
+  return deepFreeze(toConfig(parsed.data));
+}
+
+/** Every setting, in the order in which they are documented. */
+export function listSettings(): Setting[] {
+  return Object.entries(SETTINGS).map(([name, [, defaultText, meaning]]) => ({ name, default: defaultText, meaning }));
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
+const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+const duration = (min: string, max: string) => quantity(UNITS, 'a duration such as 250ms, 10s, 5min or 1h', min, max);
+const bytes = (min: string, max: string) => quantity(BYTE_UNITS, 'a size such as 512KiB or 4MiB', min, max);
+const port = integer(0, 65_535);
+const databaseUrl = url('postgres', 'postgresql');
+
+/** name → schema, default as one would write it, meaning. The one place where a setting is declared. */
+const SETTINGS = {
+  HOST: [z.string(), '127.0.0.1', 'Address of the public port; 0.0.0.0 or :: for all.'],
+  PORT: [port, '8080', 'The public port: Connect, gRPC and gRPC-Web over HTTP/1.1 and HTTP/2. 0 picks a free one.'],
+  ADMIN_HOST: [z.string(), '127.0.0.1', 'Address of the port for operators. Never make it public.'],
+  ADMIN_PORT: [port, '9090', 'The port for operators: /livez, /readyz, /metrics. 0 picks a free one.'],
+  TLS_CERT: [z.string(), '', 'PEM file with the certificate chain. With TLS_KEY the public port speaks TLS only.'],
+  TLS_KEY: [z.string(), '', 'PEM file with the key of TLS_CERT.'],
+  CORS_ORIGINS: [
+    list(z.string().refine(isOrigin, 'is no origin such as https://app.example.com, nor *')),
+    '',
+    'Comma-separated origins whose pages may call from a browser; * for any. None: no page of another origin may.',
+  ],
+  REQUEST_MAX_BYTES: [
+    bytes('1KiB', '64MiB'),
+    '4MiB',
+    "The most bytes of one request message, as sent and as inflated. 4 MiB is gRPC's own default for messages.",
+  ],
+  DEADLINE_DEFAULT: [duration('1ms', '1h'), '10s', 'Deadline of calls that set none.'],
+  DEADLINE_MAX: [duration('1ms', '1h'), '60s', 'Longer deadlines are cut to this.'],
+  DATABASE_URL: [databaseUrl, '', 'Postgres, as postgres://user:password@host:5432/name. Unset: one is embedded.'],
+  DATABASE_REPLICA_URLS: [
+    list(databaseUrl),
+    '',
+    'Comma-separated URLs of read replicas. Checked, and not read from yet: every query goes to the primary.',
+  ],
+  DATABASE_POOL_MAX: [integer(1, 1000), '10', 'The most connections to Postgres from this process.'],
+  DATABASE_ACQUIRE_TIMEOUT: [
+    duration('1ms', '1min'),
+    '250ms',
+    'How long a query waits for a connection before the call is refused: a database that busy is not helped by more.',
+  ],
+  DATABASE_MAX_WAITING: [integer(0, 100_000), '1000', 'The most queries that wait for a connection at once.'],
+  DATABASE_IDLE_TIMEOUT: [duration('1s', '24h'), '10min', 'An idle connection is closed after this.'],
+  DATABASE_LIFETIME: [
+    duration('1s', '24h'),
+    '30min',
+    'A connection is replaced after this, less up to a tenth by chance, so that a failed-over primary is found.',
+  ],
+  DATABASE_STATEMENT_TIMEOUT: [duration('1ms', '1h'), '30s', 'Postgres ends a statement after this.'],
+  DATABASE_LOCK_TIMEOUT: [duration('1ms', '1h'), '2s', 'A statement waits this long for a lock, no longer.'],
+  DATABASE_TRANSACTION_IDLE_TIMEOUT: [
+    duration('1ms', '1h'),
+    '10s',
+    'Postgres ends a transaction that idles this long.',
+  ],
+  REDIS_URL: [url('redis', 'rediss'), '', 'The shared cache. Checked, and not used yet: this version has no cache.'],
+  DATA_DIR: [z.string(), '.data', 'Folder of the embedded Postgres and of the generated page token secret.'],
+  LOG_LEVEL: [z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`), 'info', 'The least level that is logged.'],
+  LOG_FORMAT: [
+    z.enum(['json', 'pretty'], 'is neither json nor pretty'),
+    '',
+    'json or pretty. Unset: pretty on a terminal, JSON elsewhere.',
+  ],
+  PAGE_TOKEN_SECRET: [
+    z.string().min(32, 'has fewer than 32 characters'),
+    '',
+    'Key of the page tokens, 32 characters or more, the same on every instance. Required with DATABASE_URL; otherwise generated and kept in DATA_DIR. Make one with: openssl rand -base64 32',
+  ],
+  SHUTDOWN_GRACE: [duration('0ms', '1h'), '10s', 'How long running calls may take to end after SIGTERM or SIGINT.'],
+} as const satisfies Record<string, readonly [z.ZodType, string, string]>;
+
+const schema = z.object(
+  Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, [type, fallback]]) => [
+      name,
+      fallback === '' ? type.optional() : type.prefault(fallback as never),
+    ]),
+  ) as unknown as SchemaShape,
+);
+
+/** Settings that are required where another is given. */
+function missingCompanions(given: Readonly<Record<string, string | undefined>>): string[] {
+  const problems: string[] = [];
+  const requires = (name: string, companion: string, reason = '') => {
+    if (given[name] && !given[companion]) problems.push(`${companion}: is required with ${name}${reason}`);
+  };
+  requires('TLS_CERT', 'TLS_KEY');
+  requires('TLS_KEY', 'TLS_CERT');
+  requires('DATABASE_URL', 'PAGE_TOKEN_SECRET', ', so that every instance accepts the same page tokens');
+  return problems;
+}
+
+type SchemaShape = {
+  [K in keyof typeof SETTINGS]: (typeof SETTINGS)[K][1] extends ''
+    ? z.ZodOptional<(typeof SETTINGS)[K][0]>
+    : (typeof SETTINGS)[K][0];
+};
+
+function toConfig(s: z.infer<typeof schema>): Config {
+  return {
+    listen: { host: s.HOST, port: s.PORT },
+    admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT },
+    tls: s.TLS_CERT && s.TLS_KEY ? { certFile: s.TLS_CERT, keyFile: s.TLS_KEY } : undefined,
+    corsOrigins: s.CORS_ORIGINS ?? [],
+    requestMaxBytes: s.REQUEST_MAX_BYTES,
+    deadline: { defaultMs: s.DEADLINE_DEFAULT, maxMs: s.DEADLINE_MAX },
+    database: {
+      url: s.DATABASE_URL,
+      replicaUrls: s.DATABASE_REPLICA_URLS ?? [],
+      poolMax: s.DATABASE_POOL_MAX,
+      acquireTimeoutMs: s.DATABASE_ACQUIRE_TIMEOUT,
+      maxWaiting: s.DATABASE_MAX_WAITING,
+      idleTimeoutMs: s.DATABASE_IDLE_TIMEOUT,
+      lifetimeMs: s.DATABASE_LIFETIME,
+      statementTimeoutMs: s.DATABASE_STATEMENT_TIMEOUT,
+      lockTimeoutMs: s.DATABASE_LOCK_TIMEOUT,
+      transactionIdleTimeoutMs: s.DATABASE_TRANSACTION_IDLE_TIMEOUT,
+    },
+    redisUrl: s.REDIS_URL,
+    dataDir: s.DATA_DIR,
+    log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT },
+    pageTokenSecret: s.PAGE_TOKEN_SECRET,
+    shutdownGraceMs: s.SHUTDOWN_GRACE,
+  };
+}
+
+function integer(min: number, max: number) {
+  const message = `is no whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .refine(n => n >= min && n <= max, message);
+}
+
+function quantity(units: Readonly<Record<string, number>>, form: string, min: string, max: string) {
+  const pattern = new RegExp(`^(\\d{1,9})(${Object.keys(units).join('|')})$`);
+  const parse = (text: string) => {
+    const [, digits, unit] = pattern.exec(text) ?? [];
+    return Number(digits) * (units[unit ?? ''] ?? Number.NaN);
+  };
+  return z
+    .string()
+    .regex(pattern, `is no ${form.replace(/^an? /, '')}`)
+    .transform(parse)
+    .refine(n => Number.isNaN(n) || (n >= parse(min) && n <= parse(max)), `is not between ${min} and ${max}`);
+}
+
+function url(...schemes: string[]) {
+  return z
+    .string()
+    .refine(
+      text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
+      `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
+    );
+}
+
+function list<T extends z.ZodType<string, string>>(item: T) {
+  return z
+    .string()
+    .transform(text =>
+      text
+        .split(',')
+        .map(part => part.trim())
+        .filter(Boolean),
+    )
+    .pipe(z.array(item));
+}
+
+function isOrigin(text: string): boolean {
+  return text === '*' || (URL.canParse(text) && new URL(text).origin === text);
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,20 @@
+/**
+ * What is known of one request, from its first byte to its last. The shell makes one for each request, the stages fill
+ * it in, and the access log and the metrics are made from it when the response has ended.
+ */
+export interface Call {
+  /** Taken from, or given as, `x-request-id`. */
+  readonly id: string;
+  /** `performance.now()` when the request's head had arrived. */
+  readonly startedAt: number;
+  /** The procedure's full name, such as `blog.v1.PostService/GetPost`; unset: it never became an RPC. */
+  procedure: string | undefined;
+  /** The protocol spoken; unset: it never became an RPC. */
+  protocol: RpcProtocol | undefined;
+  /** How the RPC ended: `ok`, or an error code as Connect spells it, such as `not_found`; unset: it never became one. */
+  code: string | undefined;
+  /** What went wrong, for the log only; never shown to the client. */
+  cause: unknown;
+}
+
+export type RpcProtocol = 'connect' | 'grpc' | 'grpc-web';
