@@ -331,7 +331,7 @@ export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
   /**
    * Which fields to set: `slug`, `title`, `content`, `author`, `tags`, `publish_time` (AIP-134, AIP-161).
    * Absent: those that are populated in `post`. `*`: all of these. A field that is named and not populated is cleared;
-   * `title` can't be cleared, and a cleared `slug` is derived from the title again. Output-only fields are ignored;
+   * `title` can't be cleared, and a cleared `slug` is derived from the title, which then has to be named too. Output-only fields are ignored;
    * an unknown path is INVALID_ARGUMENT.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;

@@ -1,0 +1,104 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  type TransactionSettings,
+} from 'kysely';
+import type { ConnectionPool, PooledConnection } from '#src/db/pool.ts';
+import type { Schema } from '#src/db/schema.ts';
+
+/** The database as queries see it. `destroy()` ends the pool. */
+export type Database = Kysely<Schema>;
+
+/**
+ * Kysely over our pool. Give each query the call's signal, `.execute({ signal })`: an aborted call cancels its query
+ * in Postgres.
+ *
+ * The driver is ours because Kysely's own one cancels through a new login for each cancelled call, keeps a connection
+ * whose server is frozen, and writes to standard error whenever a cancelled query ends.
+ */
+export function createDatabase(pool: ConnectionPool): Database {
+  const dialect: Dialect = {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new PoolDriver(pool),
+    createIntrospector: db => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  };
+  return new Kysely<Schema>({ dialect });
+}
+
+class PoolDriver implements Driver {
+  readonly #pool: ConnectionPool;
+
+  constructor(pool: ConnectionPool) {
+    this.#pool = pool;
+  }
+
+  async init() {}
+
+  async acquireConnection() {
+    return new PoolDriverConnection(await this.#pool.acquire());
+  }
+
+  async beginTransaction(connection: PoolDriverConnection, settings: TransactionSettings) {
+    const mode = settings.isolationLevel === undefined ? '' : ` isolation level ${settings.isolationLevel}`;
+    await connection.executeQuery(CompiledQuery.raw(`begin${mode}`));
+  }
+
+  async commitTransaction(connection: PoolDriverConnection) {
+    const command = await connection.command(CompiledQuery.raw('commit'));
+    // Postgres answers a commit with ROLLBACK where a statement of the transaction had failed.
+    if (command !== 'COMMIT') throw new Error('the transaction was rolled back: one of its statements had failed');
+  }
+
+  async rollbackTransaction(connection: PoolDriverConnection) {
+    try {
+      await connection.executeQuery(CompiledQuery.raw('rollback'));
+    } catch {
+      // The session is gone, and its transaction with it. What the caller has to hear is why the transaction failed.
+      connection.discard = true;
+    }
+  }
+
+  async releaseConnection(connection: PoolDriverConnection) {
+    connection.release();
+  }
+
+  async destroy() {
+    await this.#pool.end();
+  }
+}
+
+class PoolDriverConnection implements DatabaseConnection {
+  discard = false;
+  readonly #connection: PooledConnection;
+
+  constructor(connection: PooledConnection) {
+    this.#connection = connection;
+  }
+
+  async executeQuery<R>(query: CompiledQuery, options?: { readonly signal?: AbortSignal | undefined }) {
+    const result = await this.#connection.query(query.sql, query.parameters, options?.signal);
+    // No result: the call was aborted, and Kysely has told its caller already.
+    return { rows: (result?.rows ?? []) as R[], numAffectedRows: BigInt(result?.rowCount ?? 0) };
+  }
+
+  async command(query: CompiledQuery): Promise<string | undefined> {
+    return (await this.#connection.query(query.sql, query.parameters))?.command;
+  }
+
+  // biome-ignore lint/correctness/useYield: nothing here streams; the interface wants the method.
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('queries are not streamed: read a page at a time');
+  }
+
+  release() {
+    this.#connection.release(this.discard);
+  }
+}

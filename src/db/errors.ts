@@ -1,0 +1,54 @@
+import pg from 'pg';
+
+/** The database can't be reached, or has no connection to spare: the caller may try again later. */
+export class DatabaseUnavailableError extends Error {
+  override readonly name = 'DatabaseUnavailableError';
+}
+
+/** A statement waited too long for a lock, or could not be serialized: the same write may work when it is repeated. */
+export class WriteConflictError extends Error {
+  override readonly name = 'WriteConflictError';
+}
+
+/** Postgres ended a statement at its time limit. */
+export class StatementTimeoutError extends Error {
+  override readonly name = 'StatementTimeoutError';
+}
+
+/**
+ * Says what a driver's error means for the caller. Errors with another meaning, such as a broken constraint, come back
+ * as they are: the place of the query knows what those mean.
+ *
+ * SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function translateDriverError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  // What is no answer of Postgres is a broken, refused or timed-out connection.
+  if (!(error instanceof pg.DatabaseError)) {
+    return new DatabaseUnavailableError('the database cannot be reached', { cause: error });
+  }
+  const { code = '' } = error;
+  if (UNAVAILABLE.some(prefix => code.startsWith(prefix))) {
+    return new DatabaseUnavailableError('the database is not available', { cause: error });
+  }
+  if (CONFLICTS.includes(code)) return new WriteConflictError('the write met a concurrent one', { cause: error });
+  if (code === QUERY_CANCELED) {
+    return new StatementTimeoutError('the statement took longer than it may', { cause: error });
+  }
+  return error;
+}
+
+/**
+ * Whether the connection is still good after this error: Postgres answered, and neither ended the session nor lost
+ * track of it.
+ */
+export function leavesConnectionUsable(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return false;
+  return error.severity !== 'FATAL' && error.severity !== 'PANIC' && !error.code?.startsWith('08');
+}
+
+/** Connection exceptions, insufficient resources, operator intervention (shutdown, crash, starting up), I/O errors. */
+const UNAVAILABLE = ['08', '53', '57P', '58', '25006'];
+/** Lock not available, serialization failure, deadlock. */
+const CONFLICTS = ['55P03', '40001', '40P01'];
+const QUERY_CANCELED = '57014';

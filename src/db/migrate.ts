@@ -1,0 +1,40 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+import pg from 'pg';
+import * as posts from '#src/db/migrations/0001-posts.ts';
+import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
+
+/**
+ * Brings the database's schema up to date. Safe to run from several processes at once: one migrates, the others wait.
+ *
+ * @param url of the database, as a role that may create tables.
+ * @returns the names of the migrations that it ran, none where the schema was up to date.
+ * @throws the first failure; all migrations of this call are rolled back then.
+ */
+export async function migrateToLatest(url: string): Promise<string[]> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 1,
+    connectionTimeoutMillis: 5000,
+    application_name: 'postservice migrate',
+    // A migration that can't have its lock gives up, instead of holding up every query that comes after it.
+    lock_timeout: 5000,
+  });
+  pool.on('error', () => {});
+  const db = new Kysely<never>({ dialect: new PostgresDialect({ pool }) });
+  try {
+    const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+    const { error, results = [] } = await migrator.migrateToLatest();
+    if (error !== undefined) throw error;
+    // A new table has no statistics, and plans made without them can be bad until autovacuum comes by.
+    if (results.length > 0) await sql`analyze`.execute(db);
+    return results.map(result => result.migrationName);
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** Every migration in its order. They only add to what older code of the service needs. */
+const MIGRATIONS: Record<string, Migration> = {
+  [LATEST_MIGRATION]: posts,
+};

@@ -1,0 +1,137 @@
+import pg from 'pg';
+import type { DatabaseConfig } from '#src/config.ts';
+import { DatabaseUnavailableError, leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts';
+import { cancelRunningQuery } from '#src/db/query-cancel.ts';
+
+/** A connection that was taken out of the pool, and must be put back by `release`. */
+export interface PooledConnection {
+  /**
+   * Runs one statement and gives its result.
+   *
+   * When `signal` aborts, the statement is cancelled in Postgres, and the promise settles with undefined when the
+   * connection is free again: nobody waits for the rows any more.
+   *
+   * @throws what translateDriverError makes of the driver's error.
+   */
+  query(sql: string, parameters: readonly unknown[], signal?: AbortSignal): Promise<pg.QueryResult | undefined>;
+  /** Puts the connection back, or ends it where it failed, is too old, or has to be discarded. */
+  release(discard?: boolean): void;
+}
+
+/** What the pool is doing, in numbers of connections and of callers. */
+export interface PoolState {
+  readonly total: number;
+  readonly idle: number;
+  readonly waiting: number;
+}
+
+/**
+ * Connections to one Postgres: bounded in number, in wait and in life.
+ *
+ * It stands in front of pg's own pool, which waits for ever by default, takes failed clients back, and lets the process
+ * die from a backend that ends while its client is in use.
+ */
+export class ConnectionPool {
+  readonly #pool: pg.Pool;
+  readonly #maxWaiting: number;
+  readonly #lifetimeMs: number;
+  readonly #expiry = new WeakMap<pg.PoolClient, number>();
+
+  constructor(url: string, options: DatabaseConfig) {
+    this.#maxWaiting = options.maxWaiting;
+    this.#lifetimeMs = options.lifetimeMs;
+    this.#pool = new pg.Pool({
+      connectionString: url,
+      application_name: 'postservice',
+      max: options.poolMax,
+      connectionTimeoutMillis: options.acquireTimeoutMs,
+      idleTimeoutMillis: options.idleTimeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      statement_timeout: options.statementTimeoutMs,
+      lock_timeout: options.lockTimeoutMs,
+      idle_in_transaction_session_timeout: options.transactionIdleTimeoutMs,
+    });
+    // Both are told by the query that fails; without a listener either would end the process.
+    this.#pool.on('error', () => {});
+    this.#pool.on('connect', client => {
+      client.on('error', () => {});
+      // Jitter, so that connections that were opened together are not replaced together.
+      this.#expiry.set(client, performance.now() + this.#lifetimeMs * (1 - Math.random() / 10));
+    });
+  }
+
+  /**
+   * Takes a connection, waiting for one no longer than the acquire timeout.
+   *
+   * @throws DatabaseUnavailableError where none is free in time, too many wait already, or none can be opened.
+   */
+  async acquire(): Promise<PooledConnection> {
+    if (this.#pool.waitingCount >= this.#maxWaiting) {
+      throw new DatabaseUnavailableError(`more than ${this.#maxWaiting} queries wait for a connection`);
+    }
+    let client: pg.PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw translateDriverError(error);
+    }
+    return new ClientConnection(client, this.#expiry.get(client) ?? 0);
+  }
+
+  get state(): PoolState {
+    return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#pool.waitingCount };
+  }
+
+  /** Closes every connection, when each has been put back. */
+  async end(): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+class ClientConnection implements PooledConnection {
+  readonly #client: pg.PoolClient;
+  readonly #expiresAt: number;
+  #failed = false;
+  #cancelling: Promise<void> | undefined;
+
+  constructor(client: pg.PoolClient, expiresAt: number) {
+    this.#client = client;
+    this.#expiresAt = expiresAt;
+  }
+
+  async query(sql: string, parameters: readonly unknown[], signal?: AbortSignal) {
+    // A cancel request names the backend, not the query: it must have been delivered before the next query starts,
+    // such as the rollback after a cancelled query in a transaction.
+    await this.#cancelling;
+    const running = this.#client.query(sql, parameters as unknown[]);
+    if (signal === undefined) return this.#settle(running);
+    const cancel = () => {
+      this.#cancelling = cancelRunningQuery(this.#client, running);
+    };
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true });
+    try {
+      return await this.#settle(running);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      await this.#cancelling;
+    }
+  }
+
+  release(discard = false) {
+    this.#client.release(discard || this.#failed || performance.now() > this.#expiresAt);
+  }
+
+  async #settle(running: Promise<pg.QueryResult>): Promise<pg.QueryResult> {
+    try {
+      return await running;
+    } catch (error) {
+      if (!leavesConnectionUsable(error)) this.#failed = true;
+      throw translateDriverError(error);
+    }
+  }
+}

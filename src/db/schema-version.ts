@@ -1,0 +1,17 @@
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '#src/db/schema.ts';
+
+/** The newest migration, whose schema this code needs. */
+export const LATEST_MIGRATION = '0001-posts';
+
+/**
+ * Tells whether the database has the schema that this code needs, or a newer one (migrations only expand).
+ * Cheaper than loading the migrations, since every start asks.
+ */
+export async function isSchemaUpToDate(db: Kysely<Schema>): Promise<boolean> {
+  const { rows } = await sql<{ present: boolean }>`
+    select to_regclass('kysely_migration') is not null as present`.execute(db);
+  if (rows[0]?.present !== true) return false;
+  const latest = await sql`select 1 from kysely_migration where name = ${LATEST_MIGRATION}`.execute(db);
+  return latest.rows.length > 0;
+}

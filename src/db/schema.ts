@@ -1,0 +1,53 @@
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
+
+/** The tables as queries see them. Migrations do not use this: they must go on meaning what they meant. */
+export interface Schema {
+  posts: PostsTable;
+  post_tags: PostTagsTable;
+  create_requests: CreateRequestsTable;
+}
+
+/** One row a post, soft-deleted ones included. Times have millisecond precision. */
+export interface PostsTable {
+  id: string;
+  slug: string;
+  title: string;
+  content: string;
+  author: string;
+  tags: string[];
+  publish_time: Timestamp | null;
+  create_time: Timestamp;
+  update_time: Timestamp;
+  delete_time: Timestamp | null;
+  purge_time: Timestamp | null;
+  /** 1 for a new post, one more with each write. */
+  revision: Generated<string>;
+  /** Whether `delete_time` is set: leads the list indexes, so that live and deleted posts are two ranges of each. */
+  deleted: GeneratedAlways<boolean>;
+  /** `publish_time`, or infinity for a draft, so that drafts have a place in the order. */
+  publish_order: GeneratedAlways<Timestamp>;
+}
+
+/** One row a tag of a post, with the columns that lists by tag are ordered by. Kept by triggers on `posts`. */
+export interface PostTagsTable {
+  tag: string;
+  deleted: boolean;
+  create_time: Timestamp;
+  update_time: Timestamp;
+  publish_order: Timestamp;
+  post_id: string;
+}
+
+/** One row a `request_id` that created a post, written in the same transaction as the post. */
+export interface CreateRequestsTable {
+  request_id: string;
+  /** SHA-256 of the payload. */
+  digest: Buffer;
+  post_id: string;
+  /** The slug that the post got. */
+  slug: string;
+  create_time: ColumnType<Date, never, never>;
+}
+
+/** Read as a Date; written as one, or as text that Postgres understands. */
+type Timestamp = ColumnType<Date, Date | string, Date | string>;

@@ -1,0 +1,19 @@
+/** One fault of a request: the field's path, such as `post.slug`, and what is wrong with it, with the limit. */
+export interface FieldFault {
+  readonly field: string;
+  readonly description: string;
+}
+
+/** The request breaks a rule that the .proto's validation rules do not express. */
+export class InvalidArgumentError extends Error {
+  override readonly name = 'InvalidArgumentError';
+  /** UPPER_SNAKE, for a client to branch on. */
+  readonly reason: string;
+  readonly faults: readonly FieldFault[];
+
+  constructor(reason: string, ...faults: readonly FieldFault[]) {
+    super(faults.map(({ field, description }) => `${field}: ${description}`).join('; '));
+    this.reason = reason;
+    this.faults = faults;
+  }
+}

@@ -1,0 +1,61 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { Post } from '#src/posts/post.ts';
+import { formatEtag } from '#src/posts/post-row.ts';
+import type { NewPost } from '#src/posts/post-store.ts';
+
+/** What creating a post adds to what was sent. */
+export interface CreatedPost {
+  readonly id: string;
+  readonly slug: string;
+  readonly create_time: Date;
+}
+
+/**
+ * Creates posts in one statement, and returns those that it created. A post whose request id is there already is left
+ * out. A call that comes while another one with the same request id is at work waits for its end.
+ *
+ * The posts are one JSON parameter, so that the statement is the same for any number of them.
+ */
+export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost> {
+  const input = JSON.stringify(
+    posts.map(({ request, publishTime, ...post }) => ({
+      ...post,
+      publish_time: publishTime,
+      request_id: request?.id,
+      digest: request && Buffer.from(request.digest).toString('hex'),
+    })),
+  );
+  return sql<CreatedPost>`
+    with input as (
+      select * from json_to_recordset(${input}) as post(
+        id uuid, slug text, title text, content text, author text, tags text[], publish_time timestamptz,
+        request_id uuid, digest text)
+    ), claimed as (
+      insert into create_requests (request_id, digest, post_id, slug)
+      select request_id, decode(digest, 'hex'), id, slug from input where request_id is not null
+      on conflict (request_id) do nothing
+      returning post_id
+    )
+    insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
+    select id, slug, title, content, author, tags, publish_time, now(), now() from input
+    where request_id is null or id in (select post_id from claimed)
+    returning id, slug, create_time`;
+}
+
+/** The post as it was when it had just been created. */
+export function toCreatedPost(post: NewPost, created: CreatedPost): Post {
+  return {
+    id: created.id,
+    slug: created.slug,
+    title: post.title,
+    content: post.content,
+    author: post.author,
+    tags: post.tags,
+    publishTime: post.publishTime,
+    createTime: created.create_time,
+    updateTime: created.create_time,
+    deleteTime: undefined,
+    purgeTime: undefined,
+    etag: formatEtag({ revision: '1', updateTime: created.create_time }),
+  };
+}

@@ -1,0 +1,181 @@
+import type { Post, PostContent } from '#src/posts/post.ts';
+
+/**
+ * Where posts are kept. What holds for one implementation holds for all: the contract suite in test/posts runs on each.
+ *
+ * `signal` aborts the work, and the promise then rejects with the signal's reason. Any method may throw
+ * DatabaseUnavailableError, WriteConflictError or StatementTimeoutError.
+ */
+export interface PostStore {
+  /** The post with this id, soft-deleted or not. */
+  getById(id: string, signal?: AbortSignal): Promise<Post | undefined>;
+
+  /** The live post with this slug, or else the one that was deleted last. */
+  getBySlug(slug: string, signal?: AbortSignal): Promise<Post | undefined>;
+
+  /**
+   * The posts with these ids, soft-deleted ones included, in no certain order; ids that are absent are left out.
+   *
+   * @throws PostsTooLargeError where they have more than `maxContentBytes` of content together.
+   */
+  getMany(ids: readonly string[], maxContentBytes: number, signal?: AbortSignal): Promise<Post[]>;
+
+  /** One page of posts. */
+  list(query: PostQuery, signal?: AbortSignal): Promise<PostPage>;
+
+  /**
+   * Creates all of the posts, or none, and returns them in the same order. Where a request id came before with the same
+   * digest, the result is what that call created, and nothing is written for it.
+   *
+   * @throws SlugTakenError, RequestIdReusedError.
+   */
+  create(posts: readonly NewPost[], options: WriteOptions, signal?: AbortSignal): Promise<Post[]>;
+
+  /**
+   * Sets the given fields of a live post.
+   *
+   * @throws PostNotFoundError, PostDeletedError, EtagMismatchError, SlugTakenError.
+   */
+  update(id: string, changes: Partial<PostContent>, options: UpdateOptions, signal?: AbortSignal): Promise<Post>;
+
+  /**
+   * Soft-deletes a live post.
+   *
+   * @throws PostNotFoundError, PostDeletedError, EtagMismatchError.
+   */
+  delete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post>;
+
+  /**
+   * Brings a soft-deleted post back.
+   *
+   * @throws PostNotFoundError, PostNotDeletedError, EtagMismatchError, SlugTakenError.
+   */
+  undelete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post>;
+}
+
+/** A post to create. */
+export interface NewPost extends PostContent {
+  readonly id: string;
+  readonly request: { readonly id: string; readonly digest: Uint8Array } | undefined;
+}
+
+export interface WriteOptions {
+  /** Do everything but write. */
+  readonly validateOnly: boolean;
+}
+
+export interface UpdateOptions extends WriteOptions {
+  /** Update only this version. */
+  readonly etag: string | undefined;
+}
+
+/** Which posts to list, from where, and in which order. */
+export interface PostQuery extends PostFilter {
+  readonly order: PostOrder;
+  /** Where to go on; undefined: at the start. */
+  readonly after: PostCursor | undefined;
+  /** How many posts to pass over from there. */
+  readonly skip: number;
+  /** The most posts to return. */
+  readonly limit: number;
+  /** The page ends before its content gets larger than this, though not before its first post. 0: content is not read. */
+  readonly maxContentBytes: number;
+}
+
+export interface PostFilter {
+  readonly author: string | undefined;
+  readonly tag: string | undefined;
+  readonly state: 'draft' | 'scheduled' | 'published' | undefined;
+  readonly showDeleted: boolean;
+}
+
+export interface PostOrder {
+  /** Drafts have no publish time, and stand behind every post that has one. */
+  readonly by: 'createTime' | 'updateTime' | 'publishTime';
+  readonly descending: boolean;
+}
+
+/** A place in an ordered list: behind the post with this time and id. `time` undefined: a draft's publish time. */
+export interface PostCursor {
+  readonly time: Date | undefined;
+  readonly id: string;
+}
+
+export interface PostPage {
+  readonly posts: readonly Post[];
+  /** Where the next page begins; undefined: this is the last. */
+  readonly next: PostCursor | undefined;
+}
+
+export class PostNotFoundError extends Error {
+  override readonly name = 'PostNotFoundError';
+  /** The ids or slugs that no post has. */
+  readonly keys: readonly string[];
+
+  constructor(keys: readonly string[]) {
+    super(`no post ${keys.map(key => `'${key}'`).join(', ')}`);
+    this.keys = keys;
+  }
+}
+
+export class PostDeletedError extends Error {
+  override readonly name = 'PostDeletedError';
+  readonly id: string;
+
+  constructor(id: string) {
+    super(`post '${id}' is deleted; UndeletePost brings it back`);
+    this.id = id;
+  }
+}
+
+export class PostNotDeletedError extends Error {
+  override readonly name = 'PostNotDeletedError';
+  readonly id: string;
+
+  constructor(id: string) {
+    super(`post '${id}' is not deleted`);
+    this.id = id;
+  }
+}
+
+export class SlugTakenError extends Error {
+  override readonly name = 'SlugTakenError';
+  readonly slug: string;
+
+  constructor(slug: string) {
+    super(`another live post has the slug '${slug}'`);
+    this.slug = slug;
+  }
+}
+
+export class EtagMismatchError extends Error {
+  override readonly name = 'EtagMismatchError';
+  readonly id: string;
+  readonly currentEtag: string;
+
+  constructor(id: string, currentEtag: string) {
+    super(`post '${id}' was changed meanwhile: get it again, and repeat the change on what it is now`);
+    this.id = id;
+    this.currentEtag = currentEtag;
+  }
+}
+
+export class RequestIdReusedError extends Error {
+  override readonly name = 'RequestIdReusedError';
+  readonly requestId: string;
+
+  constructor(requestId: string) {
+    super(`request_id '${requestId}' was used before with another payload`);
+    this.requestId = requestId;
+  }
+}
+
+export class PostsTooLargeError extends Error {
+  override readonly name = 'PostsTooLargeError';
+  readonly maxContentBytes: number;
+
+  constructor(maxContentBytes: number) {
+    super(`the posts have more than ${maxContentBytes} bytes of content together: ask for fewer at a time`);
+    this.maxContentBytes = maxContentBytes;
+  }
+}

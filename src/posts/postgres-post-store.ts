@@ -1,0 +1,217 @@
+import { type Expression, sql } from 'kysely';
+import pg from 'pg';
+import type { Database } from '#src/db/database.ts';
+import { WriteConflictError } from '#src/db/errors.ts';
+import type { Post, PostContent } from '#src/posts/post.ts';
+import { type CreatedPost, createPostsQuery, toCreatedPost } from '#src/posts/post-create-query.ts';
+import { postListQuery } from '#src/posts/post-list-query.ts';
+import { formatEtag, type PostRow, parseEtag, postColumns, toPost } from '#src/posts/post-row.ts';
+import {
+  EtagMismatchError,
+  type NewPost,
+  PostDeletedError,
+  PostNotDeletedError,
+  PostNotFoundError,
+  type PostPage,
+  type PostQuery,
+  type PostStore,
+  PostsTooLargeError,
+  RequestIdReusedError,
+  SlugTakenError,
+  type UpdateOptions,
+  type WriteOptions,
+} from '#src/posts/post-store.ts';
+
+/** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
+export class PostgresPostStore implements PostStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async getById(id: string, signal?: AbortSignal): Promise<Post | undefined> {
+    const query = sql<PostRow>`select ${postColumns('p', true)} from posts p where p.id = ${id}::uuid`;
+    const { rows } = await query.execute(this.#db, { signal });
+    return rows[0] && toPost(rows[0]);
+  }
+
+  async getBySlug(slug: string, signal?: AbortSignal): Promise<Post | undefined> {
+    // Two index look-ups: live slugs have a unique index, those of deleted posts one with the time of deletion.
+    const query = sql<PostRow>`
+      (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and not p.deleted)
+      union all
+      (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and p.deleted
+       order by p.delete_time desc limit 1)
+      limit 1`;
+    const { rows } = await query.execute(this.#db, { signal });
+    return rows[0] && toPost(rows[0]);
+  }
+
+  async getMany(ids: readonly string[], maxContentBytes: number, signal?: AbortSignal): Promise<Post[]> {
+    const query = sql<PostRow & { fits: boolean }>`
+      with found as (
+        select ${postColumns('p', true)}, sum(octet_length(p.content)) over () <= ${maxContentBytes} as fits
+        from posts p where p.id = any(${ids}::uuid[])
+      )
+      select ${postColumns('f', false)}, case when f.fits then f.content end as content, f.fits from found f`;
+    const { rows } = await query.execute(this.#db, { signal });
+    if (rows[0]?.fits === false) throw new PostsTooLargeError(maxContentBytes);
+    return rows.map(toPost);
+  }
+
+  async list(query: PostQuery, signal?: AbortSignal): Promise<PostPage> {
+    const { rows } = await postListQuery(query).execute(this.#db, { signal });
+    const posts = rows.slice(0, query.limit).map(toPost);
+    const last = posts.at(-1);
+    const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;
+    return { posts, next: isLastPage ? undefined : { time: last[query.order.by], id: last.id } };
+  }
+
+  async create(posts: readonly NewPost[], options: WriteOptions, signal?: AbortSignal): Promise<Post[]> {
+    // One post is one statement, which needs no transaction around it.
+    if (posts.length === 1 && !options.validateOnly) return this.#create(this.#db, posts, signal);
+    return this.#inTransaction(options, db => this.#create(db, posts, signal));
+  }
+
+  async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, signal?: AbortSignal): Promise<Post> {
+    if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, signal);
+    const { publishTime, tags, ...texts } = changes;
+    const assignments = Object.entries(texts).map(([name, value]) => sql`${sql.ref(name)} = ${value}`);
+    if ('tags' in changes) assignments.push(sql`tags = ${tags}::text[]`);
+    if ('publishTime' in changes) {
+      assignments.push(sql`publish_time = ${publishTime?.toISOString() ?? null}::timestamptz`);
+    }
+    const update = (db: Database) => this.#write(db, id, options.etag, 'live', assignments, signal);
+    return options.validateOnly ? this.#inTransaction(options, update) : update(this.#db);
+  }
+
+  async delete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post> {
+    const assignments = [sql`delete_time = now()`, sql`purge_time = now() + interval '30 days'`];
+    return this.#write(this.#db, id, etag, 'live', assignments, signal);
+  }
+
+  async undelete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post> {
+    const assignments = [sql`delete_time = null`, sql`purge_time = null`];
+    return this.#write(this.#db, id, etag, 'deleted', assignments, signal);
+  }
+
+  async #create(db: Database, posts: readonly NewPost[], signal: AbortSignal | undefined): Promise<Post[]> {
+    const { rows } = await createPostsQuery(posts).execute(db, { signal }).catch(translateConstraint);
+    const results = new Map(rows.map(row => [row.id, row]));
+    const repeated = posts.filter(post => !results.has(post.id));
+    if (repeated.length > 0) {
+      for (const [id, first] of await this.#firstResults(db, repeated, signal)) results.set(id, first);
+    }
+    return posts.map(post => {
+      const result = results.get(post.id);
+      // Between two statements the request id can only have been removed for its age.
+      if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
+      return toCreatedPost(post, result);
+    });
+  }
+
+  /** What the posts' request ids created before, by the ids that the posts would have now. */
+  async #firstResults(
+    db: Database,
+    posts: readonly NewPost[],
+    signal: AbortSignal | undefined,
+  ): Promise<Map<string, CreatedPost>> {
+    const byRequest = new Map(posts.map(post => [post.request?.id ?? '', post]));
+    const rows = await db
+      .selectFrom('create_requests')
+      .select(['request_id', 'digest', 'post_id as id', 'slug', 'create_time'])
+      .where('request_id', 'in', [...byRequest.keys()])
+      .execute({ signal });
+    const results = new Map<string, CreatedPost>();
+    for (const row of rows) {
+      const post = byRequest.get(row.request_id);
+      if (post?.request === undefined) continue;
+      if (!row.digest.equals(post.request.digest)) throw new RequestIdReusedError(row.request_id);
+      results.set(post.id, row);
+    }
+    return results;
+  }
+
+  /** Writes a post in one statement, provided that it is live or deleted as wanted, and has the etag where one is given. */
+  async #write(
+    db: Database,
+    id: string,
+    etag: string | undefined,
+    wanted: 'live' | 'deleted',
+    assignments: readonly Expression<unknown>[],
+    signal: AbortSignal | undefined,
+  ): Promise<Post> {
+    const version = etag === undefined ? undefined : parseEtag(etag);
+    const conditions = [sql`p.id = ${id}::uuid`, wanted === 'live' ? sql`not p.deleted` : sql`p.deleted`];
+    if (version !== undefined) {
+      const updateTime = version.updateTime.toISOString();
+      conditions.push(sql`p.revision = ${version.revision} and p.update_time = ${updateTime}::timestamptz`);
+    }
+    if (etag === undefined || version !== undefined) {
+      const { rows } = await sql<PostRow>`
+        update posts p
+        set ${sql.join(assignments)}, revision = p.revision + 1, update_time = greatest(now(), p.update_time)
+        where ${sql.join(conditions, sql` and `)}
+        returning ${postColumns('p', true)}`
+        .execute(db, { signal })
+        .catch(translateConstraint);
+      if (rows[0] !== undefined) return toPost(rows[0]);
+    }
+    throw await this.#explainMiss(db, id, etag, wanted, signal);
+  }
+
+  /** Why no post was written. */
+  async #explainMiss(
+    db: Database,
+    id: string,
+    etag: string | undefined,
+    wanted: 'live' | 'deleted',
+    signal: AbortSignal | undefined,
+  ): Promise<Error> {
+    const row = await db
+      .selectFrom('posts')
+      .select(['deleted', 'revision', 'update_time as updateTime'])
+      .where('id', '=', id)
+      .executeTakeFirst({ signal });
+    if (row === undefined) return new PostNotFoundError([id]);
+    if (wanted === 'live' && row.deleted) return new PostDeletedError(id);
+    if (wanted === 'deleted' && !row.deleted) return new PostNotDeletedError(id);
+    const current = formatEtag(row);
+    if (etag !== undefined && etag !== current) return new EtagMismatchError(id, current);
+    return new WriteConflictError('the post was deleted, or undeleted, while it was written');
+  }
+
+  /** The live post, if it has the etag that is asked for. */
+  async #getVersion(id: string, etag: string | undefined, signal: AbortSignal | undefined): Promise<Post> {
+    const post = await this.getById(id, signal);
+    if (post === undefined) throw new PostNotFoundError([id]);
+    if (post.deleteTime !== undefined) throw new PostDeletedError(id);
+    if (etag !== undefined && etag !== post.etag) throw new EtagMismatchError(id, post.etag);
+    return post;
+  }
+
+  /** Runs the work in a transaction, which is rolled back where it is only to be tried. */
+  async #inTransaction<T>(options: WriteOptions, work: (db: Database) => Promise<T>): Promise<T> {
+    let result: { readonly value: T } | undefined;
+    const tried = new Error('tried, and rolled back');
+    try {
+      await this.#db.transaction().execute(async transaction => {
+        result = { value: await work(transaction) };
+        if (options.validateOnly) throw tried;
+      });
+    } catch (error) {
+      if (error !== tried) throw error;
+    }
+    if (result === undefined) throw new Error('the transaction gave no result');
+    return result.value;
+  }
+}
+
+function translateConstraint(error: unknown): never {
+  if (error instanceof pg.DatabaseError && error.constraint === 'posts_live_slug') {
+    // "Key (slug)=(hello-world) already exists.", of which the part in brackets is the same in every language.
+    throw new SlugTakenError(/\(slug\)=\((.*)\)/.exec(error.detail ?? '')?.[1] ?? '');
+  }
+  throw error;
+}

@@ -1,0 +1,69 @@
+import type { FieldMask } from '@bufbuild/protobuf/wkt';
+import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import type { PostContent } from '#src/posts/post.ts';
+import { slugify } from '#src/posts/slug.ts';
+
+/**
+ * What an update sets. A slug that is cleared is derived from the title again.
+ *
+ * @param content the fields of the request's post.
+ * @param id of the post, which is its slug where the title has nothing to derive one from.
+ * @throws InvalidArgumentError for a bad mask, an empty title, and a cleared slug without the title.
+ */
+export function toChanges(mask: FieldMask | undefined, content: PostContent, id: string): Partial<PostContent> {
+  const fields = fieldsToUpdate(mask, content);
+  const changes = Object.fromEntries([...fields].map(field => [field, content[field]])) as Partial<PostContent>;
+  if (changes.title === '') throw invalid('post.title', "can't be cleared: every post has a title");
+  if (changes.slug !== '') return changes;
+  if (changes.title === undefined) throw invalid('post.slug', "can't be cleared without the title to derive it from");
+  return { ...changes, slug: slugify(changes.title) || id };
+}
+
+/**
+ * Which fields an update sets (AIP-134, AIP-161): those that the mask names, all of them for `*`, and those that are
+ * populated where there is no mask. Output-only fields are passed over.
+ *
+ * @throws InvalidArgumentError for a path that is no field of a post, and for `*` beside other paths.
+ */
+export function fieldsToUpdate(mask: FieldMask | undefined, content: PostContent): Set<keyof PostContent> {
+  const fields = new Set(Object.values(FIELDS));
+  if (mask === undefined) return new Set([...fields].filter(field => isPopulated(content[field])));
+  if (mask.paths.includes('*')) {
+    if (mask.paths.length > 1) throw invalidPath("has '*' beside other paths: '*' means all of them");
+    return fields;
+  }
+  const named = new Set<keyof PostContent>();
+  for (const path of mask.paths) {
+    const field = FIELDS[path];
+    if (field !== undefined) named.add(field);
+    else if (!OUTPUT_ONLY.has(path)) {
+      const known = Object.keys(FIELDS).join(', ');
+      throw invalidPath(`has the path '${path.slice(0, 64)}', which is none of ${known}, or * for all`);
+    }
+  }
+  return named;
+}
+
+/** The paths of a mask, as they stand in the .proto, and the fields that they name. */
+const FIELDS: Readonly<Record<string, keyof PostContent>> = Object.assign(Object.create(null), {
+  slug: 'slug',
+  title: 'title',
+  content: 'content',
+  author: 'author',
+  tags: 'tags',
+  publish_time: 'publishTime',
+});
+
+const OUTPUT_ONLY = new Set(['id', 'create_time', 'update_time', 'delete_time', 'purge_time', 'etag']);
+
+function isPopulated(value: PostContent[keyof PostContent]): boolean {
+  return value instanceof Date || (value !== undefined && value.length > 0);
+}
+
+function invalid(field: string, description: string): InvalidArgumentError {
+  return new InvalidArgumentError('VALIDATION_FAILED', { field, description });
+}
+
+function invalidPath(description: string): InvalidArgumentError {
+  return new InvalidArgumentError('INVALID_UPDATE_MASK', { field: 'update_mask', description });
+}

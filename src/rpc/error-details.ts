@@ -1,0 +1,36 @@
+import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Code, ConnectError } from '@connectrpc/connect';
+import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+
+/** The `domain` of every ErrorInfo of ours: with it, a `reason` means one thing only (AIP-193). */
+export const ERROR_DOMAIN = 'blog.v1.PostService';
+
+/** An error for the client, with the ErrorInfo that each one has, and with further details. */
+export function rpcError(
+  code: Code,
+  message: string,
+  info: { readonly reason: string; readonly metadata?: Record<string, string> },
+  details: readonly ErrorDetail[] = [],
+  cause?: unknown,
+): ConnectError {
+  return new ConnectError(message, code, undefined, [errorInfo(info.reason, info.metadata), ...details], cause);
+}
+
+/** An ErrorInfo of our domain. `metadata` has the values of this case, each cut to 256 characters. */
+export function errorInfo(reason: string, metadata: Record<string, string> = {}): ErrorDetail<typeof ErrorInfoSchema> {
+  const short = Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name, value.slice(0, 256)]));
+  return { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: short }) };
+}
+
+/** Whether an error has an ErrorInfo, and so is one of ours. */
+export function hasErrorInfo(error: ConnectError): boolean {
+  return error.details.some(detail =>
+    'desc' in detail ? detail.desc.typeName === ErrorInfoSchema.typeName : detail.type === ErrorInfoSchema.typeName,
+  );
+}
+
+/** A detail of an error, as ConnectError takes it. */
+export interface ErrorDetail<Desc extends DescMessage = DescMessage> {
+  readonly desc: Desc;
+  readonly value: MessageInitShape<Desc>;
+}

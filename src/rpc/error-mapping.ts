@@ -1,0 +1,110 @@
+import { create } from '@bufbuild/protobuf';
+import { DurationSchema } from '@bufbuild/protobuf/wkt';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { codeToString } from '@connectrpc/connect/protocol-connect';
+import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
+import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import {
+  EtagMismatchError,
+  PostDeletedError,
+  PostNotDeletedError,
+  PostNotFoundError,
+  PostsTooLargeError,
+  RequestIdReusedError,
+  SlugTakenError,
+} from '#src/posts/post-store.ts';
+import { type ErrorDetail, hasErrorInfo, rpcError } from '#src/rpc/error-details.ts';
+
+/**
+ * Makes of any error the one that the client gets. What is in no line of the table is INTERNAL and says nothing of its
+ * cause, which is kept in `cause` for the log.
+ */
+export function toClientError(error: unknown): ConnectError {
+  for (const [type, translate] of TABLE) if (error instanceof type) return translate(error as never);
+  if (!(error instanceof ConnectError)) return internalError(error);
+  if (hasErrorInfo(error)) return error;
+  const reason = codeToString(error.code).toUpperCase();
+  return rpcError(error.code, error.rawMessage, { reason }, [], error.cause);
+}
+
+/** INVALID_ARGUMENT, with a BadRequest that names each field. */
+export function invalidArgument(reason: string, faults: readonly FieldFault[]): ConnectError {
+  const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
+  const details = create(BadRequestSchema, { fieldViolations: faults.map(fault => ({ ...fault, reason })) });
+  const metadata = { field: faults.map(fault => fault.field).join(',') };
+  return rpcError(Code.InvalidArgument, message.slice(0, 2048), { reason, metadata }, [
+    { desc: BadRequestSchema, value: details },
+  ]);
+}
+
+/** UNAVAILABLE, with the delay after which a client may try again. */
+export function unavailable(message: string, reason: string, cause?: unknown): ConnectError {
+  const retryDelay = create(DurationSchema, { seconds: 1n });
+  const retry = { desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay }) };
+  return rpcError(Code.Unavailable, message, { reason }, [retry], cause);
+}
+
+/** One line for each error that means something to a client. */
+const TABLE = [
+  on(InvalidArgumentError, e => invalidArgument(e.reason, e.faults)),
+  on(RequestIdReusedError, e =>
+    invalidArgument('REQUEST_ID_REUSED', [
+      { field: 'request_id', description: 'was used before with another payload' },
+    ]),
+  ),
+  on(PostNotFoundError, e =>
+    rpcError(
+      Code.NotFound,
+      e.message,
+      { reason: 'POST_NOT_FOUND', metadata: { post: e.keys.join(',') } },
+      posts(e.keys),
+    ),
+  ),
+  on(PostDeletedError, e =>
+    rpcError(Code.NotFound, e.message, { reason: 'POST_DELETED', metadata: { post: e.id } }, posts([e.id])),
+  ),
+  on(PostNotDeletedError, e =>
+    rpcError(Code.AlreadyExists, e.message, { reason: 'POST_NOT_DELETED', metadata: { post: e.id } }, posts([e.id])),
+  ),
+  on(SlugTakenError, e =>
+    rpcError(Code.AlreadyExists, e.message, { reason: 'SLUG_TAKEN', metadata: { slug: e.slug } }, posts([e.slug])),
+  ),
+  on(EtagMismatchError, e =>
+    rpcError(Code.Aborted, e.message, {
+      reason: 'ETAG_MISMATCH',
+      metadata: { post: e.id, current_etag: e.currentEtag },
+    }),
+  ),
+  on(WriteConflictError, e =>
+    rpcError(Code.Aborted, 'a concurrent write was in the way: try again', { reason: 'WRITE_CONFLICT' }, [], e),
+  ),
+  on(PostsTooLargeError, e =>
+    rpcError(Code.ResourceExhausted, e.message, {
+      reason: 'RESPONSE_TOO_LARGE',
+      metadata: { max_content_bytes: String(e.maxContentBytes) },
+    }),
+  ),
+  on(StatementTimeoutError, e =>
+    rpcError(Code.DeadlineExceeded, 'the database took too long', { reason: 'STATEMENT_TIMEOUT' }, [], e),
+  ),
+  on(DatabaseUnavailableError, e => unavailable('the database is not available now', 'DATABASE_UNAVAILABLE', e)),
+] as const;
+
+function on<E extends Error>(
+  type: abstract new (...args: never[]) => E,
+  translate: (error: E) => ConnectError,
+): readonly [abstract new (...args: never[]) => E, (error: E) => ConnectError] {
+  return [type, translate];
+}
+
+function internalError(cause: unknown): ConnectError {
+  return rpcError(Code.Internal, 'internal error', { reason: 'INTERNAL' }, [], cause);
+}
+
+function posts(names: readonly string[]): ErrorDetail[] {
+  return names.map(resourceName => ({
+    desc: ResourceInfoSchema,
+    value: create(ResourceInfoSchema, { resourceType: 'blog.v1.Post', resourceName }),
+  }));
+}

@@ -1,0 +1,63 @@
+import { Code, ConnectError, createContextKey, type Interceptor, type StreamResponse } from '@connectrpc/connect';
+import { codeToString } from '@connectrpc/connect/protocol-connect';
+import type { Call } from '#src/rpc/call.ts';
+import { rpcError } from '#src/rpc/error-details.ts';
+import { toClientError } from '#src/rpc/error-mapping.ts';
+
+/** Where the stages find the call that they work for. */
+export const callKey = createContextKey<Call | undefined>(undefined, { description: 'call' });
+
+/**
+ * The outermost stage: whatever comes from below, the client gets an answer by its deadline, every error is one of the
+ * table's, and the call has its outcome.
+ */
+export function outcome(): Interceptor {
+  return next => async request => {
+    const call = request.contextValues.get(callKey);
+    try {
+      const response = await beforeAbort(next(request), request.signal);
+      if (response.stream) return { ...response, message: observe(response, call, request.signal) };
+      finish(call, undefined);
+      return response;
+    } catch (error) {
+      throw finish(call, explain(error, request.signal));
+    }
+  };
+}
+
+/** Settles as the work does, or rejects as soon as the call is aborted: the work itself may take longer to notice. */
+function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+async function* observe(response: StreamResponse, call: Call | undefined, signal: AbortSignal) {
+  try {
+    yield* response.message;
+    finish(call, undefined);
+  } catch (error) {
+    throw finish(call, explain(error, signal));
+  }
+}
+
+/** The error for the client: what ended the call counts for more than what came of it. */
+function explain(error: unknown, signal: AbortSignal): ConnectError {
+  if (!signal.aborted) return toClientError(error);
+  const { reason } = signal;
+  if (reason instanceof ConnectError && reason.code === Code.DeadlineExceeded) {
+    return rpcError(Code.DeadlineExceeded, "the call's deadline passed", { reason: 'DEADLINE_EXCEEDED' });
+  }
+  if (reason instanceof ConnectError && reason.code !== Code.Canceled) return toClientError(reason);
+  return rpcError(Code.Canceled, 'the client cancelled the call', { reason: 'CANCELED' });
+}
+
+function finish<E extends ConnectError | undefined>(call: Call | undefined, error: E): E {
+  if (call === undefined) return error;
+  call.code = error === undefined ? 'ok' : codeToString(error.code);
+  call.cause = error?.cause;
+  return error;
+}

@@ -1,0 +1,114 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import {
+  createAsyncIterable,
+  encodeEnvelope,
+  readAllBytes,
+  type UniversalServerResponse,
+} from '@connectrpc/connect/protocol';
+import {
+  codeToHttpStatus,
+  codeToString,
+  createEndStreamSerialization,
+  endStreamFlag,
+  errorFromJsonBytes,
+  errorToJsonBytes,
+  headerContentType,
+} from '@connectrpc/connect/protocol-connect';
+import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
+import type { Call } from '#src/rpc/call.ts';
+import { rpcError } from '#src/rpc/error-details.ts';
+
+/**
+ * Gives the errors of Connect's own framing what all our errors have: an ErrorInfo, and INVALID_ARGUMENT rather than
+ * INTERNAL for bytes that are no message. They arise before the stages run, so no stage can see them: a call that has
+ * no outcome when its response has an error had one of these.
+ */
+export async function explainProtocolError(
+  response: UniversalServerResponse,
+  call: Call,
+): Promise<UniversalServerResponse> {
+  if (call.protocol === 'grpc') {
+    return { ...response, body: withTrailer(response, trailer => explainTrailer(trailer, call)) };
+  }
+  if (call.protocol === 'grpc-web') {
+    return { ...response, body: mapEnvelopes(response, trailerFlag, data => explainWebTrailer(data, call)) };
+  }
+  if (response.header?.get(headerContentType)?.startsWith('application/connect+')) {
+    return { ...response, body: mapEnvelopes(response, endStreamFlag, data => explainEndStream(data, call)) };
+  }
+  return response.status === 200 || call.code !== undefined ? response : explainUnary(response, call);
+}
+
+/** The error that the client gets for one of Connect's own; undefined where it is none of those. */
+function explain(error: ConnectError | undefined, call: Call): ConnectError | undefined {
+  if (error === undefined || call.code !== undefined) return undefined;
+  // A request that no stage has seen can't have failed inside: what Connect calls internal is a bad frame or message.
+  const code = error.code === Code.Internal || error.code === Code.Unknown ? Code.InvalidArgument : error.code;
+  call.code = codeToString(code);
+  return rpcError(code, error.rawMessage.slice(0, 512), { reason: REASONS[code] ?? codeToString(code).toUpperCase() });
+}
+
+const REASONS: Partial<Record<Code, string>> = {
+  [Code.InvalidArgument]: 'MALFORMED_REQUEST',
+  [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
+  [Code.Unimplemented]: 'UNSUPPORTED',
+};
+
+/** Connect's unary errors are the whole body, and set the status. */
+async function explainUnary(response: UniversalServerResponse, call: Call): Promise<UniversalServerResponse> {
+  if (response.body === undefined) return response;
+  const bytes = await readAllBytes(response.body, ERROR_MAX_BYTES);
+  const fallback = new ConnectError('malformed request', Code.InvalidArgument);
+  const explained = explain(errorFromJsonBytes(bytes, undefined, fallback), call);
+  if (explained === undefined) return { ...response, body: createAsyncIterable([bytes]) };
+  const body = errorToJsonBytes(explained, undefined);
+  const header = new Headers(response.header);
+  header.set('content-length', String(body.byteLength));
+  header.delete('content-encoding');
+  return { ...response, status: codeToHttpStatus(explained.code), header, body: createAsyncIterable([body]) };
+}
+
+async function* withTrailer(
+  { body, trailer }: UniversalServerResponse,
+  explainEnd: (trailer: Headers) => void,
+): AsyncIterable<Uint8Array> {
+  if (body !== undefined) yield* body;
+  if (trailer !== undefined) explainEnd(trailer);
+}
+
+function explainTrailer(trailer: Headers, call: Call): void {
+  const explained = explain(findTrailerError(trailer), call);
+  if (explained !== undefined) setTrailerStatus(trailer, explained);
+}
+
+/** Rewrites the last envelope, which has the outcome; each chunk of a response is one envelope. */
+async function* mapEnvelopes(
+  { body }: UniversalServerResponse,
+  flag: number,
+  rewrite: (data: Uint8Array) => Uint8Array | undefined,
+): AsyncIterable<Uint8Array> {
+  if (body === undefined) return;
+  for await (const chunk of body) {
+    const data = chunk[0] === flag ? rewrite(chunk.subarray(ENVELOPE_PREFIX_LENGTH)) : undefined;
+    yield data === undefined ? chunk : encodeEnvelope(flag, data);
+  }
+}
+
+function explainWebTrailer(data: Uint8Array, call: Call): Uint8Array | undefined {
+  const trailer = trailerParse(data);
+  const explained = explain(findTrailerError(trailer), call);
+  return explained && trailerSerialize(setTrailerStatus(trailer, explained));
+}
+
+function explainEndStream(data: Uint8Array, call: Call): Uint8Array | undefined {
+  const serialization = createEndStreamSerialization(undefined);
+  const end = serialization.parse(data);
+  const explained = explain(end.error, call);
+  return explained && serialization.serialize({ ...end, error: explained });
+}
+
+/** More than any error that Connect itself makes. */
+const ERROR_MAX_BYTES = 65_536;
+/** A byte of flags, and four of length. */
+const ENVELOPE_PREFIX_LENGTH = 5;

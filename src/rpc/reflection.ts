@@ -1,0 +1,129 @@
+import {
+  createRegistry,
+  type DescFile,
+  type DescMessage,
+  type MessageInitShape,
+  type Registry,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { Code, type ConnectRouter } from '@connectrpc/connect';
+import {
+  ServerReflection,
+  type ServerReflectionRequest,
+  type ServerReflectionResponseSchema,
+} from '#gen/grpc/reflection/v1/reflection_pb.js';
+import {
+  ServerReflection as ServerReflectionAlpha,
+  type ServerReflectionRequest as ServerReflectionRequestAlpha,
+} from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
+
+/**
+ * Server reflection, v1 and v1alpha, so that tools can call the server with no schema at hand.
+ *
+ * Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
+ *
+ * @param files those of the services; what they import is added.
+ */
+export function reflection(router: ConnectRouter, files: readonly DescFile[]): void {
+  const answer = createAnswer(files);
+  async function* serverReflectionInfo(
+    requests: AsyncIterable<ServerReflectionRequest | ServerReflectionRequestAlpha>,
+  ): AsyncGenerator<MessageInitShape<typeof ServerReflectionResponseSchema>> {
+    for await (const request of requests) yield answer(request);
+  }
+  router.service(ServerReflection, { serverReflectionInfo });
+  // The two versions differ in nothing but the package's name, so what initializes one message does for the other.
+  router.service(ServerReflectionAlpha, { serverReflectionInfo: serverReflectionInfo as never });
+}
+
+/** Answers one request of either version. Errors are part of the answer, and do not end the stream. */
+function createAnswer(roots: readonly DescFile[]) {
+  const files = withImports(roots);
+  const registry = createRegistry(...files.values());
+  const services = roots.flatMap(file => file.services.map(service => ({ name: service.typeName })));
+
+  return (request: Request): MessageInitShape<typeof ServerReflectionResponseSchema> => {
+    const { messageRequest } = request;
+    const reply = (file: DescFile | undefined, what: string) =>
+      file === undefined
+        ? notFound(what)
+        : ({ case: 'fileDescriptorResponse', value: { fileDescriptorProto: encode(file, files) } } as const);
+    const answerTo = () => {
+      switch (messageRequest.case) {
+        case 'listServices':
+          return { case: 'listServicesResponse', value: { service: services } } as const;
+        case 'fileByFilename':
+          return reply(files.get(messageRequest.value), `file '${messageRequest.value}'`);
+        case 'fileContainingSymbol':
+          return reply(findSymbol(registry, messageRequest.value), `symbol '${messageRequest.value}'`);
+        case 'fileContainingExtension': {
+          const { containingType, extensionNumber } = messageRequest.value;
+          const message = registry.getMessage(containingType);
+          const extension = message && registry.getExtensionFor(message, extensionNumber);
+          return reply(extension?.file, `extension ${extensionNumber} of '${containingType}'`);
+        }
+        case 'allExtensionNumbersOfType': {
+          const message = registry.getMessage(messageRequest.value);
+          if (message === undefined) return notFound(`message '${messageRequest.value}'`);
+          const value = { baseTypeName: message.typeName, extensionNumber: extensionNumbers(registry, message) };
+          return { case: 'allExtensionNumbersResponse', value } as const;
+        }
+        default:
+          return failure(Code.InvalidArgument, 'the request asks for nothing that is known here');
+      }
+    };
+    return {
+      validHost: request.host,
+      originalRequest: request as ServerReflectionRequest,
+      messageResponse: answerTo(),
+    };
+  };
+}
+
+/** The files and all that they import, by name. */
+function withImports(roots: readonly DescFile[]): Map<string, DescFile> {
+  const files = new Map<string, DescFile>();
+  const add = (file: DescFile): void => {
+    if (files.has(file.proto.name)) return;
+    for (const dependency of file.dependencies) add(dependency);
+    files.set(file.proto.name, file);
+  };
+  for (const file of roots) add(file);
+  return files;
+}
+
+/** The file and what it imports, which spares clients a question for each import. */
+function encode(file: DescFile, files: ReadonlyMap<string, DescFile>): Uint8Array[] {
+  const wanted = withImports([files.get(file.proto.name) ?? file]);
+  return [...wanted.values()].reverse().map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+}
+
+/** The file that declares a message, an enum, a service, an extension, or a method or field in one of them. */
+function findSymbol(registry: Registry, symbol: string): DescFile | undefined {
+  const declared = registry.get(symbol);
+  if (declared !== undefined) return declared.file;
+  const dot = symbol.lastIndexOf('.');
+  const parent = registry.get(symbol.slice(0, Math.max(dot, 0)));
+  const name = symbol.slice(dot + 1);
+  if (parent?.kind === 'service') return parent.methods.some(method => method.name === name) ? parent.file : undefined;
+  if (parent?.kind === 'message') return parent.fields.some(field => field.name === name) ? parent.file : undefined;
+  return undefined;
+}
+
+function extensionNumbers(registry: Registry, message: DescMessage): number[] {
+  return [...registry]
+    .filter(type => type.kind === 'extension')
+    .filter(extension => extension.extendee.typeName === message.typeName)
+    .map(extension => extension.number);
+}
+
+function notFound(what: string) {
+  return failure(Code.NotFound, `no ${what}`);
+}
+
+function failure(errorCode: Code, errorMessage: string) {
+  return { case: 'errorResponse', value: { errorCode, errorMessage } } as const;
+}
+
+type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
