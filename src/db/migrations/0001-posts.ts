@@ -59,25 +59,25 @@ export async function up(db: Kysely<never>): Promise<void> {
     create function post_tags_add() returns trigger language plpgsql as $$
     begin
       insert into post_tags (tag, deleted, create_time, update_time, publish_order, post_id)
-      select distinct tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
-      from added p cross join unnest(p.tags) tag;
+      select distinct u.tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
+      from added p cross join unnest(p.tags) as u (tag);
       return null;
     end $$`.execute(db);
   await sql`
     create function post_tags_remove() returns trigger language plpgsql as $$
     begin
-      delete from post_tags t using removed p cross join unnest(p.tags) tag
-      where t.tag = tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
+      delete from post_tags t using removed p cross join unnest(p.tags) as u (tag)
+      where t.tag = u.tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
       return null;
     end $$`.execute(db);
   await sql`
     create function post_tags_replace() returns trigger language plpgsql as $$
     begin
-      delete from post_tags t using removed p cross join unnest(p.tags) tag
-      where t.tag = tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
+      delete from post_tags t using removed p cross join unnest(p.tags) as u (tag)
+      where t.tag = u.tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
       insert into post_tags (tag, deleted, create_time, update_time, publish_order, post_id)
-      select distinct tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
-      from added p cross join unnest(p.tags) tag;
+      select distinct u.tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
+      from added p cross join unnest(p.tags) as u (tag);
       return null;
     end $$`.execute(db);
   await sql`
