@@ -42,7 +42,7 @@ export class PostgresPostStore implements PostStore {
       (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and not p.deleted)
       union all
       (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and p.deleted
-       order by p.delete_time desc limit 1)
+       order by p.delete_time desc, p.id desc limit 1)
       limit 1`;
     const { rows } = await query.execute(this.#db, { signal });
     return rows[0] && toPost(rows[0]);

@@ -27,7 +27,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
 
   await sql`create unique index posts_live_slug on posts (slug) where not deleted`.execute(db);
-  await sql`create index posts_deleted_slug on posts (slug, delete_time) where deleted`.execute(db);
+  await sql`create index posts_deleted_slug on posts (slug, delete_time, id) where deleted`.execute(db);
   await sql`create index posts_purge_time on posts (purge_time) where deleted`.execute(db);
 
   for (const order of ['create_time', 'update_time', 'publish_order']) {
