@@ -1,0 +1,48 @@
+import { createClient } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
+import { PostService } from './blog/v1/post_service_pb.js';
+import { GuardedHttp2SessionManager } from './http2-session-manager.js';
+/**
+ * Makes a client of the service at `baseUrl`, such as `https://posts.example.com`.
+ *
+ * Nothing is opened before the first call, and idle connections neither keep the process alive nor need closing. Make
+ * one client and share it: it holds the connection. A failed call throws a `ConnectError`; `@postservice/client/errors`
+ * reads what it carries.
+ *
+ * @throws TypeError when `baseUrl` is no http or https URL, or the protocol does not exist on the version of HTTP.
+ */
+export function createPostClient(baseUrl, options = {}) {
+    const { protocol = 'connect', httpVersion = protocol === 'grpc' ? '2' : '1.1' } = options;
+    if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
+        throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} is no http or https URL`);
+    }
+    if (protocol === 'grpc' && httpVersion !== '2')
+        throw new TypeError('httpVersion: gRPC needs HTTP/2');
+    const transport = createTransport(baseUrl, protocol, httpVersion, options);
+    return createClient(PostService, withUnaryTimeout(transport, options.timeoutMs ?? 10_000));
+}
+function createTransport(baseUrl, protocol, httpVersion, { useBinaryFormat = true, useHttpGet = true, readMaxBytes = 16 * 1024 * 1024, ...options }) {
+    const common = { baseUrl, useBinaryFormat, readMaxBytes, interceptors: [...(options.interceptors ?? [])] };
+    const http = httpVersion === '2' ? http2(baseUrl, options) : http1(options);
+    if (protocol === 'grpc')
+        return createGrpcTransport({ ...common, ...http2(baseUrl, options) });
+    if (protocol === 'grpc-web')
+        return createGrpcWebTransport({ ...common, ...http });
+    return createConnectTransport({ ...common, ...http, useHttpGet });
+}
+function http1({ nodeOptions = {} }) {
+    return { httpVersion: '1.1', nodeOptions: nodeOptions };
+}
+function http2(baseUrl, { nodeOptions = {}, pingIntervalMs = 30_000 }) {
+    // The answer to a PING takes one round trip: with 5 s, a call on a dead connection still finds a new one in time.
+    const pings = { pingIntervalMs, pingTimeoutMs: 5_000 };
+    const sessionManager = new GuardedHttp2SessionManager(baseUrl, pings, nodeOptions);
+    return { httpVersion: '2', sessionManager };
+}
+/** Connect's own default timeout would also end streams. */
+function withUnaryTimeout(transport, defaultTimeoutMs) {
+    return {
+        unary: (method, signal, timeoutMs, ...rest) => transport.unary(method, signal, timeoutMs ?? defaultTimeoutMs, ...rest),
+        stream: (...call) => transport.stream(...call),
+    };
+}
