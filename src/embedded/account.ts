@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { readFile, stat } from 'node:fs/promises';
+import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+
+/** An account of this machine that Postgres runs as. */
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Chooses the account that Postgres runs as, since it refuses to run as root.
+ *
+ * Not root: our own, which is `undefined`. Root: the owner of the data where there are any, so that another choice
+ * never loses them; else `postgres`, made for this by the system's own packages; else `nobody`, which every system has
+ * and which owns nothing else worth reading. No account is created: that would outlive the service.
+ *
+ * @param dataFolder the folder of the data, which need not exist.
+ */
+export async function chooseAccount(dataFolder: string): Promise<Account | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const accounts = parseAccounts(await readFile('/etc/passwd', 'utf8'));
+  const owner = await ownerOf(dataFolder);
+  const chosen =
+    accounts.find(account => account.uid === owner) ??
+    CANDIDATES.map(name => accounts.find(account => account.name === name)).find(account => account !== undefined);
+  if (chosen !== undefined && chosen.uid !== 0) return chosen;
+  throw new EmbeddedPostgresError(
+    `Postgres refuses to run as root, and none of the accounts ${CANDIDATES.join(', ')} exists: start the service as an ordinary user, or set DATABASE_URL`,
+  );
+}
+
+/** Tells whether the account may enter the folder, by trying: no reading of modes knows of ACLs and mounts. */
+export async function canEnter(account: Account, folder: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const { uid, gid } = account;
+  execFile('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { uid, gid, cwd: '/', env: {} }, error => resolve(!error));
+  return promise;
+}
+
+/** `_postgres` is its name on macOS and the BSDs. */
+const CANDIDATES = ['postgres', '_postgres', 'nobody'];
+
+function parseAccounts(passwd: string): Account[] {
+  return passwd
+    .split('\n')
+    .filter(line => line.includes(':') && !line.startsWith('#'))
+    .map(line => line.split(':'))
+    .map(([name = '', , uid, gid]) => ({ name, uid: Number(uid), gid: Number(gid) }));
+}
+
+async function ownerOf(folder: string): Promise<number | undefined> {
+  return stat(folder).then(
+    ({ uid }) => (uid === 0 ? undefined : uid),
+    () => undefined,
+  );
+}

@@ -1,0 +1,101 @@
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { chooseAccount } from '#src/embedded/account.ts';
+import { findBinaries } from '#src/embedded/binaries.ts';
+import { clusterPaths, createCluster, DATABASE, ROLE, readPassword } from '#src/embedded/cluster.ts';
+import { findFreePort } from '#src/embedded/free-port.ts';
+import { PostgresStartError, startServer } from '#src/embedded/postgres-server.ts';
+import { awaitPreviousEnd, ownerOption } from '#src/embedded/previous-postgres.ts';
+import { placeBinaries, placeCluster, SHARED_DIR } from '#src/embedded/reachable-place.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** A running Postgres. Disposing of it stops it and waits until it has ended; bounded, 18 s at the worst. */
+export interface EmbeddedPostgres extends AsyncDisposable {
+  /** With the password: not for logs. */
+  readonly url: string;
+  /** The folder of the cluster: `data`, `password`, and the `url` of the last start. */
+  readonly location: string;
+}
+
+/**
+ * Starts the Postgres that serves where no DATABASE_URL is given, and makes its database when there is none yet. It
+ * listens on a free port of 127.0.0.1, asks for a generated password, and ends when this process ends, however that
+ * happens. Only one runs on a data folder. Data that an earlier start left are kept.
+ *
+ * @param options.dataDir the service's data folder, made where it is missing. It holds the cluster as `postgres`.
+ * @param options.settings Postgres settings for this start, such as `{ fsync: 'off' }`; `port` fixes the port.
+ * @param options.sharedDir where the cluster and the programs go when we are root and the account that Postgres runs as
+ *   can't reach their own place; default: SHARED_DIR.
+ * @throws EmbeddedPostgresError
+ */
+export async function startEmbeddedPostgres(options: {
+  readonly dataDir: string;
+  readonly log: Logger;
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly sharedDir?: string;
+}): Promise<EmbeddedPostgres> {
+  const { log, settings = {}, sharedDir = SHARED_DIR } = options;
+  const dataDir = resolve(options.dataDir);
+  const found = await findBinaries();
+  await mkdir(dataDir, { recursive: true });
+  const account = await chooseAccount(join(dataDir, 'postgres', 'data'));
+  const location = await placeCluster(dataDir, account, sharedDir, log);
+  const binaries = await placeBinaries(found, account, sharedDir, log);
+  if (!(await exists(location))) {
+    log.info({ location, user: account?.name }, 'setting up the embedded Postgres');
+    await createCluster(location, { binaries, account, sync: settings.fsync !== 'off' });
+  }
+  const paths = clusterPaths(location);
+  const password = await readPassword(location);
+  const { port, server } = await retryTransient(async () => {
+    await awaitPreviousEnd(paths.data, log);
+    const port = settings.port ?? String(await findFreePort());
+    const all = { ...SETTINGS, ...settings, port };
+    const flags = [ownerOption(process.pid), ...Object.entries(all).map(([name, value]) => `${name}=${value}`)];
+    const command = [binaries.postgres, '-D', paths.data, ...flags.flatMap(flag => ['-c', flag])];
+    return { port, server: await startServer(command, account, log) };
+  });
+  const url = `postgres://${ROLE}:${password}@127.0.0.1:${port}/${DATABASE}`;
+  try {
+    await writeForOwner(paths.url, `${url}\n`);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  log.info({ location, port: Number(port), user: account?.name }, 'the embedded Postgres accepts connections');
+  return { url, location, [Symbol.asyncDispose]: () => server.stop() };
+}
+
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  // A socket's path is limited to about 100 characters; data folders are not.
+  unix_socket_directories: '',
+  // The logger has the time, and there is one process to tell of.
+  log_line_prefix: '',
+};
+
+/** A port can be taken between finding and using it; backends of a Postgres that was killed take a moment to end. */
+async function retryTransient<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = 50; ; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left === 0 || !(error instanceof PostgresStartError && error.isTransient)) throw error;
+      await delay(100);
+    }
+  }
+}
+
+/** Writes a file that only we can read. Its old one is removed, not written to: it may be another account's. */
+async function writeForOwner(path: string, text: string): Promise<void> {
+  await rm(path, { force: true });
+  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

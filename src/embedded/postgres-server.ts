@@ -1,0 +1,87 @@
+import type { Account } from '#src/embedded/account.ts';
+import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { superviseProcess } from '#src/embedded/supervised-process.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** A Postgres that accepts connections. */
+export interface PostgresServer {
+  /** Fast shutdown: connections are ended, data are written. Bounded; harsher from step to step. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a Postgres and waits until it says that it accepts connections. What it logs goes to the log at debug level.
+ *
+ * @throws PostgresStartError with what it said, when it ends before.
+ */
+export async function startServer(
+  command: readonly string[],
+  account: Account | undefined,
+  log: Logger,
+): Promise<PostgresServer> {
+  const ready = Promise.withResolvers<void>();
+  const lines: string[] = [];
+  const onLine = (line: string) => {
+    log.debug({ source: 'postgres' }, line);
+    if (lines.push(line) > 20) lines.shift();
+    if (line.endsWith('database system is ready to accept connections')) ready.resolve();
+  };
+  const postgres = superviseProcess(command, { account, endSignal: 'INT', onLine });
+  let stopping = false;
+  const ended = postgres.ended.then(code => {
+    ready.reject(new PostgresStartError(code, lines));
+    return code;
+  });
+  await ready.promise;
+  void ended.then(code => {
+    if (!stopping) log.error({ code, lines }, 'the embedded Postgres has ended unexpectedly');
+  });
+  return {
+    stop: async () => {
+      stopping = true;
+      for (const [signal, waitMs] of STOP_STEPS) {
+        postgres.signal(signal);
+        if (await within(ended, waitMs)) return;
+        log.warn({ signal, waitMs }, 'the embedded Postgres does not stop');
+      }
+    },
+  };
+}
+
+/** Postgres ended before it was ready. The message has its reason, in one line. */
+export class PostgresStartError extends EmbeddedPostgresError {
+  /**
+   * Another attempt may succeed, or say more: the port was taken meanwhile, processes of a Postgres that was killed
+   * still end, or another Postgres that starts at the same time has got the data folder.
+   */
+  readonly isTransient: boolean;
+
+  constructor(code: number, lines: readonly string[]) {
+    const fatal = lines.filter(line => /^(FATAL|PANIC|DETAIL|HINT):/.test(line));
+    const reason = (fatal.length > 0 ? fatal : lines.slice(-3)).map(line => line.replace(/\s+/g, ' ')).join('; ');
+    super(`the embedded Postgres does not start: ${reason || `exit code ${code}`}`);
+    this.isTransient = lines.some(line => TRANSIENT.test(line));
+  }
+}
+
+const TRANSIENT = /Address already in use|pre-existing shared memory block|lock file "postmaster\.pid" already exists/;
+
+/**
+ * INT ends connections and writes a checkpoint, QUIT leaves that to the next start's recovery, and Postgres itself kills
+ * a backend that does not quit in 5 s.
+ */
+const STOP_STEPS = [
+  ['INT', 10_000],
+  ['QUIT', 6_000],
+  ['KILL', 2_000],
+] as const;
+
+async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const timeout = Promise.withResolvers<boolean>();
+  const timer = setTimeout(timeout.resolve, ms, false);
+  try {
+    return await Promise.race([promise.then(() => true), timeout.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
