@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/postgres-of-the-run.ts'],
+    pool: 'forks',
+    // Only what hangs reaches these: time decides no test, and a shared machine is slow at times.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // A run without tests is a mistake, and `only` left in a file would skip the others silently.
+    passWithNoTests: false,
+    allowOnly: false,
+  },
+});
