@@ -1,0 +1,54 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+/** What is known of one connection of the public port, for as long as it lives. */
+export class Connection {
+  readonly socket: Socket;
+  /** The peer's address; kept here, since a socket forgets it when it closes. */
+  readonly remoteAddress: string;
+  /** The HTTP/2 session; unset: the connection speaks HTTP/1.1, or nothing yet. */
+  session: Http2Session | undefined = undefined;
+  /** HTTP/1.1: the response to the latest request; unset: none has come. */
+  latestResponse: ServerResponse | undefined = undefined;
+  /** HTTP/1.1: `socket.bytesRead` and `bytesWritten` when the last response had ended. */
+  bytesReadBefore = 0;
+  bytesWrittenBefore = 0;
+  /** Its last answer is out and it is about to close; what still comes in is no request. */
+  closing = false;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.remoteAddress = socket.remoteAddress ?? '';
+  }
+
+  /** HTTP/1.1: whether there is a request that is not answered in full. */
+  get answering(): boolean {
+    return this.latestResponse !== undefined && !this.latestResponse.closed;
+  }
+}
+
+/** Lets connectionOf find the connection by its socket or HTTP/2 session. */
+export function attachConnection(carrier: Socket | Http2Session, connection: Connection): void {
+  (carrier as Carrier)[kConnection] = connection;
+}
+
+/** The connection that a request came by; undefined where its session is gone already. */
+export function connectionOf(request: HttpRequest): Connection | undefined {
+  const carrier = 'stream' in request ? request.stream.session : request.socket;
+  return (carrier as Carrier | undefined)?.[kConnection];
+}
+
+/** The connection of a socket; undefined where it is none of the public port's. */
+export function connectionOfSocket(socket: object): Connection | undefined {
+  return (socket as Carrier)[kConnection];
+}
+
+const kConnection = Symbol('connection');
+
+interface Carrier {
+  [kConnection]?: Connection;
+}

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import { Server as NetServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Connection } from '#src/http/connection.ts';
+
+/** What a listener has open. */
+export interface OpenConnections {
+  readonly server: HttpServer | HttpsServer;
+  /** Every socket, also before its protocol is known. */
+  readonly sockets: ReadonlySet<Socket>;
+  readonly connections: ReadonlySet<Connection>;
+}
+
+/**
+ * Takes no new connections, lets what runs end, and closes. The caller sees to it that further HTTP/1.1 responses say
+ * `Connection: close`.
+ *
+ * @param graceMs what runs after this is cut off.
+ * @returns how many connections were cut off with calls on them.
+ */
+export async function drain({ server, sockets, connections }: OpenConnections, graceMs: number): Promise<number> {
+  const deadline = performance.now() + graceMs;
+  const closed = once(server, 'close');
+  // Not the HTTP server's own close: that one closes idle connections at once, where a request may be on its way.
+  NetServer.prototype.close.call(server);
+
+  for (const { session, latestResponse } of connections) {
+    // RFC 9113, 6.8: first a GOAWAY that still takes every stream, for what the client has sent but not we have seen.
+    if (session?.destroyed === false) session.goaway(0, MAX_STREAM_ID);
+    else if (latestResponse !== undefined && !latestResponse.headersSent) latestResponse.shouldKeepAlive = false;
+  }
+  await earlier(closed, Math.min(SETTLE_MS, graceMs / 2));
+
+  for (const { session, latestResponse, socket } of connections) {
+    if (session !== undefined) session.close();
+    else if (latestResponse === undefined) socket.destroy();
+  }
+  const closeIdle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
+  server.closeIdleConnections();
+  await earlier(closed, deadline - performance.now());
+  clearInterval(closeIdle);
+
+  const cutOff = [...connections].filter(({ session, answering }) => answering || session?.destroyed === false).length;
+  for (const socket of sockets) socket.destroy();
+  await closed;
+  // Stops Node's timer that looks for slow requests.
+  server.close();
+  return cutOff;
+}
+
+async function earlier(event: Promise<unknown>, ms: number): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([event, sleep(Math.max(0, ms), undefined, { signal: timer.signal }).catch(() => {})]);
+  timer.abort();
+}
+
+/**
+ * How long a client that holds an idle connection may still send a call on it, which is answered, and told to close. A
+ * round trip around the world, and a short time for a person who waits for the exit.
+ */
+const SETTLE_MS = 300;
+const CLOSE_IDLE_EVERY_MS = 25;
+const MAX_STREAM_ID = 2 ** 31 - 1;

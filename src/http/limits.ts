@@ -1,0 +1,47 @@
+import { HEADERS_MAX_BYTES, HEADERS_MAX_COUNT } from '#src/http/request-guard.ts';
+
+/** The first bytes of a connection must come within this; with `headersTimeout` 15 s at most until the head is there. */
+export const FIRST_BYTES_TIMEOUT_MS = 4_000;
+
+/** How long a request may take to arrive, body and all. 4 MiB in that time is 2.8 Mbit/s. */
+export const BODY_TIMEOUT_MS = 12_000;
+
+export const HTTP1_LIMITS = {
+  maxHeaderSize: HEADERS_MAX_BYTES,
+  headersTimeout: 10_000,
+  requestTimeout: BODY_TIMEOUT_MS,
+  connectionsCheckingInterval: 1_000,
+  // Longer than the 60 s for which load balancers keep an idle connection: it is theirs to close, or a request meets a reset.
+  keepAliveTimeout: 65_000,
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+  // The request guard refuses it, with an answer and a line in the log; Node would do so without.
+  requireHostHeader: false,
+} as const;
+
+/** One more than the guard takes: Node drops the fields above its limit silently, and the guard must see that there are. */
+export const HTTP1_MAX_HEADERS_COUNT = HEADERS_MAX_COUNT + 1;
+
+export const TLS_LIMITS = {
+  ALPNProtocols: ['h2', 'http/1.1'],
+  handshakeTimeout: 5_000,
+  minVersion: 'TLSv1.2' as const,
+};
+
+export const HTTP2_LIMITS = {
+  settings: {
+    // As Go's gRPC server suggests and browsers expect: enough for one connection that many callers share.
+    maxConcurrentStreams: 250,
+    initialWindowSize: 256 * 1024,
+    // Above what the guard takes, so that it can answer 431: nghttp2 only resets the stream, and nobody hears of it.
+    maxHeaderListSize: 128 * 1024,
+    enablePush: false,
+  },
+  maxHeaderListPairs: 2_100,
+} as const;
+
+/** Bytes of all streams of one HTTP/2 connection that may be on their way to us unread. */
+export const HTTP2_CONNECTION_WINDOW = 1024 * 1024;
+
+/** The client's acknowledgement of our HTTP/2 settings must come within this. */
+export const HTTP2_HANDSHAKE_TIMEOUT_MS = 10_000;

@@ -1,0 +1,27 @@
+/** A port could not be opened. The message says which, why, and what to do. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/**
+ * Explains why a port could not be opened.
+ *
+ * @param address what was asked for; `setting` names the setting that the port comes from, such as `PORT`.
+ */
+export function explainListenError(
+  error: Error & { readonly code?: string },
+  { host, port, setting }: { readonly host: string; readonly port: number; readonly setting: string },
+): ListenError {
+  const where = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const explain = EXPLANATIONS[error.code ?? ''];
+  const why = explain === undefined ? error.message : explain(where, setting);
+  return new ListenError(why, { cause: error });
+}
+
+const EXPLANATIONS: Readonly<Record<string, (where: string, setting: string) => string>> = {
+  EADDRINUSE: (where, setting) =>
+    `${where} is in use by another process: stop that one, or set ${setting} to another port (0 picks a free one)`,
+  EACCES: (where, setting) => `this user may not open ${where}: set ${setting} to a port above 1023`,
+  EADDRNOTAVAIL: where => `this machine has no such address to open ${where} on`,
+  ENOTFOUND: where => `the host of ${where} is not known`,
+};

@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import http from 'node:http';
+import https from 'node:https';
+import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
+import { drain } from '#src/http/drain.ts';
+import { Http1Request } from '#src/http/http-messages.ts';
+import { createHttp2Connections } from '#src/http/http2-connections.ts';
+import { FIRST_BYTES_TIMEOUT_MS, HTTP1_LIMITS, HTTP1_MAX_HEADERS_COUNT, TLS_LIMITS } from '#src/http/limits.ts';
+import { explainListenError } from '#src/http/listen-error.ts';
+import { peekProtocol } from '#src/http/protocol-peek.ts';
+import type { Shell } from '#src/http/shell.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** PEM certificate chain and key; unset: clear text. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;
+  readonly shell: Shell;
+  readonly log: Logger;
+}
+
+/** The open public port. Disposing of it closes it without a grace. */
+export interface Listener extends AsyncDisposable {
+  readonly port: number;
+  /** Such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /**
+   * Takes no new connections, lets the calls that run end, and closes. Clients are told (`Connection: close`, GOAWAY) and
+   * have a moment to hear it, so that none sends a call into a closing connection.
+   *
+   * @param graceMs what runs after this is cut off.
+   * @returns how many connections were cut off with calls on them.
+   */
+  readonly close: (graceMs: number) => Promise<number>;
+}
+
+/**
+ * Opens the one public port: HTTP/1.1 and HTTP/2, told apart in clear text by the client's first bytes, over TLS by ALPN.
+ *
+ * The HTTP/1.1 server is the one that listens, since Node enforces its time limits only then. Its own listener for
+ * connections is taken off, and called for those that turn out to speak HTTP/1.1; the others go to an HTTP/2 server that
+ * does not listen.
+ *
+ * @throws ListenError where the port can't be opened.
+ */
+export async function startListener(options: ListenerOptions): Promise<Listener> {
+  const { host, port, tls, shell, log } = options;
+  const server: http.Server | https.Server = tls
+    ? https.createServer({ ...HTTP1_LIMITS, ...TLS_LIMITS, ...tls, IncomingMessage: Http1Request })
+    : http.createServer({ ...HTTP1_LIMITS, IncomingMessage: Http1Request });
+  server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
+
+  const sockets = new Set<Socket>();
+  const connections = new Set<Connection>();
+  const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
+  const serveHttp2 = createHttp2Connections(shell, log);
+  const track = (socket: Socket) => {
+    const connection = new Connection(socket);
+    attachConnection(socket, connection);
+    connections.add(connection);
+    socket.on('close', () => connections.delete(connection));
+    return connection;
+  };
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    if (tls) return;
+    const connection = track(socket);
+    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2(connection) : serveHttp1(socket)));
+  });
+  if (tls) {
+    server.on('secureConnection', (socket: TLSSocket) => {
+      const connection = track(socket);
+      if (socket.alpnProtocol === 'h2') serveHttp2(connection);
+      else serveHttp1(socket);
+    });
+  }
+
+  let draining: Promise<number> | undefined;
+  const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const connection = connectionOfSocket(request.socket);
+    if (connection !== undefined) connection.latestResponse = response;
+    if (draining !== undefined) response.shouldKeepAlive = false;
+    shell.handle(request, response);
+  };
+  server.on('request', handle).on('checkContinue', handle).on('checkExpectation', handle);
+  server.on('connect', shell.refuseTunnel);
+  server.on('clientError', (error, socket) => shell.refuseSocket(socket, error));
+
+  await listen(server, host, port);
+  server.on('error', err => log.error({ err }, 'the public port failed'));
+  const close = (graceMs: number) => {
+    draining ??= drain({ server, sockets, connections }, graceMs);
+    return draining;
+  };
+  const { port: boundPort } = server.address() as AddressInfo;
+  const url = `${tls ? 'https' : 'http'}://${isIPv6(host) ? `[${host}]` : host}:${boundPort}`;
+  return { port: boundPort, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
+}
+
+/** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */
+function takeOffConnectionListener(server: http.Server | https.Server, event: string): (socket: Socket) => void {
+  const [listener, ...others] = server.listeners(event);
+  if (listener === undefined || others.length > 0)
+    throw new Error(`this version of Node has another kind of ${event} listener`);
+  server.removeAllListeners(event);
+  return socket => void listener.call(server, socket);
+}
+
+async function listen(server: http.Server | https.Server, host: string, port: number): Promise<void> {
+  server.listen({ host, port });
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw explainListenError(error as Error, { host, port, setting: 'PORT' });
+  }
+}

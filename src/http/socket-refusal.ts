@@ -1,0 +1,86 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connectionOfSocket, type HttpRequest } from '#src/http/connection.ts';
+import { closeLingering } from '#src/http/lingering-close.ts';
+import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
+import { refuseOnSocket } from '#src/http/refuse.ts';
+import { requestIdFrom } from '#src/http/request-id.ts';
+import { createAccessLog } from '#src/observability/access-log.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
+
+/** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
+export interface SocketRefusal {
+  /** For what came in place of a request that can be read. Closes the connection. */
+  readonly refuseSocket: (socket: Duplex, error: Error & { readonly code?: string }) => void;
+  /** For CONNECT, for which Node gives no response object. Closes the connection. */
+  readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
+}
+
+export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcEnded'>): SocketRefusal {
+  const logAccess = createAccessLog(log);
+
+  function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
+    const connection = connectionOfSocket(socket);
+    const id = requestIdFrom(request?.headers['x-request-id']);
+    if (connection !== undefined) connection.closing = true;
+    socket.on('error', () => {});
+    refuseOnSocket(socket, refusal, id);
+    metrics.nonRpcEnded(refusal.reason, refusal.status);
+    logAccess({
+      id,
+      method: request?.method ?? '',
+      path: request?.url ?? '',
+      httpVersion: request?.httpVersion ?? '1.1',
+      protocol: undefined,
+      procedure: undefined,
+      code: undefined,
+      refused: refusal.reason,
+      status: refusal.status,
+      durationMs: 0,
+      bytesIn: connection?.socket.bytesRead ?? 0,
+      bytesOut: connection?.socket.bytesWritten ?? 0,
+      remoteAddress: connection?.remoteAddress ?? '',
+      userAgent: request?.headers['user-agent'],
+      aborted: false,
+      cause: undefined,
+    });
+    closeLingering(socket as Socket);
+  }
+
+  return {
+    refuseSocket(socket, error) {
+      const connection = connectionOfSocket(socket);
+      // What comes after the last answer is no request.
+      if (connection?.closing) return;
+      // A connection that went away, or never sent anything, has made no request.
+      if (!socket.writable || connection === undefined || connection.socket.bytesRead === 0 || isGone(error)) {
+        socket.destroy();
+        return;
+      }
+      if (connection.answering) {
+        // The call that this belongs to has its own line; nothing may be written into the middle of its response.
+        connection.closing = true;
+        if (connection.latestResponse?.headersSent) socket.destroy();
+        else {
+          refuseOnSocket(socket, refusalFor(error), requestIdFrom(undefined));
+          closeLingering(socket as Socket);
+        }
+        return;
+      }
+      refuse(socket, refusalFor(error), undefined);
+    },
+    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request),
+  };
+}
+
+function isGone({ code }: { readonly code?: string }): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT';
+}
+
+function refusalFor({ code }: { readonly code?: string }): Refusal {
+  if (code === 'HPE_HEADER_OVERFLOW') return REFUSALS.headersTooLarge;
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return REFUSALS.chunkExtensions;
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return REFUSALS.tooSlow;
+  return REFUSALS.malformed;
+}

@@ -1,0 +1,82 @@
+import { symbols } from 'pino';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** One request, from its first byte to its last. Undefined fields are left out of the line. */
+export interface AccessRecord {
+  readonly id: string;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly httpVersion: string;
+  readonly protocol: string | undefined;
+  readonly procedure: string | undefined;
+  /** How the RPC ended. */
+  readonly code: string | undefined;
+  /** Why it never became an RPC. */
+  readonly refused: string | undefined;
+  /** The HTTP status; undefined: the client was gone before there was one. */
+  readonly status: number | undefined;
+  readonly durationMs: number;
+  /** HTTP/1.1: as they crossed the wire, heads included. HTTP/2: of the body. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly remoteAddress: string;
+  readonly userAgent: string | undefined;
+  /** The client did not get the whole response. */
+  readonly aborted: boolean;
+  /** What went wrong inside, if anything did. */
+  readonly cause: unknown;
+}
+
+/**
+ * The access log: one line for each request, level info; with a cause, warn, or error where the fault is ours.
+ *
+ * The usual line is joined by hand and given to the logger's own stream: pino takes 6 µs for it, which is as much as a
+ * cached read costs altogether; this takes 1.5. Text from outside is JSON-escaped and cut, so no client can break a line.
+ */
+export function createAccessLog(log: Logger): (record: AccessRecord) => void {
+  const stream = (log as unknown as { [symbols.streamSym]: { write(line: string): void } })[symbols.streamSym];
+  const info = log.levels.values.info;
+  const bindings = JSON.stringify(log.bindings()).slice(1, -1);
+  const head = `{"level":${info},${bindings === '' ? '' : `${bindings},`}"time":"`;
+
+  return record => {
+    if (record.cause !== undefined && record.cause !== null) {
+      const { cause, ...fields } = record;
+      const ours = record.code === undefined || FAULTS.has(record.code);
+      log[ours ? 'error' : 'warn'](
+        { ...fields, path: cut(fields.path), userAgent: cut(fields.userAgent), err: cause },
+        'request',
+      );
+      return;
+    }
+    if (!log.isLevelEnabled('info')) return;
+    stream.write(`${head}${new Date().toISOString()}"${fieldsOf(record)},"msg":"request"}\n`);
+  };
+}
+
+/** Codes that mean that something is wrong with the service itself. */
+const FAULTS: ReadonlySet<string> = new Set(['internal', 'unknown', 'data_loss']);
+/** The most characters of a text from outside. */
+const TEXT_MAX = 256;
+
+function fieldsOf(record: AccessRecord): string {
+  let line = `,"id":"${record.id}","method":${quote(record.method)},"path":${quote(record.path)},"httpVersion":"${record.httpVersion}"`;
+  if (record.protocol !== undefined) line += `,"protocol":"${record.protocol}"`;
+  if (record.procedure !== undefined) line += `,"procedure":"${record.procedure}"`;
+  if (record.code !== undefined) line += `,"code":"${record.code}"`;
+  if (record.refused !== undefined) line += `,"refused":"${record.refused}"`;
+  if (record.status !== undefined) line += `,"status":${record.status}`;
+  line += `,"durationMs":${Math.round(record.durationMs * 1000) / 1000},"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`;
+  line += `,"remoteAddress":"${record.remoteAddress}"`;
+  if (record.userAgent !== undefined) line += `,"userAgent":${quote(record.userAgent)}`;
+  return `${line},"aborted":${record.aborted}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(cut(text));
+}
+
+function cut<T extends string | undefined>(text: T): T {
+  return text === undefined || text.length <= TEXT_MAX ? text : (text.slice(0, TEXT_MAX) as T);
+}

@@ -1,0 +1,54 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
+export interface Metrics {
+  /** An RPC ended. */
+  readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number) => void;
+  /** A request ended that never became an RPC: refused, or a browser's preflight. `reason` is one of a fixed list. */
+  readonly nonRpcEnded: (reason: string, status: number) => void;
+  /** The media type of `render`. */
+  readonly contentType: string;
+  /** All metrics in Prometheus' text format. */
+  readonly render: () => Promise<string>;
+}
+
+/**
+ * Metrics with a registry of their own, so that several services can live in one process. Costs 5 ms.
+ *
+ * @param options.version the service's version, for `build_info`.
+ */
+export function createMetrics(options: { readonly version: string }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const rpcDuration = new Histogram({
+    name: 'rpc_server_duration_seconds',
+    help: 'Time from the arrival of the head of a request to the end of its response.',
+    labelNames: ['procedure', 'protocol', 'code'],
+    buckets: RPC_BUCKETS,
+    registers,
+  });
+  const nonRpc = new Counter({
+    name: 'http_non_rpc_requests_total',
+    help: 'Requests that never became an RPC, by the reason.',
+    labelNames: ['reason', 'status'],
+    registers,
+  });
+  new Gauge({
+    name: 'build_info',
+    help: 'Always 1; the labels say what runs.',
+    labelNames: ['version', 'node_version'],
+    registers,
+  }).set({ version: options.version, node_version: process.version }, 1);
+
+  return {
+    rpcEnded: (procedure, protocol, code, seconds) => rpcDuration.observe({ procedure, protocol, code }, seconds),
+    nonRpcEnded: (reason, status) => nonRpc.inc({ reason, status }),
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  };
+}
+
+/** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
+const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];

@@ -1,0 +1,74 @@
+import type { ConnectRouter, ServiceImpl } from '@connectrpc/connect';
+import { PostService } from '#gen/blog/v1/post_service_pb.js';
+import { Health } from '#gen/grpc/health/v1/health_pb.js';
+import { type Listener, type ListenerOptions, startListener } from '#src/http/listener.ts';
+import { createShell, type ShellOptions } from '#src/http/shell.ts';
+import { createLogger } from '#src/observability/logger.ts';
+import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
+import { UNBOUNDED } from '#src/rpc/deadline.ts';
+import { createDispatch } from '#src/rpc/dispatch.ts';
+import { HealthService } from '#src/rpc/health.ts';
+import { outcome } from '#src/rpc/outcome.ts';
+import { LogLines } from '#test/support/log-lines.ts';
+
+/** The public port as the service has it, in front of the handlers that a test gives. */
+export interface PublicPort extends AsyncDisposable {
+  readonly listener: Listener;
+  readonly port: number;
+  readonly url: string;
+  readonly log: LogLines;
+  readonly metrics: Metrics;
+  /** The value of a counter or of a histogram's count, by the start of its line in the text format. */
+  readonly metric: (line: string) => Promise<number>;
+}
+
+/** Opens the public port on a free port. */
+export async function openPublicPort(options: PublicPortOptions = {}): Promise<PublicPort> {
+  const log = new LogLines();
+  const logger = await createLogger({ level: 'debug', format: 'json' }, log);
+  const metrics = createMetrics({ version: '0.0.0' });
+  const requestMaxBytes = options.requestMaxBytes ?? 4 * 1024 * 1024;
+  const dispatch = createDispatch({
+    routes: (router: ConnectRouter) => {
+      router.service(PostService, options.posts ?? {});
+      router.service(Health, new HealthService([PostService.typeName]));
+    },
+    stages: [outcome()],
+    requestMaxBytes,
+    deadlineMaxMs: UNBOUNDED.maxMs,
+    shutdownSignal: new AbortController().signal,
+  });
+  const shell = createShell({
+    dispatch,
+    log: logger,
+    metrics,
+    corsOrigins: options.corsOrigins ?? [],
+    deadline: options.deadline ?? { defaultMs: 10_000, maxMs: 60_000 },
+    requestMaxBytes,
+    streamPaths: new Set([`/${Health.typeName}/Watch`]),
+    ...(options.bodyTimeoutMs === undefined ? {} : { bodyTimeoutMs: options.bodyTimeoutMs }),
+  });
+  const listener = await startListener({
+    host: '127.0.0.1',
+    port: options.port ?? 0,
+    tls: options.tls,
+    shell,
+    log: logger,
+  });
+  const { port, url } = listener;
+  const metric = async (line: string) => {
+    const found = (await metrics.render()).split('\n').find(text => text.startsWith(`${line} `));
+    return found === undefined ? 0 : Number(found.slice(line.length + 1));
+  };
+  return { listener, port, url, log, metrics, metric, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
+}
+
+export interface PublicPortOptions {
+  readonly posts?: Partial<ServiceImpl<typeof PostService>>;
+  readonly port?: number;
+  readonly tls?: ListenerOptions['tls'];
+  readonly corsOrigins?: readonly string[];
+  readonly deadline?: ShellOptions['deadline'];
+  readonly requestMaxBytes?: number;
+  readonly bodyTimeoutMs?: number;
+}
