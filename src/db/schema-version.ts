@@ -15,3 +15,13 @@ export async function isSchemaUpToDate(db: Kysely<Schema>): Promise<boolean> {
   const latest = await sql`select 1 from kysely_migration where name = ${LATEST_MIGRATION}`.execute(db);
   return latest.rows.length > 0;
 }
+
+/** Whether the database answers, within a second. */
+export async function pingDatabase(db: Kysely<Schema>): Promise<boolean> {
+  try {
+    await sql`select 1`.execute(db, { signal: AbortSignal.timeout(1000) });
+    return true;
+  } catch {
+    return false;
+  }
+}

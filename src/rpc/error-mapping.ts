@@ -48,7 +48,7 @@ export function unavailable(message: string, reason: string, cause?: unknown): C
 /** One line for each error that means something to a client. */
 const TABLE = [
   on(InvalidArgumentError, e => invalidArgument(e.reason, e.faults)),
-  on(RequestIdReusedError, e =>
+  on(RequestIdReusedError, () =>
     invalidArgument('REQUEST_ID_REUSED', [
       { field: 'request_id', description: 'was used before with another payload' },
     ]),

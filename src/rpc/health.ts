@@ -15,20 +15,22 @@ import { rpcError } from '#src/rpc/error-details.ts';
 export class HealthService implements ServiceImpl<typeof Health> {
   readonly #names: ReadonlySet<string>;
   #status: ServingStatus = ServingStatus.SERVING;
-  #changed = Promise.withResolvers<void>();
+  readonly #stopped = Promise.withResolvers<void>();
 
   /** @param services full names, such as `blog.v1.PostService`. */
   constructor(services: readonly string[]) {
     this.#names = new Set(['', ...services]);
   }
 
-  /** Says that the server takes calls, or no more: watchers hear of it at once. */
-  setServing(serving: boolean): void {
-    const status = serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
-    if (status === this.#status) return;
-    this.#status = status;
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+  /** Whether the server takes calls. */
+  get isServing(): boolean {
+    return this.#status === ServingStatus.SERVING;
+  }
+
+  /** Says that the server takes no more calls. Watchers hear of it at once, and their calls end. */
+  stop(): void {
+    this.#status = ServingStatus.NOT_SERVING;
+    this.#stopped.resolve();
   }
 
   check({ service }: HealthCheckRequest) {
@@ -39,22 +41,25 @@ export class HealthService implements ServiceImpl<typeof Health> {
     return { status: this.#status };
   }
 
-  /** The status now, and each time that it changes, until the client or the server ends the call. */
+  /** The status now, and when the server stops; until then, or until the client ends the call. */
   async *watch({ service }: HealthCheckRequest, { signal }: HandlerContext): AsyncGenerator<HealthUpdate> {
-    const aborted = new Promise<void>(resolve => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-      if (signal.aborted) resolve();
-    });
-    while (!signal.aborted) {
-      const changed = this.#changed.promise;
-      yield { status: this.#names.has(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN };
-      await Promise.race([changed, aborted]);
-    }
+    const status = () => ({ status: this.#names.has(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN });
+    yield status();
+    if (!this.isServing) return;
+    await Promise.race([this.#stopped.promise, aborted(signal)]);
+    if (!signal.aborted) yield status();
   }
 
   list() {
     return { statuses: Object.fromEntries([...this.#names].map(name => [name, { status: this.#status }])) };
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
 }
 
 type HealthUpdate = Pick<HealthCheckResponse, 'status'>;

@@ -1,0 +1,121 @@
+import { type Config, ConfigError, parseConfig } from '#src/config.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** What a command has to do with the process. */
+export interface ProcessIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborted when the command is to end. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs one command to its end.
+ *
+ * @param args the command and what follows it.
+ * @returns the exit code: 0 where all went well, 1 where something failed, 2 for a command line that makes no sense.
+ */
+export async function runCommand(args: readonly string[], io: ProcessIo): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    const { helpText } = await import('#src/help.ts');
+    io.stdout.write(helpText());
+    return name === undefined ? 2 : 0;
+  }
+  const command = COMMANDS[name];
+  if (command === undefined) {
+    io.stderr.write(
+      `There is no command '${name}'. Commands: ${Object.keys(COMMANDS).join(', ')}; more with --help.\n`,
+    );
+    return 2;
+  }
+  try {
+    return await command(parseConfig(io.env), rest, io);
+  } catch (error) {
+    // One line for each thing that is wrong, and no stack: these are faults of the set-up, not of the program.
+    io.stderr.write(`PostService cannot ${name}: ${error instanceof Error ? describe(error) : String(error)}\n`);
+    return 1;
+  }
+}
+
+/** Each loads what it needs itself, so that no command waits for the code of another. */
+const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(null), {
+  serve,
+  migrate,
+  import: async (config: Config, args: readonly string[], io: ProcessIo) => {
+    const { runImport } = await import('#src/cli/run-import.ts');
+    return runImport(args, { ...io, defaultUrl: urlOf(config) });
+  },
+  export: async (config: Config, args: readonly string[], io: ProcessIo) => {
+    const { runExport } = await import('#src/cli/run-export.ts');
+    return runExport(args, { ...io, defaultUrl: urlOf(config) });
+  },
+});
+
+async function serve(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
+  if (args.length > 0) throw new Error(`serve takes no arguments, but settings: more with --help`);
+  const { startServer } = await import('#src/server.ts');
+  const log = await openLog(config, io);
+  const server = await startServer(config, log);
+  const startupMs = Math.round(performance.now());
+  const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
+  log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
+
+  const failure = await Promise.race([aborted(io.signal), uncaught()]);
+  if (failure === undefined) log.info({ event: 'stopping', signal: io.signal.reason }, 'stopping');
+  else log.fatal({ err: failure }, 'stopping after an error that nobody caught');
+  await server[Symbol.asyncDispose]();
+  log.info({ event: 'stopped' }, 'stopped');
+  return failure === undefined ? 0 : 1;
+}
+
+async function migrate(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
+  if (args.length > 0) throw new Error(`migrate takes no arguments, but settings: more with --help`);
+  const { migrateToLatest } = await import('#src/db/migrate.ts');
+  const log = await openLog(config, io);
+  await using postgres = config.database.url === undefined ? await startEmbedded(config, log) : undefined;
+  const migrations = await migrateToLatest(config.database.url ?? postgres?.url ?? '');
+  log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
+  return 0;
+}
+
+async function startEmbedded(config: Config, log: Logger) {
+  const { startEmbeddedPostgres } = await import('#src/embedded/embedded-postgres.ts');
+  return startEmbeddedPostgres({ dataDir: config.dataDir, log });
+}
+
+async function openLog(config: Config, io: ProcessIo): Promise<Logger> {
+  const { createLogger } = await import('#src/observability/logger.ts');
+  const format = config.log.format ?? (io.stdout.isTTY ? 'pretty' : 'json');
+  return createLogger({ level: config.log.level, format });
+}
+
+/** Where the commands that use the API find the service that runs with the same settings. */
+function urlOf(config: Config): string {
+  const host = ['0.0.0.0', '::', ''].includes(config.listen.host) ? '127.0.0.1' : config.listen.host;
+  const scheme = config.tls === undefined ? 'http' : 'https';
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${config.listen.port}`;
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}
+
+/** The first error that nobody caught. */
+function uncaught(): Promise<unknown> {
+  return new Promise(resolve => {
+    process.on('uncaughtException', error => resolve(error));
+  });
+}
+
+function describe(error: Error): string {
+  if (error instanceof ConfigError) return error.message;
+  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${error.message || error.name}${cause}`;
+}
+
+type Command = (config: Config, args: readonly string[], io: ProcessIo) => Promise<number>;

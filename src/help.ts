@@ -1,0 +1,46 @@
+import { listSettings } from '#src/config.ts';
+
+/** What `--help` prints: the commands, and every setting with its default. */
+export function helpText(): string {
+  const settings = listSettings().flatMap(({ name, default: value, meaning }) => [
+    `  ${name}${value === '' ? '' : `=${value}`}`,
+    ...wrap(meaning, 100).map(line => `      ${line}`),
+  ]);
+  return `PostService: a posts backend for blogs, over Connect, gRPC and gRPC-Web on one port.
+
+Usage: node src/main.ts COMMAND
+
+  serve          Run the service (npm start does the same).
+  migrate        Bring the schema of DATABASE_URL up to date, then exit.
+  import DIR     Put the Markdown files below DIR into a running service.
+  export DIR     Write every post of a running service to DIR, a Markdown file each.
+
+import and export have options of their own: add --help.
+
+Settings, from environment variables or a file .env:
+
+${settings.join('\n')}
+`;
+}
+
+/** What .env.example has to hold. */
+export function envExample(): string {
+  const settings = listSettings().flatMap(({ name, default: value, meaning }) => [
+    '',
+    ...wrap(meaning, 100).map(line => `# ${line}`),
+    `# ${name}=${value}`,
+  ]);
+  return `# The settings of PostService, each with its default. Copy this file to .env, and take the # off what you change.
+${settings.join('\n')}
+`;
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line !== '' && line.length + word.length >= width) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines;
+}

@@ -1,0 +1,138 @@
+import { readFile } from 'node:fs/promises';
+import { PostService } from '#gen/blog/v1/post_service_pb.js';
+import { Health } from '#gen/grpc/health/v1/health_pb.js';
+import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
+import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
+import packageJson from '#package.json' with { type: 'json' };
+import type { Config } from '#src/config.ts';
+import { createDatabase } from '#src/db/database.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { isSchemaUpToDate, pingDatabase } from '#src/db/schema-version.ts';
+import { startAdminServer } from '#src/http/admin-server.ts';
+import { startListener } from '#src/http/listener.ts';
+import { createShell } from '#src/http/shell.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import { createMetrics } from '#src/observability/metrics.ts';
+import { keptPageTokenSecret } from '#src/page-token-secret.ts';
+import { PageTokens } from '#src/posts/page-token.ts';
+import { PostServiceImpl } from '#src/posts/post-service.ts';
+import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { createDispatch } from '#src/rpc/dispatch.ts';
+import { unavailable } from '#src/rpc/error-mapping.ts';
+import { HealthService } from '#src/rpc/health.ts';
+import { outcome } from '#src/rpc/outcome.ts';
+import { reflection } from '#src/rpc/reflection.ts';
+import { RequestValidator, validation } from '#src/rpc/validation.ts';
+
+/** The running service. Disposing of it drains it: calls end or are ended, and everything is closed. */
+export interface Server extends AsyncDisposable {
+  /** Of the public port, such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Of the operators' port. */
+  readonly adminUrl: string;
+  /** Where the start spent its time, in milliseconds since the process began, at the end of each phase. */
+  readonly phases: Readonly<Record<string, number>>;
+}
+
+/**
+ * Builds the service out of its parts, from the database up to the port, and opens it.
+ *
+ * @throws where a part can't be had: the database, its schema, a port. What was opened until then is closed again.
+ */
+export async function startServer(config: Config, log: Logger): Promise<Server> {
+  const phases: Record<string, number> = {};
+  const reached = (phase: string) => {
+    phases[phase] = Math.round(performance.now());
+  };
+  reached('loaded');
+  await using parts = new AsyncDisposableStack();
+
+  const databaseUrl = config.database.url ?? (await startDatabase(config, log, parts));
+  const pool = new ConnectionPool(databaseUrl, config.database);
+  const db = createDatabase(pool);
+  parts.defer(() => db.destroy());
+  const schema = isSchemaUpToDate(db);
+  // Compiling the validation rules takes as long as connecting does.
+  const validator = new RequestValidator();
+  validator.warm(PostService.methods.map(method => method.input));
+  reached('validatorWarm');
+  if (!(await schema))
+    throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+  reached('database');
+
+  const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
+  const store = new PostgresPostStore(db);
+  const posts = new PostServiceImpl(store, new PageTokens(secret));
+  const health = new HealthService([PostService.typeName]);
+  const metrics = createMetrics({ version: packageJson.version });
+  const shutdown = new AbortController();
+  const dispatch = createDispatch({
+    routes: router => {
+      router.service(PostService, posts);
+      router.service(Health, health);
+      reflection(router, [PostService.file, Health.file]);
+    },
+    stages: [outcome(), validation(validator)],
+    requestMaxBytes: config.requestMaxBytes,
+    deadlineMaxMs: config.deadline.maxMs,
+    shutdownSignal: shutdown.signal,
+  });
+  const shell = createShell({
+    dispatch,
+    log,
+    metrics,
+    corsOrigins: config.corsOrigins,
+    deadline: config.deadline,
+    requestMaxBytes: config.requestMaxBytes,
+    bodyTimeoutMs: BODY_TIMEOUT_MS,
+    streamPaths: STREAM_PATHS,
+  });
+  reached('built');
+
+  const admin = await startAdminServer({
+    ...config.admin,
+    metrics,
+    readiness: async () => ({ accepting: health.isServing, database: await pingDatabase(db) }),
+  });
+  parts.use(admin);
+  const listener = await startListener({ ...config.listen, tls: await readTls(config.tls), shell, log });
+  parts.defer(async () => {
+    health.stop();
+    // At the end of the grace what still runs is told so, and has a moment to pass it on before it is cut off.
+    const graceEnd = setTimeout(() => shutdown.abort(shutdownError()), config.shutdownGraceMs);
+    await listener.close(config.shutdownGraceMs + LAST_WORDS_MS);
+    clearTimeout(graceEnd);
+  });
+  reached('listening');
+  const closing = parts.move();
+  return { url: listener.url, adminUrl: admin.url, phases, [Symbol.asyncDispose]: () => closing.disposeAsync() };
+}
+
+/** Starts the embedded Postgres, with an up-to-date schema. Loaded only where it is needed. */
+async function startDatabase(config: Config, log: Logger, parts: AsyncDisposableStack): Promise<string> {
+  const { startEmbeddedPostgres } = await import('#src/embedded/embedded-postgres.ts');
+  const postgres = parts.use(await startEmbeddedPostgres({ dataDir: config.dataDir, log }));
+  const { migrateToLatest } = await import('#src/db/migrate.ts');
+  await migrateToLatest(postgres.url);
+  return postgres.url;
+}
+
+async function readTls(files: Config['tls']) {
+  if (files === undefined) return undefined;
+  const [cert, key] = await Promise.all([readFile(files.certFile), readFile(files.keyFile)]);
+  return { cert, key };
+}
+
+function shutdownError() {
+  return unavailable('the server is shutting down', 'SHUTTING_DOWN');
+}
+
+/** How long a request body may take to arrive. */
+const BODY_TIMEOUT_MS = 30_000;
+/** Enough for an answer to leave for a client that reads. */
+const LAST_WORDS_MS = 500;
+/** What stays open for as long as the client wants: no deadline is set for it. */
+const STREAM_PATHS = new Set([
+  `/${Health.typeName}/Watch`,
+  ...[ServerReflection, ServerReflectionAlpha].map(service => `/${service.typeName}/ServerReflectionInfo`),
+]);
