@@ -25,11 +25,14 @@ export const BROWSER_APPS = {
   },
 } as const satisfies Record<string, BrowserApp>;
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+
 /** Bundles an app as a web page would get it: minified, for browsers of the last two years. */
 export async function bundleForBrowser(app: BrowserApp): Promise<BrowserBundle> {
   const { outputFiles, metafile } = await build({
     // Within the package, so that its name leads to its own exports.
-    stdin: { contents: app.source, resolveDir: fileURLToPath(new URL('../gen', import.meta.url)) },
+    stdin: { contents: app.source, resolveDir: `${root}gen` },
+    absWorkingDir: root,
     bundle: true,
     minify: true,
     format: 'esm',
@@ -53,6 +56,6 @@ interface BrowserBundle {
   readonly minified: number;
   /** Bytes, at gzip's level 9. */
   readonly gzipped: number;
-  /** The files that went in. */
+  /** The files that went in, as paths within the project. */
   readonly inputs: readonly string[];
 }
