@@ -47,10 +47,9 @@ export async function createCluster(
     const initdb = [binaries.initdb, `--pgdata=${data}`, `--pwfile=${password}`, ...INITDB_OPTIONS];
     await run([...initdb, ...(sync ? [] : ['--no-sync'])], account);
     const single = [binaries.postgres, '--single', ...(sync ? [] : ['-F']), '-D', data, '-c', 'exit_on_error=on'];
-    await run(
-      ['/bin/sh', '-c', `echo 'create database ${DATABASE}' | exec "$@"`, 'sh', ...single, 'template1'],
-      account,
-    );
+    // The empty database that initdb makes becomes ours: making one more would take a tenth of the whole time.
+    const takeOver = `echo 'alter database postgres rename to ${DATABASE}' | exec "$@"`;
+    await run(['/bin/sh', '-c', takeOver, 'sh', ...single, 'template1'], account);
     if (account !== undefined) await chown(password, 0, 0);
     await rename(unfinished, folder);
   } catch (error) {

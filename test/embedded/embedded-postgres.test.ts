@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -95,6 +97,15 @@ describe('startEmbeddedPostgres', () => {
     const pid = await postmasterOf(postgres.location);
     await postgres[Symbol.asyncDispose]();
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+  });
+
+  it('is in a process group of its own, which Ctrl-C at the terminal does not reach', async () => {
+    await using postgres = await startEmbeddedPostgres({ dataDir: folder.path, log, settings });
+    const groupOf = async (pid: number) =>
+      (await promisify(execFile)('ps', ['-o', 'pgid=', '-p', `${pid}`])).stdout.trim();
+    const ours = await groupOf(process.pid);
+    expect(ours).toMatch(/^\d+$/);
+    expect(await groupOf(await postmasterOf(postgres.location))).not.toBe(ours);
   });
 
   it('starts beside a postmaster.pid whose process id another program has got', async () => {
