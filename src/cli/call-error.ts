@@ -1,0 +1,40 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+
+/** The `reason` of an error that the service itself gave; undefined: it comes from the network or from another server. */
+export function errorReason(error: ConnectError): string | undefined {
+  return error.findDetails(ErrorInfoSchema)[0]?.reason;
+}
+
+/** How long the service asks to wait before the call is made again, in milliseconds; undefined: it says nothing. */
+export function retryDelayMs(error: ConnectError): number | undefined {
+  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
+}
+
+/**
+ * Whether the service could not answer now, so that the same call may be made again: UNAVAILABLE, a rate limit, a passed
+ * deadline, a write that was in another's way, a connection that broke.
+ */
+export function isTransient(error: unknown): error is ConnectError {
+  if (!(error instanceof ConnectError)) return false;
+  if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) return true;
+  if (error.code === Code.ResourceExhausted) return retryDelayMs(error) !== undefined;
+  const reason = errorReason(error);
+  return reason === undefined ? networkErrorCode(error) !== undefined : reason === 'WRITE_CONFLICT';
+}
+
+/** The system's code, such as ECONNREFUSED, of an error below HTTP. */
+export function networkErrorCode(error: ConnectError): string | undefined {
+  for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && typeof cause.code === 'string' && /^E[A-Z]/.test(cause.code)) return cause.code;
+  }
+  return undefined;
+}
+
+/** The service's answer in one line: the fields that it names, or its message. */
+export function describeCallError(error: ConnectError): string {
+  const violations = error.findDetails(BadRequestSchema).flatMap(detail => detail.fieldViolations);
+  const message = violations.map(({ field, description }) => `${field}: ${description}`).join('; ') || error.rawMessage;
+  return `${message} (${Code[error.code]})`;
+}

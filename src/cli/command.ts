@@ -1,0 +1,46 @@
+import type { Writable } from 'node:stream';
+import type { ProgressStream } from '#src/cli/progress-bar.ts';
+
+/** What a command reaches of the process. */
+export interface CommandIo {
+  /** For results. */
+  readonly stdout: Pick<Writable, 'write'>;
+  /** For progress and faults. */
+  readonly stderr: ProgressStream;
+  /** Where the service is, unless --url says otherwise. */
+  readonly defaultUrl: string;
+  /** Ends the command, as for Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** A command's exit codes, as shells and `make` understand them. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+/** A command line that can't be understood; the message says what is wrong with it. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Reads arguments with node's parseArgs; what that refuses becomes a UsageError. */
+export function readArguments<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** The one folder that a command works on. @throws UsageError */
+export function oneFolder(positionals: readonly string[]): string {
+  const [dir, ...more] = positionals;
+  if (!dir) throw new UsageError('name a folder');
+  if (more.length > 0) throw new UsageError(`one folder only, not also ${more.join(' ')}`);
+  return dir;
+}
+
+/** The service's URL. @throws UsageError where it is none of HTTP. */
+export function serviceUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new UsageError(`--url: "${text}" is no URL such as http://127.0.0.1:8080`);
+}

@@ -1,0 +1,109 @@
+import { parse as parseToml, TomlError } from 'smol-toml';
+import { isMap, parseDocument, stringify, visit, type YAMLError } from 'yaml';
+import { PostFileError } from '#src/cli/post-file-error.ts';
+
+/**
+ * The most characters between the two fences: 32 KiB. An exported post has at most half of that, and YAML's check for
+ * repeated keys takes time in the square of it.
+ */
+export const FRONT_MATTER_MAX_LENGTH = 32 * 1024;
+
+/** A Markdown file's two parts. */
+export interface FrontMatterFile {
+  /** The keys and values between the fences. YAML's numbers and booleans are text here, just as they were written. */
+  readonly data: ReadonlyMap<string, unknown>;
+  /** All that follows the line break after the closing fence, unchanged. */
+  readonly content: string;
+}
+
+/**
+ * Parts a file into front matter and content. The first line is a fence, `---` for YAML 1.2 or `+++` for TOML 1.0, and
+ * the front matter ends at the next line with the same fence; spaces and tabs may follow a fence. A fence further down
+ * is content, and so is a blank line after the closing one.
+ *
+ * @param text the whole file, without a byte order mark.
+ * @throws PostFileError where there is no front matter, or none that can be read, with the file's line.
+ */
+export function parseFrontMatter(text: string): FrontMatterFile {
+  const opening = /^(---|\+\+\+)[ \t]*\r?\n/.exec(text);
+  if (opening === null) throw fault('is missing (the first line has to be --- for YAML or +++ for TOML)');
+  const isYaml = opening[1] === '---';
+  const start = opening[0].length;
+  const fence = isYaml ? /(?<=\n)---[ \t]*(?:\r?\n|$)/g : /(?<=\n)\+\+\+[ \t]*(?:\r?\n|$)/g;
+  fence.lastIndex = start;
+  const closing = fence.exec(text);
+  if (closing === null) throw fault(`is opened by ${opening[1]} on line 1 and never closed`);
+  if (closing.index - start > FRONT_MATTER_MAX_LENGTH) {
+    throw fault(`has ${closing.index - start} characters; it may have ${FRONT_MATTER_MAX_LENGTH}`);
+  }
+  const source = text.slice(start, closing.index);
+  return {
+    data: new Map(Object.entries(isYaml ? readYaml(source) : readToml(source))),
+    content: text.slice(closing.index + closing[0].length),
+  };
+}
+
+/**
+ * A file with YAML front matter, which parseFrontMatter reads back to the same values and the same content. Every text
+ * is in double quotes with JSON's escapes, so that none is ever taken for a number, a date or a null, by any YAML
+ * reader; what YAML 1.1 calls a line break, or no reader can print, is escaped too.
+ */
+export function formatFrontMatter(data: Readonly<Record<string, unknown>>, content: string): string {
+  const yaml = stringify(data, {
+    defaultStringType: 'QUOTE_DOUBLE',
+    defaultKeyType: 'PLAIN',
+    doubleQuotedAsJSON: true,
+    lineWidth: 0,
+  });
+  const toEscape = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return `---\n${yaml.replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, toEscape)}---\n${content}`;
+}
+
+function readYaml(source: string): object {
+  const document = parseDocument(source, { logLevel: 'error' });
+  if (document.errors[0]) throw yamlFault(document.errors[0]);
+  if (document.contents === null) return {};
+  if (!isMap(document.contents)) throw fault('is not made of "key: value" lines');
+  try {
+    visit(document, {
+      Scalar(_key, node) {
+        // Nobody who writes `tags: [1.10, yes]` or `title: 1984` thinks of a number.
+        if (typeof node.value === 'number' || typeof node.value === 'boolean') node.value = node.source;
+      },
+    });
+    return document.toJS();
+  } catch (error) {
+    if (error instanceof RangeError) throw fault(TOO_DEEP);
+    // More than 100 values by alias (*): how a few lines are made to fill the memory. Or an alias to nothing.
+    if (error instanceof ReferenceError) throw fault(`is not valid YAML: ${lowerFirst(error.message)}`);
+    throw error;
+  }
+}
+
+function readToml(source: string): object {
+  try {
+    return parseToml(source, { integersAsBigInt: 'asNeeded' });
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '');
+    throw fault(`is not valid TOML, line ${error.line + 1}: ${what}`);
+  }
+}
+
+function yamlFault({ code, message, linePos }: YAMLError): PostFileError {
+  if (code === 'MULTIPLE_DOCS') return fault('has more than one YAML document in it');
+  if (message.startsWith('Maximum call stack')) return fault(TOO_DEEP);
+  const what = lowerFirst(message.replace(/ at line \d+, column \d+:[\s\S]*/, ''));
+  const hint = message.startsWith('Nested mappings') ? ' (a text with ": " in it needs quotes)' : '';
+  return fault(`is not valid YAML, line ${(linePos?.[0].line ?? 0) + 1}: ${what}${hint}`);
+}
+
+function fault(description: string): PostFileError {
+  return new PostFileError(`front matter: ${description}`);
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+const TOO_DEEP = 'is nested too deeply';

@@ -1,0 +1,121 @@
+import { isUtf8 } from 'node:buffer';
+import { create } from '@bufbuild/protobuf';
+import { pathToString } from '@bufbuild/protobuf/reflect';
+import { timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { createValidator } from '@bufbuild/protovalidate';
+import { type Post, PostSchema } from '#gen/blog/v1/post_pb.js';
+import { FRONT_MATTER_MAX_LENGTH, formatFrontMatter, parseFrontMatter } from '#src/cli/front-matter.ts';
+import { parseDate } from '#src/cli/front-matter-date.ts';
+import { PostFileError } from '#src/cli/post-file-error.ts';
+
+/** The most bytes of a file: the most content, the most front matter at 4 bytes a character, the fences. */
+export const POST_FILE_MAX_BYTES = 1024 * 1024 + 4 * FRONT_MATTER_MAX_LENGTH + 16;
+
+/**
+ * The post in a Markdown file, without a slug, checked against the rules of post.proto.
+ *
+ * From the front matter come `title`; `author` (or `authors`), of which a list is joined with commas; `tags`, a list, or a
+ * text with commas between them; `category` and `categories`, which become tags behind those; `date`, the publish time, or
+ * none with `draft: true`. Other keys are passed over. The content is every byte that follows; only a byte order mark at the
+ * file's start is dropped.
+ *
+ * @throws PostFileError with every fault of the fields at once, each naming its field.
+ */
+export function parsePostFile(bytes: Uint8Array): Post {
+  const { data, content } = parseFrontMatter(decode(bytes));
+  const faults: string[] = [];
+  const read = <T>(key: string, as: (value: unknown) => T, absent: T): T => {
+    const value = data.get(key) ?? undefined;
+    if (value === undefined) return absent;
+    try {
+      return as(value);
+    } catch (error) {
+      faults.push(`${key}: ${(error as Error).message}`);
+      return absent;
+    }
+  };
+  const isDraft = read('draft', toBoolean, false);
+  const date = read('date', toDate, undefined);
+  const post = create(PostSchema, {
+    title: read('title', toText, ''),
+    content,
+    author: read('author', toTexts, undefined)?.join(', ') ?? read('authors', toTexts, []).join(', '),
+    tags: [...new Set(['tags', 'category', 'categories'].flatMap(key => read(key, toTags, [])))].filter(Boolean),
+    ...(date && !isDraft && { publishTime: timestampFromDate(date) }),
+  });
+  if (post.title === '' && !faults.some(fault => fault.startsWith('title:'))) faults.push('title: is missing');
+  faults.push(...brokenRules(post));
+  if (faults.length > 0) throw new PostFileError(faults.join('; '));
+  return post;
+}
+
+/**
+ * The file of a post, with YAML front matter: `title`, then `author`, `tags` and `date` (to the millisecond) where the post
+ * has them. parsePostFile makes of it a post with the same title, content, author, tags and publish time.
+ */
+export function formatPostFile({ title, content, author, tags, publishTime }: Post): string {
+  const data = {
+    title,
+    ...(author !== '' && { author }),
+    ...(tags.length > 0 && { tags }),
+    ...(publishTime && { date: timestampDate(publishTime).toISOString() }),
+  };
+  return formatFrontMatter(data, content);
+}
+
+const validator = createValidator();
+
+function decode(bytes: Uint8Array): string {
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
+    throw new PostFileError('file: is UTF-16; save it as UTF-8');
+  }
+  if (!isUtf8(bytes)) throw new PostFileError(`file: is not UTF-8, line ${firstBrokenLine(bytes)}`);
+  return new TextDecoder().decode(bytes);
+}
+
+/** A line feed is never part of another character in UTF-8, so that a broken file has a broken line. */
+function firstBrokenLine(bytes: Uint8Array): number {
+  let line = 1;
+  for (let start = 0, end = 0; start < bytes.length; start = end, line++) {
+    end = bytes.indexOf(0x0a, start) + 1 || bytes.length;
+    if (!isUtf8(bytes.subarray(start, end))) break;
+  }
+  return line;
+}
+
+function brokenRules(post: Post): string[] {
+  const { violations } = validator.validate(PostSchema, post);
+  return (violations ?? []).map(({ field, message, ruleId }) => {
+    // The only text that a rule forbids, and its message has the character itself.
+    const what = ruleId === 'string.not_contains' ? 'has the character U+0000 in it' : message;
+    return `${pathToString(field)}: ${what}`;
+  });
+}
+
+function toText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (['number', 'bigint', 'boolean'].includes(typeof value)) return String(value);
+  throw new PostFileError(`is ${Array.isArray(value) ? 'a list' : 'no text'}, where a text is due`);
+}
+
+function toTexts(value: unknown): string[] {
+  const present = Array.isArray(value) ? value.filter(item => item !== null) : [value];
+  return present.map(toText);
+}
+
+function toTags(value: unknown): string[] {
+  return typeof value === 'string' ? value.split(',').map(tag => tag.trim()) : toTexts(value);
+}
+
+function toBoolean(value: unknown): boolean {
+  const text = String(value).toLowerCase();
+  if (text !== 'true' && text !== 'false') throw new PostFileError('is neither true nor false');
+  return text === 'true';
+}
+
+function toDate(value: unknown): Date {
+  const date = parseDate(value);
+  if (date !== undefined) return date;
+  const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : 'that';
+  throw new PostFileError(`${shown} is no date such as 2025-06-20 or 2025-06-20T15:00:00Z`);
+}
