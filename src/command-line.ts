@@ -1,4 +1,5 @@
 import { type Config, ConfigError, parseConfig } from '#src/config.ts';
+import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** What a command has to do with the process. */
@@ -55,9 +56,11 @@ const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(
 
 async function serve(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
   if (args.length > 0) throw new Error(`serve takes no arguments, but settings: more with --help`);
-  const { startServer } = await import('#src/server.ts');
   const log = await openLog(config, io);
-  const server = await startServer(config, log);
+  // The embedded Postgres starts, in processes of its own, while this one loads the rest of the code.
+  const database = provideDatabase(config, log);
+  const [{ startServer }] = await Promise.all([import('#src/server.ts'), database]);
+  const server = await startServer(config, log, await database);
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
@@ -74,15 +77,11 @@ async function migrate(config: Config, args: readonly string[], io: ProcessIo): 
   if (args.length > 0) throw new Error(`migrate takes no arguments, but settings: more with --help`);
   const { migrateToLatest } = await import('#src/db/migrate.ts');
   const log = await openLog(config, io);
-  await using postgres = config.database.url === undefined ? await startEmbedded(config, log) : undefined;
-  const migrations = await migrateToLatest(config.database.url ?? postgres?.url ?? '');
+  // An embedded one is migrated whenever it starts.
+  await using database = await provideDatabase(config, log);
+  const migrations = await migrateToLatest(database.url);
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
   return 0;
-}
-
-async function startEmbedded(config: Config, log: Logger) {
-  const { startEmbeddedPostgres } = await import('#src/embedded/embedded-postgres.ts');
-  return startEmbeddedPostgres({ dataDir: config.dataDir, log });
 }
 
 async function openLog(config: Config, io: ProcessIo): Promise<Logger> {

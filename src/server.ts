@@ -8,6 +8,7 @@ import type { Config } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDate, pingDatabase } from '#src/db/schema-version.ts';
+import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
 import { startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
@@ -37,9 +38,10 @@ export interface Server extends AsyncDisposable {
 /**
  * Builds the service out of its parts, from the database up to the port, and opens it.
  *
+ * @param database belongs to the service from now on, which disposes of it at its end, or where the start fails.
  * @throws where a part can't be had: the database, its schema, a port. What was opened until then is closed again.
  */
-export async function startServer(config: Config, log: Logger): Promise<Server> {
+export async function startServer(config: Config, log: Logger, database: ProvidedDatabase): Promise<Server> {
   const phases: Record<string, number> = {};
   const reached = (phase: string) => {
     phases[phase] = Math.round(performance.now());
@@ -47,8 +49,8 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   reached('loaded');
   await using parts = new AsyncDisposableStack();
 
-  const databaseUrl = config.database.url ?? (await startDatabase(config, log, parts));
-  const pool = new ConnectionPool(databaseUrl, config.database);
+  parts.use(database);
+  const pool = new ConnectionPool(database.url, config.database);
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
   const schema = isSchemaUpToDate(db);
@@ -106,15 +108,6 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   reached('listening');
   const closing = parts.move();
   return { url: listener.url, adminUrl: admin.url, phases, [Symbol.asyncDispose]: () => closing.disposeAsync() };
-}
-
-/** Starts the embedded Postgres, with an up-to-date schema. Loaded only where it is needed. */
-async function startDatabase(config: Config, log: Logger, parts: AsyncDisposableStack): Promise<string> {
-  const { startEmbeddedPostgres } = await import('#src/embedded/embedded-postgres.ts');
-  const postgres = parts.use(await startEmbeddedPostgres({ dataDir: config.dataDir, log }));
-  const { migrateToLatest } = await import('#src/db/migrate.ts');
-  await migrateToLatest(postgres.url);
-  return postgres.url;
 }
 
 async function readTls(files: Config['tls']) {

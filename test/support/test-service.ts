@@ -3,6 +3,7 @@ import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { parseConfig } from '#src/config.ts';
+import { provideDatabase } from '#src/embedded/provide-database.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { startServer } from '#src/server.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
@@ -25,7 +26,8 @@ export async function startTestService(): Promise<TestService> {
     // A machine that is busy with other tests is no reason to refuse a call.
     DATABASE_ACQUIRE_TIMEOUT: '30s',
   });
-  const { url } = parts.use(await startServer(config, await createLogger({ level: 'silent', format: 'json' })));
+  const log = await createLogger({ level: 'silent', format: 'json' });
+  const { url } = parts.use(await startServer(config, log, await provideDatabase(config, log)));
   const client = createClient(PostService, createConnectTransport({ baseUrl: url, httpVersion: '1.1' }));
   const closing = parts.move();
   return { url, client, [Symbol.asyncDispose]: () => closing.disposeAsync() };
