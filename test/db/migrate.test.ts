@@ -1,0 +1,36 @@
+import { sql } from 'kysely';
+import { describe, expect, it } from 'vitest';
+import { createDatabase } from '#src/db/database.ts';
+import { migrateToLatest } from '#src/db/migrate.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { isSchemaUpToDate } from '#src/db/schema-version.ts';
+import { createTestDatabase } from '#test/support/postgres.ts';
+import { aDatabaseConfig } from '#test/support/test-database-config.ts';
+
+describe('migrateToLatest', () => {
+  it('brings an empty database up to date, and leaves an up-to-date one alone', async () => {
+    await using database = await createTestDatabase({ migrated: false });
+    const db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
+    expect(await isSchemaUpToDate(db)).toBe(false);
+    expect(await migrateToLatest(database.url)).toEqual(['0001-posts']);
+    expect(await isSchemaUpToDate(db)).toBe(true);
+    expect(await migrateToLatest(database.url)).toEqual([]);
+    await db.destroy();
+  });
+
+  it('lets one of several processes migrate, and the others wait for it', async () => {
+    await using database = await createTestDatabase({ migrated: false });
+    const runs = await Promise.all([1, 2, 3].map(() => migrateToLatest(database.url)));
+    expect(runs.flat()).toEqual(['0001-posts']);
+  });
+
+  it('keeps nothing of a migration that fails', async () => {
+    await using database = await createTestDatabase({ migrated: false });
+    const db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
+    await sql`create table post_tags ()`.execute(db);
+    await expect(migrateToLatest(database.url)).rejects.toThrow(/post_tags/);
+    const { rows } = await sql`select to_regclass('posts') as posts`.execute(db);
+    expect(rows).toEqual([{ posts: null }]);
+    await db.destroy();
+  });
+});

@@ -1,0 +1,216 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DatabaseConfig } from '#src/config.ts';
+import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+import { aDatabaseConfig } from '#test/support/test-database-config.ts';
+
+let database: TestDatabase;
+let admin: pg.Client;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  admin = new pg.Client(database.url);
+  await admin.connect();
+});
+
+afterAll(async () => {
+  await admin.end();
+  await database[Symbol.asyncDispose]();
+});
+
+describe('ConnectionPool', () => {
+  it('gives a connection back to the next caller', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const first = await pool.acquire();
+    const pid = await backendOf(first);
+    first.release();
+    const second = await pool.acquire();
+    expect(await backendOf(second)).toBe(pid);
+    second.release();
+  });
+
+  it('refuses a caller who has waited for the acquire timeout', async () => {
+    await using pool = openPool({ poolMax: 1, acquireTimeoutMs: 250 });
+    // The first connection may take longer than that on a busy machine.
+    const held = await retryUntilAcquired(pool);
+    await expect(pool.acquire()).rejects.toThrow(DatabaseUnavailableError);
+    held.release();
+  });
+
+  it('refuses at once when too many wait', async () => {
+    await using pool = openPool({ poolMax: 1, maxWaiting: 1 });
+    const held = await pool.acquire();
+    const waiting = pool.acquire();
+    await expect(pool.acquire()).rejects.toThrow(/more than 1 queries wait/);
+    held.release();
+    (await waiting).release();
+  });
+
+  it('refuses when Postgres is not there', async () => {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    server.close();
+    await using pool = new EndingPool(`postgres://nobody@127.0.0.1:${port}/none`, aDatabaseConfig());
+    await expect(pool.acquire()).rejects.toThrow(DatabaseUnavailableError);
+  });
+
+  it('sets the time limits of statements, locks and idle transactions', async () => {
+    const limits = { statementTimeoutMs: 1234, lockTimeoutMs: 567, transactionIdleTimeoutMs: 8901 };
+    await using pool = openPool(limits);
+    const connection = await pool.acquire();
+    const names = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'];
+    const settings = await connection.query('select setting from pg_settings where name = any($1) order by name desc', [
+      names,
+    ]);
+    expect(settings?.rows.map(row => row.setting)).toEqual(['1234', '567', '8901']);
+    connection.release();
+  });
+
+  it('says that Postgres ended a statement at its time limit, and keeps the connection', async () => {
+    await using pool = openPool({ poolMax: 1, statementTimeoutMs: 50 });
+    const connection = await pool.acquire();
+    const pid = await backendOf(connection);
+    await expect(connection.query('select pg_sleep(60)', [])).rejects.toThrow(StatementTimeoutError);
+    connection.release();
+    const next = await pool.acquire();
+    expect(await backendOf(next)).toBe(pid);
+    next.release();
+  });
+
+  it('says that a lock was not to be had in time', async () => {
+    await using pool = openPool({ lockTimeoutMs: 50 });
+    await admin.query('begin; lock table posts in access exclusive mode');
+    const connection = await pool.acquire();
+    await expect(connection.query('select 1 from posts', [])).rejects.toThrow(WriteConflictError);
+    connection.release();
+    await admin.query('rollback');
+  });
+
+  it('ends a connection that has lived its life', async () => {
+    await using pool = openPool({ poolMax: 1, lifetimeMs: 0 });
+    const first = await pool.acquire();
+    const pid = await backendOf(first);
+    first.release();
+    const second = await pool.acquire();
+    expect(await backendOf(second)).not.toBe(pid);
+    second.release();
+  });
+
+  it('lives through the end of an idle backend, and connects again', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const first = await pool.acquire();
+    const pid = await backendOf(first);
+    first.release();
+    await admin.query('select pg_terminate_backend($1, 10000)', [pid]);
+    const second = await acquireAnother(pool, pid);
+    expect(await backendOf(second)).not.toBe(pid);
+    second.release();
+  });
+
+  it('refuses the query whose backend is killed, and does not give its connection to anyone else', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const connection = await pool.acquire();
+    const pid = await backendOf(connection);
+    const query = connection.query('select pg_sleep(60)', []);
+    const refused = expect(query).rejects.toThrow(DatabaseUnavailableError);
+    await untilRunning(pid);
+    await admin.query('select pg_terminate_backend($1, 10000)', [pid]);
+    await refused;
+    connection.release();
+    const next = await pool.acquire();
+    expect(await backendOf(next)).not.toBe(pid);
+    next.release();
+  });
+
+  it('lives through the end of a backend inside a transaction', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const connection = await pool.acquire();
+    const pid = await backendOf(connection);
+    await connection.query('begin', []);
+    await admin.query('select pg_terminate_backend($1, 10000)', [pid]);
+    await expect(connection.query('select 1', [])).rejects.toThrow(DatabaseUnavailableError);
+    connection.release();
+    const next = await pool.acquire();
+    expect((await next.query('select 1 as one', []))?.rows).toEqual([{ one: 1 }]);
+    next.release();
+  });
+
+  it('cancels the statement in Postgres when its call is aborted, and keeps the connection', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const connection = await pool.acquire();
+    const pid = await backendOf(connection);
+    const call = new AbortController();
+    const query = connection.query('select pg_sleep(60)', [], call.signal);
+    await untilRunning(pid);
+    call.abort();
+    expect(await query).toBeUndefined();
+    connection.release();
+    const next = await pool.acquire();
+    expect(await backendOf(next)).toBe(pid);
+    next.release();
+  });
+
+  it('cancels no statement but the one of the aborted call', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    for (let round = 0; round < 200; round++) {
+      const connection = await pool.acquire();
+      const call = new AbortController();
+      // Aborted about when the statement ends, so that the request to cancel often comes too late for it.
+      const query = connection.query('select 1', [], call.signal);
+      setImmediate(() => call.abort());
+      await query;
+      connection.release();
+      const next = await pool.acquire();
+      await expect(next.query('select pg_sleep(0.001)', [])).resolves.toBeDefined();
+      next.release();
+    }
+  });
+});
+
+class EndingPool extends ConnectionPool implements AsyncDisposable {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+}
+
+function openPool(fields: Partial<DatabaseConfig> = {}): EndingPool {
+  return new EndingPool(database.url, aDatabaseConfig(fields));
+}
+
+type Connection = Awaited<ReturnType<ConnectionPool['acquire']>>;
+
+async function backendOf(connection: Connection): Promise<number> {
+  return (await connection.query('select pg_backend_pid() as pid', []))?.rows[0].pid;
+}
+
+/** Resolves when the backend runs a statement that sleeps. */
+async function untilRunning(pid: number): Promise<void> {
+  for (;;) {
+    const { rows } = await admin.query("select 1 from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'", [
+      pid,
+    ]);
+    if (rows.length > 0) return;
+  }
+}
+
+async function retryUntilAcquired(pool: ConnectionPool): Promise<Connection> {
+  for (;;) {
+    const connection = await pool.acquire().catch(() => undefined);
+    if (connection !== undefined) return connection;
+  }
+}
+
+/** The pool may not have heard yet of its idle connection's end. */
+async function acquireAnother(pool: ConnectionPool, pid: number): Promise<Connection> {
+  for (;;) {
+    const connection = await pool.acquire();
+    const now = await backendOf(connection).catch(() => pid);
+    if (now !== pid) return connection;
+    connection.release();
+  }
+}
