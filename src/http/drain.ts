@@ -4,6 +4,7 @@ import type { Server as HttpsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '#src/http/connection.ts';
+import { announceEnd, endSession } from '#src/http/http2-shutdown.ts';
 
 /** What a listener has open. */
 export interface OpenConnections {
@@ -26,16 +27,16 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   // Not the HTTP server's own close: that one closes idle connections at once, where a request may be on its way.
   NetServer.prototype.close.call(server);
 
-  for (const { session, latestResponse } of connections) {
-    // RFC 9113, 6.8: first a GOAWAY that still takes every stream, for what the client has sent but not we have seen.
-    if (session?.destroyed === false) session.goaway(0, MAX_STREAM_ID);
+  for (const connection of connections) {
+    const { session, latestResponse } = connection;
+    if (session !== undefined) announceEnd(connection);
     else if (latestResponse !== undefined && !latestResponse.headersSent) latestResponse.shouldKeepAlive = false;
   }
   await earlier(closed, Math.min(SETTLE_MS, graceMs / 2));
 
-  for (const { session, latestResponse, socket } of connections) {
-    if (session !== undefined) session.close();
-    else if (latestResponse === undefined) socket.destroy();
+  for (const connection of connections) {
+    if (connection.session !== undefined) endSession(connection);
+    else if (connection.latestResponse === undefined) connection.socket.destroy();
   }
   const closeIdle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
   server.closeIdleConnections();
@@ -62,4 +63,3 @@ async function earlier(event: Promise<unknown>, ms: number): Promise<void> {
  */
 const SETTLE_MS = 300;
 const CLOSE_IDLE_EVERY_MS = 25;
-const MAX_STREAM_ID = 2 ** 31 - 1;

@@ -1,21 +1,10 @@
-import type { Connection, HttpRequest, HttpResponse } from '#src/http/connection.ts';
+import type { Exchange } from '#src/http/exchange.ts';
 import { Http2Request, Http2Response } from '#src/http/http-messages.ts';
-import type { Refusal } from '#src/http/refusal.ts';
 import { dropUnreadBody } from '#src/http/unread-body.ts';
 import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import type { Call } from '#src/rpc/call.ts';
-
-/** A request, its response, and what is known of the two. */
-export interface Exchange {
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
-  readonly connection: Connection | undefined;
-  readonly call: Call;
-  /** Why it never became an RPC. */
-  readonly refusal: Refusal | undefined;
-}
 
 /** What is done when a response has ended, in full or not: its line in the log, its metrics, and its unread body. */
 export function createExchangeEnd(
@@ -27,7 +16,7 @@ export function createExchangeEnd(
   return exchange => {
     const { request, response, connection, call } = exchange;
     const durationMs = performance.now() - call.startedAt;
-    const aborted = !response.writableFinished;
+    const aborted = !arrived(exchange);
     const status = response.headersSent ? response.statusCode : undefined;
     const refused = refusalOf(exchange, status);
     const code = refused === undefined ? outcomeOf(call, aborted) : undefined;
@@ -52,7 +41,7 @@ export function createExchangeEnd(
       aborted,
       cause: call.cause,
     });
-    dropUnreadBody(request, connection);
+    dropUnreadBody(exchange);
   };
 }
 
@@ -65,6 +54,11 @@ function refusalOf({ refusal, call }: Exchange, status: number | undefined): str
   if (refusal !== undefined) return refusal.reason;
   if (call.procedure === undefined) return 'PREFLIGHT';
   return call.code === undefined && status !== undefined && status >= 400 ? 'NOT_THE_PROTOCOL' : undefined;
+}
+
+/** Whether the whole response left for the client. */
+function arrived({ request, response }: Exchange): boolean {
+  return response.headersSent && response.writableFinished && !('stream' in request && request.stream.rstCode !== 0);
 }
 
 function outcomeOf(call: Call, aborted: boolean): string {

@@ -12,4 +12,4 @@ export function closeLingering(socket: Socket): void {
 }
 
 /** Enough for the answer to cross an ocean and back; short, since the client is one that does what it should not. */
-const LINGER_MS = 500;
+export const LINGER_MS = 500;

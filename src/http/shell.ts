@@ -1,6 +1,8 @@
+import type { ServerResponse } from 'node:http';
 import { connectionOf, type HttpRequest, type HttpResponse } from '#src/http/connection.ts';
 import { createCors } from '#src/http/cors.ts';
-import { createExchangeEnd, type Exchange } from '#src/http/exchange-end.ts';
+import type { Exchange } from '#src/http/exchange.ts';
+import { createExchangeEnd } from '#src/http/exchange-end.ts';
 import { createHttp2BodyDeadline } from '#src/http/http2-body-deadline.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
@@ -8,7 +10,7 @@ import { refuse } from '#src/http/refuse.ts';
 import { createRequestGuard } from '#src/http/request-guard.ts';
 import { requestIdFrom } from '#src/http/request-id.ts';
 import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusal.ts';
-import { stopUnreadBody } from '#src/http/unread-body.ts';
+import { stopUnreadBody, takeOverClosing } from '#src/http/unread-body.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import { boundDeadline, type DeadlineBounds, UNBOUNDED } from '#src/rpc/deadline.ts';
@@ -50,10 +52,11 @@ export function createShell(options: ShellOptions): Shell {
   function handle(request: HttpRequest, response: HttpResponse): void {
     const connection = connectionOf(request);
     const id = requestIdFrom(request.headers['x-request-id']);
-    const exchange: Mutable<Exchange> = {
+    const exchange: Exchange = {
       request,
       response,
       connection,
+      closes: 'stream' in request ? false : takeOverClosing(request, response as ServerResponse, requestMaxBytes),
       refusal: undefined,
       call: {
         id,
@@ -64,7 +67,7 @@ export function createShell(options: ShellOptions): Shell {
         cause: undefined,
       },
     };
-    if ('stream' in request) request.stream.on('finish', stopUnreadBody);
+    if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request));
     request.on('error', ignore);
     response.on('error', ignore);
     response.on('close', () => {
@@ -103,5 +106,3 @@ export function createShell(options: ShellOptions): Shell {
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */
 function ignore(): void {}
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };

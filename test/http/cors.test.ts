@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { openPublicPort } from '#test/support/public-port.ts';
+
+const PAGE = 'https://app.example.com';
+const path = '/grpc.health.v1.Health/Check';
+const call = (url: string, origin?: string) =>
+  fetch(url + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(origin && { origin }) },
+    body: '{}',
+  });
+const preflight = (url: string, origin: string) =>
+  fetch(url + path, {
+    method: 'OPTIONS',
+    headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+  });
+
+describe('a page of an allowed origin', () => {
+  it('may read the answer, its request id and its etag', async () => {
+    await using port = await openPublicPort({ corsOrigins: [PAGE] });
+    const { headers } = await call(port.url, PAGE);
+    expect(headers.get('access-control-allow-origin')).toBe(PAGE);
+    expect(headers.get('access-control-expose-headers')).toMatch(/Grpc-Status.*X-Request-Id, ETag/i);
+    expect(headers.get('access-control-allow-credentials')).toBeNull();
+    expect(headers.get('vary')).toBe('Origin');
+  });
+
+  it('may read a refusal too', async () => {
+    await using port = await openPublicPort({ corsOrigins: [PAGE] });
+    const response = await fetch(`${port.url}/nothing`, { headers: { origin: PAGE } });
+    expect(response.status).toBe(404);
+    expect(response.headers.get('access-control-allow-origin')).toBe(PAGE);
+  });
+
+  it('is told what it may send, and for how long that holds', async () => {
+    await using port = await openPublicPort({ corsOrigins: ['https://other.example.com', PAGE] });
+    const { status, headers } = await preflight(port.url, PAGE);
+    expect(status).toBe(204);
+    expect(headers.get('access-control-allow-origin')).toBe(PAGE);
+    expect(headers.get('access-control-allow-methods')).toBe('POST, GET');
+    const allowed = headers.get('access-control-allow-headers')?.toLowerCase().split(', ');
+    expect(allowed).toEqual(
+      expect.arrayContaining([
+        'content-type',
+        'connect-protocol-version',
+        'connect-timeout-ms',
+        'x-grpc-web',
+        'x-request-id',
+      ]),
+    );
+    expect(headers.get('access-control-max-age')).toBe('7200');
+    expect(headers.get('vary')).toBe('Origin');
+  });
+});
+
+describe('a page of another origin', () => {
+  it.each(['https://evil.example.com', `${PAGE}.evil.com`, 'http://app.example.com', 'null'])(
+    '%s gets no permission',
+    async origin => {
+      await using port = await openPublicPort({ corsOrigins: [PAGE] });
+      for (const response of [await call(port.url, origin), await preflight(port.url, origin)]) {
+        const given = [...response.headers.keys()].filter(name => name.startsWith('access-control'));
+        expect(given).toEqual([]);
+        expect(response.headers.get('vary')).toBe('Origin');
+      }
+    },
+  );
+});
+
+describe('CORS', () => {
+  it('gives every origin permission where the setting is *', async () => {
+    await using port = await openPublicPort({ corsOrigins: ['*'] });
+    const { headers } = await call(port.url, 'https://any.example.com');
+    expect(headers.get('access-control-allow-origin')).toBe('*');
+    expect(headers.get('vary')).toBeNull();
+  });
+
+  it('gives none where no origin is set', async () => {
+    await using port = await openPublicPort();
+    const { headers } = await call(port.url, PAGE);
+    expect(headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('tells caches that the answer varies also where the request has no origin', async () => {
+    await using port = await openPublicPort({ corsOrigins: [PAGE] });
+    expect((await call(port.url)).headers.get('vary')).toBe('Origin');
+  });
+});
