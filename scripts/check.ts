@@ -58,12 +58,23 @@ async function generatedFiles(): Promise<Map<string, string>> {
     const path = join(entry.parentPath, entry.name);
     contents.set(path.slice(root.length), await readFile(path, 'utf8'));
   }
+  for (const path of ['README.md', '.env.example']) contents.set(path, await readFile(join(root, path), 'utf8'));
   return contents;
 }
 
 function gitStatus(): Promise<string> {
   return new Promise((resolve, reject) => {
-    const places = ['gen', 'baseline', 'vendor', 'proto', 'client', 'package.json', 'package-lock.json'];
+    const places = [
+      'gen',
+      'README.md',
+      '.env.example',
+      'baseline',
+      'vendor',
+      'proto',
+      'client',
+      'package.json',
+      'package-lock.json',
+    ];
     execFile('git', ['status', '--porcelain', '--', ...places], { cwd: root }, (error, stdout) =>
       error === null ? resolve(stdout) : reject(error),
     );

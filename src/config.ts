@@ -74,11 +74,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   const problems = [
     ...(parsed.error?.issues ?? []).map(issue => `${issue.path[0]?.toString()}: ${issue.message}`),
     ...missingCompanions(given),
+    ...deadlinesOutOfOrder(given),
   ];
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
-  if (parsed.data.DEADLINE_DEFAULT > parsed.data.DEADLINE_MAX) {
-    throw new ConfigError(['DEADLINE_DEFAULT: is longer than DEADLINE_MAX']);
-  }
   return deepFreeze(toConfig(parsed.data));
 }
 
@@ -180,6 +178,16 @@ function missingCompanions(given: Readonly<Record<string, string | undefined>>):
   return problems;
 }
 
+/** Looks at the two alone, so that it is told whatever else is wrong. */
+function deadlinesOutOfOrder(given: Readonly<Record<string, string | undefined>>): string[] {
+  const [usual, longest] = (['DEADLINE_DEFAULT', 'DEADLINE_MAX'] as const).map(name => {
+    const [type, fallback] = SETTINGS[name];
+    return type.safeParse(given[name] ?? fallback).data;
+  });
+  if (usual === undefined || longest === undefined || usual <= longest) return [];
+  return ['DEADLINE_DEFAULT: is longer than DEADLINE_MAX'];
+}
+
 type SchemaShape = {
   [K in keyof typeof SETTINGS]: (typeof SETTINGS)[K][1] extends ''
     ? z.ZodOptional<(typeof SETTINGS)[K][0]>
@@ -258,7 +266,8 @@ function list<T extends z.ZodType<string, string>>(item: T) {
 }
 
 function isOrigin(text: string): boolean {
-  return text === '*' || (URL.canParse(text) && new URL(text).origin === text);
+  // A pattern such as https://*.example.com parses as well, and would match no page.
+  return text === '*' || (!text.includes('*') && URL.canParse(text) && new URL(text).origin === text);
 }
 
 function deepFreeze<T extends object>(value: T): T {

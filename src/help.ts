@@ -35,6 +35,14 @@ ${settings.join('\n')}
 `;
 }
 
+/** The settings as a Markdown table, for the README. */
+export function settingsTable(): string {
+  const rows = listSettings().map(({ name, default: value, meaning }) => {
+    return `| \`${name}\` | ${value === '' ? '' : `\`${value}\``} | ${meaning} |\n`;
+  });
+  return `| variable | default | meaning |\n|---|---|---|\n${rows.join('')}`;
+}
+
 function wrap(text: string, width: number): string[] {
   const lines = [''];
   for (const word of text.split(' ')) {
