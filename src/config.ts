@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { bytes, duration, integer, list, origin, url } from '#src/setting-types.ts';
 
 /** The service's settings: parsed once, frozen, and handed to what needs them. */
 export interface Config {
@@ -87,11 +88,6 @@ export function listSettings(): Setting[] {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
-const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
-
-const duration = (min: string, max: string) => quantity(UNITS, 'a duration such as 250ms, 10s, 5min or 1h', min, max);
-const bytes = (min: string, max: string) => quantity(BYTE_UNITS, 'a size such as 512KiB or 4MiB', min, max);
 const port = integer(0, 65_535);
 const databaseUrl = url('postgres', 'postgresql');
 
@@ -104,7 +100,7 @@ const SETTINGS = {
   TLS_CERT: [z.string(), '', 'PEM file with the certificate chain. With TLS_KEY the public port speaks TLS only.'],
   TLS_KEY: [z.string(), '', 'PEM file with the key of TLS_CERT.'],
   CORS_ORIGINS: [
-    list(z.string().refine(isOrigin, 'is no origin such as https://app.example.com, nor *')),
+    list(origin),
     '',
     'Comma-separated origins whose pages may call from a browser; * for any. None: no page of another origin may.',
   ],
@@ -220,54 +216,6 @@ function toConfig(s: z.infer<typeof schema>): Config {
     pageTokenSecret: s.PAGE_TOKEN_SECRET,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
   };
-}
-
-function integer(min: number, max: number) {
-  const message = `is no whole number from ${min} to ${max}`;
-  return z
-    .string()
-    .regex(/^\d{1,9}$/, message)
-    .transform(Number)
-    .refine(n => n >= min && n <= max, message);
-}
-
-function quantity(units: Readonly<Record<string, number>>, form: string, min: string, max: string) {
-  const pattern = new RegExp(`^(\\d{1,9})(${Object.keys(units).join('|')})$`);
-  const parse = (text: string) => {
-    const [, digits, unit] = pattern.exec(text) ?? [];
-    return Number(digits) * (units[unit ?? ''] ?? Number.NaN);
-  };
-  return z
-    .string()
-    .regex(pattern, `is no ${form.replace(/^an? /, '')}`)
-    .transform(parse)
-    .refine(n => Number.isNaN(n) || (n >= parse(min) && n <= parse(max)), `is not between ${min} and ${max}`);
-}
-
-function url(...schemes: string[]) {
-  return z
-    .string()
-    .refine(
-      text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
-      `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
-    );
-}
-
-function list<T extends z.ZodType<string, string>>(item: T) {
-  return z
-    .string()
-    .transform(text =>
-      text
-        .split(',')
-        .map(part => part.trim())
-        .filter(Boolean),
-    )
-    .pipe(z.array(item));
-}
-
-function isOrigin(text: string): boolean {
-  // A pattern such as https://*.example.com parses as well, and would match no page.
-  return text === '*' || (!text.includes('*') && URL.canParse(text) && new URL(text).origin === text);
 }
 
 function deepFreeze<T extends object>(value: T): T {

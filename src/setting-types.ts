@@ -1,0 +1,70 @@
+import { z } from 'zod';
+
+// The kinds of values that settings have. Each takes the text of an environment variable, and says of a bad one what it
+// should have been; bounds are inclusive, and written as one would write the setting.
+
+/** A duration such as 250ms, 10s, 5min or 1h, as milliseconds. */
+export function duration(min: string, max: string) {
+  return quantity(UNITS, 'duration such as 250ms, 10s, 5min or 1h', min, max);
+}
+
+/** A size such as 512KiB or 4MiB, as bytes. */
+export function bytes(min: string, max: string) {
+  return quantity(BYTE_UNITS, 'size such as 512KiB or 4MiB', min, max);
+}
+
+/** A whole number of up to nine digits. */
+export function integer(min: number, max: number) {
+  const message = `is no whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .refine(n => n >= min && n <= max, message);
+}
+
+/** A URL with one of these schemes, as text. */
+export function url(...schemes: string[]) {
+  return z
+    .string()
+    .refine(
+      text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
+      `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
+    );
+}
+
+/** Comma-separated items, spaces around them not counted. */
+export function list<T extends z.ZodType<string, string>>(item: T) {
+  return z
+    .string()
+    .transform(text =>
+      text
+        .split(',')
+        .map(part => part.trim())
+        .filter(Boolean),
+    )
+    .pipe(z.array(item));
+}
+
+/** A web origin such as https://app.example.com, or * for any. */
+export const origin = z.string().refine(
+  // A pattern such as https://*.example.com parses as well, and would match no page.
+  text => text === '*' || (!text.includes('*') && URL.canParse(text) && new URL(text).origin === text),
+  'is no origin such as https://app.example.com, nor *',
+);
+
+function quantity(units: Readonly<Record<string, number>>, form: string, min: string, max: string) {
+  const pattern = new RegExp(`^(\\d{1,9})(${Object.keys(units).join('|')})$`);
+  const parse = (text: string) => {
+    const [, digits, unit] = pattern.exec(text) ?? [];
+    return Number(digits) * (units[unit ?? ''] ?? Number.NaN);
+  };
+  return z
+    .string()
+    .regex(pattern, `is no ${form}`)
+    .transform(parse)
+    .refine(n => Number.isNaN(n) || (n >= parse(min) && n <= parse(max)), `is not between ${min} and ${max}`);
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
+const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
