@@ -1,7 +1,7 @@
 import { HEADERS_MAX_BYTES, HEADERS_MAX_COUNT } from '#src/http/request-guard.ts';
 
 /** The first bytes of a connection must come within this; with `headersTimeout` 15 s at most until the head is there. */
-export const FIRST_BYTES_TIMEOUT_MS = 4_000;
+export const FIRST_BYTES_TIMEOUT_MS = 3_000;
 
 /** How long a request may take to arrive, body and all. 4 MiB in that time is 2.8 Mbit/s. */
 export const BODY_TIMEOUT_MS = 12_000;

@@ -40,6 +40,9 @@ export function createAccessLog(log: Logger): (record: AccessRecord) => void {
   const bindings = JSON.stringify(log.bindings()).slice(1, -1);
   const head = `{"level":${info},${bindings === '' ? '' : `${bindings},`}"time":"`;
 
+  let timeMs = 0;
+  let time = '';
+
   return record => {
     if (record.cause !== undefined && record.cause !== null) {
       const { cause, ...fields } = record;
@@ -51,7 +54,12 @@ export function createAccessLog(log: Logger): (record: AccessRecord) => void {
       return;
     }
     if (!log.isLevelEnabled('info')) return;
-    stream.write(`${head}${new Date().toISOString()}"${fieldsOf(record)},"msg":"request"}\n`);
+    const now = Date.now();
+    if (now !== timeMs) {
+      timeMs = now;
+      time = new Date(now).toISOString();
+    }
+    stream.write(`${head}${time}"${fieldsOf(record)},"msg":"request"}\n`);
   };
 }
 
