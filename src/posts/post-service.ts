@@ -13,10 +13,11 @@ import type {
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
 import type { PageTokens } from '#src/posts/page-token.ts';
+import type { Post } from '#src/posts/post.ts';
 import { hasContent, toPostFilter } from '#src/posts/post-list.ts';
 import { toContent, toMessage } from '#src/posts/post-message.ts';
 import { parseOrder } from '#src/posts/post-order.ts';
-import { PostDeletedError, PostNotFoundError, type PostStore } from '#src/posts/post-store.ts';
+import { PostDeletedError, PostNotFoundError, type PostStore, PostsTooLargeError } from '#src/posts/post-store.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
 
 /**
@@ -45,8 +46,9 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const ids = request.ids.map(id => id.toLowerCase());
     const found = await this.#store.getMany([...new Set(ids)], PAGE_CONTENT_MAX_BYTES, signal);
     const messages = new Map(found.map(post => [post.id, toMessage(post)]));
-    const absent = ids.filter(id => !messages.has(id));
+    const absent = [...new Set(ids)].filter(id => !messages.has(id));
     if (absent.length > 0) throw new PostNotFoundError(absent);
+    if (ids.length > found.length) requireFits(ids, found);
     return { posts: ids.flatMap(id => messages.get(id) ?? []) };
   }
 
@@ -103,9 +105,10 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     if (message === undefined || message.id === '') {
       throw new InvalidArgumentError('VALIDATION_FAILED', { field: 'post.id', description: 'is required' });
     }
-    const changes = toChanges(updateMask, toContent(message, 'post'), message.id);
+    const id = message.id.toLowerCase();
+    const changes = toChanges(updateMask, toContent(message, 'post'), id);
     const etag = message.etag || undefined;
-    const post = await this.#store.update(message.id.toLowerCase(), changes, { validateOnly, etag }, signal);
+    const post = await this.#store.update(id, changes, { validateOnly, etag }, signal);
     return { post: toMessage(post) };
   }
 
@@ -121,6 +124,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async undeletePost({ id, etag }: UndeletePostRequest, { signal }: HandlerContext) {
     return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, signal)) };
   }
+}
+
+/** The store has counted the content of each post once, and the answer has it as often as it was asked for. */
+function requireFits(ids: readonly string[], posts: readonly Post[]): void {
+  const sizes = new Map(posts.map(post => [post.id, Buffer.byteLength(post.content)]));
+  const bytes = ids.reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
+  if (bytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
 }
 
 const PAGE_SIZE_DEFAULT = 20;
