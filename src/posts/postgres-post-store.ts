@@ -37,6 +37,8 @@ export class PostgresPostStore implements PostStore {
   }
 
   async getBySlug(slug: string, signal?: AbortSignal): Promise<Post | undefined> {
+    // No text of Postgres can hold it, not even one to compare with.
+    if (slug.includes('\0')) return undefined;
     // Two index look-ups: live slugs have a unique index, those of deleted posts one with the time of deletion.
     const query = sql<PostRow>`
       (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and not p.deleted)
