@@ -34,8 +34,11 @@ export interface DispatchOptions {
   readonly shutdownSignal: AbortSignal;
 }
 
-/** The most bytes of a response message, as sent: a page of posts, with room to spare. gRPC clients take 4 MiB by default. */
-const RESPONSE_MAX_BYTES = 8 * 1024 * 1024;
+/**
+ * The most bytes of a response message, as sent. A page of posts is below 5 MiB, or six times that in JSON where every
+ * character has to be escaped.
+ */
+const RESPONSE_MAX_BYTES = 32 * 1024 * 1024;
 
 /** Connect, gRPC and gRPC-Web for all routes, by path. */
 export function createDispatch(options: DispatchOptions): Dispatch {
