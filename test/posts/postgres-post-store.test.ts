@@ -1,0 +1,27 @@
+import { afterAll, beforeAll } from 'vitest';
+import { parseConfig } from '#src/config.ts';
+import { createDatabase, type Database } from '#src/db/database.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { describePostStore } from '#test/posts/post-store-contract.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+
+let database: TestDatabase;
+let db: Database;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const config = parseConfig({
+    DATABASE_URL: database.url,
+    PAGE_TOKEN_SECRET: 'x'.repeat(32),
+    DATABASE_ACQUIRE_TIMEOUT: '30s',
+  });
+  db = createDatabase(new ConnectionPool(database.url, config.database));
+});
+
+afterAll(async () => {
+  await db?.destroy();
+  await database?.[Symbol.asyncDispose]();
+});
+
+describePostStore('PostgresPostStore', () => new PostgresPostStore(db));
