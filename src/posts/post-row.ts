@@ -59,10 +59,10 @@ export function formatEtag({ revision, updateTime }: PostVersion): string {
 
 /** The version that an etag stands for; undefined for text that is no etag of ours, which no post has. */
 export function parseEtag(etag: string): PostVersion | undefined {
-  const [, revision, time] = /^([1-9]\d{0,17})-([0-9a-z]{1,10})$/.exec(etag) ?? [];
+  // Nine digits last until the year 5188; the times of more are none that Postgres would read.
+  const [, revision, time] = /^([1-9]\d{0,17})-([0-9a-z]{1,9})$/.exec(etag) ?? [];
   if (revision === undefined || time === undefined) return undefined;
-  const updateTime = new Date(Number.parseInt(time, 36));
-  return Number.isNaN(updateTime.getTime()) ? undefined : { revision, updateTime };
+  return { revision, updateTime: new Date(Number.parseInt(time, 36)) };
 }
 
 const TIMES = ['publish_time', 'create_time', 'update_time', 'delete_time', 'purge_time'];
