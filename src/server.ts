@@ -76,7 +76,6 @@ export async function startServer(config: Config, log: Logger, database: Provide
     },
     stages: [outcome(), validation(validator)],
     requestMaxBytes: config.requestMaxBytes,
-    deadlineMaxMs: config.deadline.maxMs,
     shutdownSignal: shutdown.signal,
   });
   const shell = createShell({
@@ -86,7 +85,6 @@ export async function startServer(config: Config, log: Logger, database: Provide
     corsOrigins: config.corsOrigins,
     deadline: config.deadline,
     requestMaxBytes: config.requestMaxBytes,
-    bodyTimeoutMs: BODY_TIMEOUT_MS,
     streamPaths: STREAM_PATHS,
   });
   reached('built');
@@ -120,8 +118,6 @@ function shutdownError() {
   return unavailable('the server is shutting down', 'SHUTTING_DOWN');
 }
 
-/** How long a request body may take to arrive. */
-const BODY_TIMEOUT_MS = 30_000;
 /** Enough for an answer to leave for a client that reads. */
 const LAST_WORDS_MS = 500;
 /** What stays open for as long as the client wants: no deadline is set for it. */

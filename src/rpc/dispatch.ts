@@ -3,12 +3,13 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { type ConnectRouter, createConnectRouter, createContextValues, type Interceptor } from '@connectrpc/connect';
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
 import {
-  compressionBrotli,
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
+import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
+import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { explainProtocolError } from '#src/rpc/protocol-error.ts';
 
@@ -28,8 +29,6 @@ export interface DispatchOptions {
   readonly stages: readonly Interceptor[];
   /** The most bytes of a request message, as sent and as inflated. */
   readonly requestMaxBytes: number;
-  /** The longest deadline that gets this far, in milliseconds. */
-  readonly deadlineMaxMs: number;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
 }
@@ -43,11 +42,12 @@ const RESPONSE_MAX_BYTES = 32 * 1024 * 1024;
 /** Connect, gRPC and gRPC-Web for all routes, by path. */
 export function createDispatch(options: DispatchOptions): Dispatch {
   const router = createConnectRouter({
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: [compressionGzip, boundedBrotli],
     interceptors: [...options.stages],
     readMaxBytes: options.requestMaxBytes,
     writeMaxBytes: RESPONSE_MAX_BYTES,
-    maxTimeoutMs: options.deadlineMaxMs,
+    // The shell has brought the deadline within bounds; this is the most that a timer can hold.
+    maxTimeoutMs: UNBOUNDED.maxMs,
     shutdownSignal: options.shutdownSignal,
   });
   options.routes(router);

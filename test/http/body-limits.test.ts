@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync, constants as zlib } from 'node:zlib';
 import { createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -37,6 +37,7 @@ describe('a body that is too large', () => {
 
   const gzip = gzipSync(spaces(200 * MIB));
   const brotli = brotliCompressSync(spaces(200 * MIB));
+  const widest = brotliCompressSync(spaces(200 * MIB), { params: { [zlib.BROTLI_PARAM_LGWIN]: 24 } });
   it.each([
     ['of 64 MB', post(`${close}Content-Length: ${64 * MIB}\r\n`), () => repeat(spaces(MIB), 64)],
     [
@@ -49,6 +50,11 @@ describe('a body that is too large', () => {
       'of 200 MB in brotli',
       post(`${close}Content-Encoding: br\r\nContent-Length: ${brotli.length}\r\n`),
       () => [brotli],
+    ],
+    [
+      'of 200 MB in brotli with its widest window',
+      post(`${close}Content-Encoding: br\r\nContent-Length: ${widest.length}\r\n`),
+      () => [widest],
     ],
     [
       'of gRPC-Web that claims 64 MB',

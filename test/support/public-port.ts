@@ -5,7 +5,6 @@ import { type Listener, type ListenerOptions, startListener } from '#src/http/li
 import { createShell, type ShellOptions } from '#src/http/shell.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
-import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { HealthService } from '#src/rpc/health.ts';
 import { outcome } from '#src/rpc/outcome.ts';
@@ -35,7 +34,6 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     },
     stages: [outcome()],
     requestMaxBytes,
-    deadlineMaxMs: UNBOUNDED.maxMs,
     shutdownSignal: new AbortController().signal,
   });
   const shell = createShell({
