@@ -57,16 +57,31 @@ const REASONS: Partial<Record<Code, string>> = {
 
 /** Connect's unary errors are the whole body, and set the status. */
 async function explainUnary(response: UniversalServerResponse, call: Call): Promise<UniversalServerResponse> {
-  if (response.body === undefined) return response;
+  if (response.body === undefined) return withBody(response, refusalOf(response.status));
   const bytes = await readAllBytes(response.body, ERROR_MAX_BYTES);
   const fallback = new ConnectError('malformed request', Code.InvalidArgument);
   const explained = explain(errorFromJsonBytes(bytes, undefined, fallback), call);
   if (explained === undefined) return { ...response, body: createAsyncIterable([bytes]) };
-  const body = errorToJsonBytes(explained, undefined);
+  return withBody({ ...response, status: codeToHttpStatus(explained.code) }, explained);
+}
+
+function withBody(response: UniversalServerResponse, error: ConnectError): UniversalServerResponse {
+  const body = errorToJsonBytes(error, undefined);
   const header = new Headers(response.header);
+  header.set(headerContentType, 'application/json');
   header.set('content-length', String(body.byteLength));
   header.delete('content-encoding');
-  return { ...response, status: codeToHttpStatus(explained.code), header, body: createAsyncIterable([body]) };
+  return { ...response, header, body: createAsyncIterable([body]) };
+}
+
+/** Connect refuses a method or a media type with a status alone. */
+function refusalOf(status: number): ConnectError {
+  if (status === 405) {
+    const message = 'this RPC is called with POST, and with GET too where it only reads';
+    return rpcError(Code.Unimplemented, message, { reason: 'METHOD_NOT_ALLOWED' });
+  }
+  const message = 'this RPC is called with application/json or application/proto, or with those of gRPC and gRPC-Web';
+  return rpcError(Code.InvalidArgument, message, { reason: 'UNSUPPORTED_MEDIA_TYPE' });
 }
 
 async function* withTrailer(
