@@ -1,0 +1,131 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { listSettings } from '#src/config.ts';
+import { type CommandEnd, startCommand } from '#test/support/command-process.ts';
+import { createTestDatabase } from '#test/support/postgres.ts';
+import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
+
+const PAGE_TOKEN_SECRET = 'x'.repeat(32);
+
+describe('The command line', () => {
+  it.each(['--help', '-h', 'help'])('%s lists every command, and every setting with its default', async word => {
+    const { exitCode, stdout } = await runCommand([word]);
+    expect(exitCode).toBe(0);
+    for (const command of ['serve', 'migrate', 'import', 'export']) expect(stdout).toMatch(`\n  ${command} `);
+    for (const setting of listSettings()) {
+      const line = setting.default === '' ? setting.name : `${setting.name}=${setting.default}`;
+      expect(stdout).toContain(`\n  ${line}\n`);
+    }
+  });
+
+  it('shows the help, and fails, where no command is given', async () => {
+    expect(await runCommand([])).toMatchObject({ exitCode: 2, stdout: expect.stringContaining('Usage: ') });
+  });
+
+  it.each(['start', '__proto__', '--port'])('refuses the command %s, and names those that there are', async name => {
+    expect(await runCommand([name])).toEqual({
+      exitCode: 2,
+      stdout: '',
+      stderr: `There is no command '${name}'. Commands: serve, migrate, import, export; more with --help.\n`,
+    });
+  });
+
+  it.each(['serve', 'migrate'])('refuses an argument to %s, which takes settings', async name => {
+    const { exitCode, stderr } = await runCommand([name, '--port=80']);
+    expect([exitCode, stderr]).toEqual([
+      1,
+      `PostService cannot ${name}: ${name} takes no arguments, but settings: more with --help\n`,
+    ]);
+  });
+
+  it.each(['serve', 'migrate', 'import', 'export'])('names each bad setting of %s', async name => {
+    const { exitCode, stdout, stderr } = await runCommand([name], { PORT: 'http', LOG_LEVEL: 'loud' });
+    expect([exitCode, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(
+      new RegExp(`^PostService cannot ${name}: bad settings:\n {2}PORT: .+\n {2}LOG_LEVEL: .+\n$`),
+    );
+  });
+
+  it('takes settings from a file .env, unless the environment has them', async () => {
+    await using folder = await makeTemporaryFolder();
+    await writeFile(join(folder.path, '.env'), 'LOG_LEVEL=loud\nLOG_FORMAT=none\n');
+    const { stderr } = await runCommand(['serve'], { LOG_LEVEL: 'info' }, folder.path);
+    expect(stderr).toMatch(/^PostService cannot serve: bad settings:\n {2}LOG_FORMAT: .+\n$/);
+  });
+
+  it.each([
+    ['serve', 'the database cannot be reached'],
+    ['migrate', ''],
+  ])('says in a line that %s finds no database', async (name, reason) => {
+    await using taken = await takePort();
+    // Closed again, so that nobody answers there.
+    await taken[Symbol.asyncDispose]();
+    const DATABASE_URL = `postgres://user:hunter2@127.0.0.1:${taken.port}/posts`;
+    const { exitCode, stdout, stderr } = await runCommand([name], { DATABASE_URL, PAGE_TOKEN_SECRET });
+    expect([exitCode, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(new RegExp(`^PostService cannot ${name}: ${reason}.*ECONNREFUSED.*\n$`));
+    expect(stderr).not.toContain('hunter2');
+  });
+
+  it.each(['PORT', 'ADMIN_PORT'])('says in a line that %s is taken by another program', async name => {
+    await using database = await createTestDatabase();
+    await using taken = await takePort();
+    const { exitCode, stdout, stderr } = await runCommand(['serve'], {
+      DATABASE_URL: database.url,
+      PAGE_TOKEN_SECRET,
+      [name]: String(taken.port),
+    });
+    expect([exitCode, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^PostService cannot serve: .+\n$/);
+    expect(stderr).toContain(`127.0.0.1:${taken.port}`);
+    expect(stderr).toContain(name);
+  });
+
+  it('migrates a database that serve would not start on', async () => {
+    await using database = await createTestDatabase({ migrated: false });
+    await using folder = await makeTemporaryFolder();
+    const env = { DATABASE_URL: database.url, PAGE_TOKEN_SECRET };
+    expect(await runCommand(['serve'], env, folder.path)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/^PostService cannot serve: .*run node src\/main.ts migrate first\n$/),
+    });
+
+    expect(migrationsOf(await runCommand(['migrate'], env, folder.path)).length).toBeGreaterThan(0);
+    expect(migrationsOf(await runCommand(['migrate'], env, folder.path))).toEqual([]);
+    await using service = startCommand(['serve'], env, { cwd: folder.path });
+    await service.ready();
+  });
+});
+
+/** Runs a command to its end. */
+async function runCommand(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<CommandEnd> {
+  await using folder = await makeTemporaryFolder();
+  await using command = startCommand(args, env, { cwd: cwd ?? folder.path });
+  return await command.ended;
+}
+
+function migrationsOf({ exitCode, stdout, stderr }: CommandEnd): unknown[] {
+  expect([exitCode, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout).migrations;
+}
+
+/** A port that another program listens on. */
+async function takePort(): Promise<{ readonly port: number } & AsyncDisposable> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as { port: number }).port,
+    [Symbol.asyncDispose]: async () => {
+      if (!server.listening) return;
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
