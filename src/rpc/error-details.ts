@@ -5,7 +5,16 @@ import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 /** The `domain` of every ErrorInfo of ours: with it, a `reason` means one thing only (AIP-193). */
 export const ERROR_DOMAIN = 'blog.v1.PostService';
 
-/** An error for the client, with the ErrorInfo that each one has, and with further details. */
+/**
+ * How many things of one kind an error names, such as the fields that break a rule. gRPC sends errors in trailers, of which
+ * common clients take 8 KiB.
+ */
+export const NAMED_MAX = 20;
+
+/**
+ * An error for the client, with the ErrorInfo that each one has, and with further details. The message is cut to 512
+ * characters.
+ */
 export function rpcError(
   code: Code,
   message: string,
@@ -13,12 +22,18 @@ export function rpcError(
   details: readonly ErrorDetail[] = [],
   cause?: unknown,
 ): ConnectError {
-  return new ConnectError(message, code, undefined, [errorInfo(info.reason, info.metadata), ...details], cause);
+  return new ConnectError(
+    cut(message, MESSAGE_MAX),
+    code,
+    undefined,
+    [errorInfo(info.reason, info.metadata), ...details],
+    cause,
+  );
 }
 
 /** An ErrorInfo of our domain. `metadata` has the values of this case, each cut to 256 characters. */
 export function errorInfo(reason: string, metadata: Record<string, string> = {}): ErrorDetail<typeof ErrorInfoSchema> {
-  const short = Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name, value.slice(0, 256)]));
+  const short = Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name, cut(value, 256)]));
   return { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: short }) };
 }
 
@@ -27,6 +42,13 @@ export function hasErrorInfo(error: ConnectError): boolean {
   return error.details.some(detail =>
     'desc' in detail ? detail.desc.typeName === ErrorInfoSchema.typeName : detail.type === ErrorInfoSchema.typeName,
   );
+}
+
+const MESSAGE_MAX = 512;
+
+/** A cut may go through a surrogate pair, and half of one can be sent in no protocol. */
+function cut(text: string, max: number): string {
+  return text.length <= max ? text : text.slice(0, max).toWellFormed();
 }
 
 /** A detail of an error, as ConnectError takes it. */

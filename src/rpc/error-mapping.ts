@@ -14,7 +14,7 @@ import {
   RequestIdReusedError,
   SlugTakenError,
 } from '#src/posts/post-store.ts';
-import { type ErrorDetail, hasErrorInfo, rpcError } from '#src/rpc/error-details.ts';
+import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 
 /**
  * Makes of any error the one that the client gets. What is in no line of the table is INTERNAL and says nothing of its
@@ -28,14 +28,13 @@ export function toClientError(error: unknown): ConnectError {
   return rpcError(error.code, error.rawMessage, { reason }, [], error.cause);
 }
 
-/** INVALID_ARGUMENT, with a BadRequest that names each field. */
-export function invalidArgument(reason: string, faults: readonly FieldFault[]): ConnectError {
+/** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */
+export function invalidArgument(reason: string, allFaults: readonly FieldFault[]): ConnectError {
+  const faults = allFaults.slice(0, NAMED_MAX);
   const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
   const details = create(BadRequestSchema, { fieldViolations: faults.map(fault => ({ ...fault, reason })) });
   const metadata = { field: faults.map(fault => fault.field).join(',') };
-  return rpcError(Code.InvalidArgument, message.slice(0, 2048), { reason, metadata }, [
-    { desc: BadRequestSchema, value: details },
-  ]);
+  return rpcError(Code.InvalidArgument, message, { reason, metadata }, [{ desc: BadRequestSchema, value: details }]);
 }
 
 /** UNAVAILABLE, with the delay after which a client may try again. */
@@ -103,7 +102,7 @@ function internalError(cause: unknown): ConnectError {
 }
 
 function posts(names: readonly string[]): ErrorDetail[] {
-  return names.map(resourceName => ({
+  return names.slice(0, NAMED_MAX).map(resourceName => ({
     desc: ResourceInfoSchema,
     value: create(ResourceInfoSchema, { resourceType: 'blog.v1.Post', resourceName }),
   }));

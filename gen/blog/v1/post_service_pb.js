@@ -133,7 +133,7 @@ export const UndeletePostResponseSchema = /*@__PURE__*/
  * Every error carries exactly one `google.rpc.ErrorInfo` with the domain `blog.v1.PostService`, a `reason` to branch on, and
  * the values of the case as metadata. Any method may answer:
  * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule; `google.rpc.BadRequest` names
- *   each field. Do not retry.
+ *   each field, or the first 20 of more. Do not retry.
  * - RESOURCE_EXHAUSTED: a message is too large (reason MESSAGE_TOO_LARGE).
  * - UNAVAILABLE with `google.rpc.RetryInfo`: the server can't answer now. The only code to retry, after the delay given.
  * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened all the same: repeat it with the same

@@ -481,7 +481,7 @@ export declare const UndeletePostResponseSchema: GenMessage<UndeletePostResponse
  * Every error carries exactly one `google.rpc.ErrorInfo` with the domain `blog.v1.PostService`, a `reason` to branch on, and
  * the values of the case as metadata. Any method may answer:
  * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule; `google.rpc.BadRequest` names
- *   each field. Do not retry.
+ *   each field, or the first 20 of more. Do not retry.
  * - RESOURCE_EXHAUSTED: a message is too large (reason MESSAGE_TOO_LARGE).
  * - UNAVAILABLE with `google.rpc.RetryInfo`: the server can't answer now. The only code to retry, after the delay given.
  * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened all the same: repeat it with the same
@@ -510,7 +510,7 @@ export declare const PostService: GenService<{
    *
    * Soft-deleted posts are returned too. An id given twice is returned twice.
    *
-   * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent;
+   * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent, or the first 20;
    * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together: ask for fewer.
    *
    * @generated from rpc blog.v1.PostService.BatchGetPosts
