@@ -23,9 +23,17 @@ import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/er
 export function toClientError(error: unknown): ConnectError {
   for (const [type, translate] of TABLE) if (error instanceof type) return translate(error as never);
   if (!(error instanceof ConnectError)) return internalError(error);
-  if (hasErrorInfo(error)) return error;
-  const reason = codeToString(error.code).toUpperCase();
-  return rpcError(error.code, error.rawMessage, { reason }, [], error.cause);
+  // All of ours have one: the others come from the messages of a stream, which are read while its handler runs.
+  return hasErrorInfo(error) ? error : explainFramingError(error);
+}
+
+/**
+ * Gives an error of Connect's own framing an ErrorInfo. It can only come from reading the request, so what Connect calls
+ * internal is a bad frame or message: INVALID_ARGUMENT.
+ */
+export function explainFramingError({ code: given, rawMessage }: ConnectError): ConnectError {
+  const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
+  return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? codeToString(code).toUpperCase() });
 }
 
 /** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */
@@ -89,6 +97,12 @@ const TABLE = [
   ),
   on(DatabaseUnavailableError, e => unavailable('the database is not available now', 'DATABASE_UNAVAILABLE', e)),
 ] as const;
+
+const FRAMING_REASONS: Partial<Record<Code, string>> = {
+  [Code.InvalidArgument]: 'MALFORMED_REQUEST',
+  [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
+  [Code.Unimplemented]: 'UNSUPPORTED',
+};
 
 function on<E extends Error>(
   type: abstract new (...args: never[]) => E,

@@ -18,6 +18,7 @@ import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
+import { explainFramingError } from '#src/rpc/error-mapping.ts';
 
 /**
  * Gives the errors of Connect's own framing what all our errors have: an ErrorInfo, and INVALID_ARGUMENT rather than
@@ -43,17 +44,10 @@ export async function explainProtocolError(
 /** The error that the client gets for one of Connect's own; undefined where it is none of those. */
 function explain(error: ConnectError | undefined, call: Call): ConnectError | undefined {
   if (error === undefined || call.code !== undefined) return undefined;
-  // A request that no stage has seen can't have failed inside: what Connect calls internal is a bad frame or message.
-  const code = error.code === Code.Internal || error.code === Code.Unknown ? Code.InvalidArgument : error.code;
-  call.code = codeToString(code);
-  return rpcError(code, error.rawMessage.slice(0, 512), { reason: REASONS[code] ?? codeToString(code).toUpperCase() });
+  const explained = explainFramingError(error);
+  call.code = codeToString(explained.code);
+  return explained;
 }
-
-const REASONS: Partial<Record<Code, string>> = {
-  [Code.InvalidArgument]: 'MALFORMED_REQUEST',
-  [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
-  [Code.Unimplemented]: 'UNSUPPORTED',
-};
 
 /** Connect's unary errors are the whole body, and set the status. */
 async function explainUnary(response: UniversalServerResponse, call: Call): Promise<UniversalServerResponse> {
