@@ -49,14 +49,15 @@ function postRange(query: PostQuery, deleted: boolean, withContent: boolean): Ra
   const conditions = [sql`${sql.ref(`${table}.deleted`)} = ${sql.lit(deleted)}`];
   if (byTag) conditions.push(sql`t.tag = ${query.tag}`);
   if (query.author !== undefined) conditions.push(sql`p.author = ${query.author}`);
-  if (query.after !== undefined) {
+  const ofDrafts = query.state === 'draft' && query.order.by === 'publishTime';
+  if (query.after !== undefined && ofDrafts) {
+    // All of them stand at infinity, so only the ids tell them apart.
+    conditions.push(sql`${id} ${comparison} ${query.after.id}::uuid`);
+  } else if (query.after !== undefined) {
     const afterTime = query.after.time?.toISOString() ?? 'infinity';
     conditions.push(sql`(${time}, ${id}) ${comparison} (${afterTime}::timestamptz, ${query.after.id}::uuid)`);
   }
-  const publishOrder = sql.ref(`${table}.publish_order`);
-  if (query.state === 'draft') conditions.push(sql`${publishOrder} = 'infinity' and p.publish_time is null`);
-  if (query.state === 'scheduled') conditions.push(sql`${publishOrder} > now() and ${publishOrder} < 'infinity'`);
-  if (query.state === 'published') conditions.push(sql`${publishOrder} <= now()`);
+  conditions.push(...stateConditions(query, sql.ref(`${table}.publish_order`)));
 
   // Each range of a merge has to give as many rows as the whole page may need.
   const limit = query.showDeleted ? sql`limit ${query.skip + query.limit + 1}` : sql``;
@@ -65,6 +66,30 @@ function postRange(query: PostQuery, deleted: boolean, withContent: boolean): Ra
     from ${byTag ? sql`post_tags t join posts p on p.id = t.post_id` : sql`posts p`}
     where ${sql.join(conditions, sql` and `)}
     order by ${time} ${direction}, ${id} ${direction} ${limit}`;
+}
+
+/**
+ * The state is a filter on `publish_time`, and beside it bounds of `publish_order`, which indexes have. In the order of
+ * the publish time, the bound that lies on the cursor's side is left out: it is the weaker one, and an index scan would
+ * begin there and not at the cursor.
+ */
+function stateConditions({ state, order, after }: PostQuery, publishOrder: RawBuilder<unknown>): RawBuilder<unknown>[] {
+  const continues = order.by === 'publishTime' && after !== undefined;
+  switch (state) {
+    case 'draft':
+      return [sql`p.publish_time is null`, sql`${publishOrder} = 'infinity'`];
+    case 'scheduled': {
+      const lower = continues && !order.descending ? [] : [sql`${publishOrder} > now()`];
+      const upper = continues && order.descending ? [] : [sql`${publishOrder} < 'infinity'`];
+      return [sql`p.publish_time > now()`, ...lower, ...upper];
+    }
+    case 'published': {
+      const upper = continues && order.descending ? [] : [sql`${publishOrder} <= now()`];
+      return [sql`p.publish_time <= now()`, ...upper];
+    }
+    default:
+      return [];
+  }
 }
 
 const ORDER_COLUMNS = { createTime: 'create_time', updateTime: 'update_time', publishTime: 'publish_order' } as const;
