@@ -42,8 +42,15 @@ class PoolDriver implements Driver {
 
   async init() {}
 
-  async acquireConnection() {
-    return new PoolDriverConnection(await this.#pool.acquire());
+  async acquireConnection(options?: { readonly signal?: AbortSignal | undefined }) {
+    try {
+      return new PoolDriverConnection(await this.#pool.acquire());
+    } catch (error) {
+      // The call was aborted while it waited, which its caller has been told. Kysely would write this error, that nobody
+      // waits for, to standard error.
+      if (options?.signal?.aborted) return new Promise<never>(() => {});
+      throw error;
+    }
   }
 
   async beginTransaction(connection: PoolDriverConnection, settings: TransactionSettings) {
