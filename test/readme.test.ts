@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { settingsTable } from '#src/help.ts';
+import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
+import { startTestService, type TestService } from '#test/support/test-service.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** Where the README's snippets find the service; the test puts its own in its place. */
+const README_URL = 'http://127.0.0.1:8080';
+
+const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+const snippets = [...readme.matchAll(/^```(\S+)( not-run)?\n(.*?)^```$/gms)].map(
+  ([, language = '', notRun, text = ''], index) => ({ language, isRun: notRun === undefined, text, index }),
+);
+const run = (language: string) => snippets.filter(snippet => snippet.language === language && snippet.isRun);
+const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
+
+let service: TestService;
+let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
+
+beforeAll(async () => {
+  service = await startTestService();
+  folder = await makeTemporaryFolder();
+  // A project that has installed the client package, as npm would lay it out.
+  await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }');
+  await mkdir(join(folder.path, 'node_modules/@postservice'), { recursive: true });
+  await symlink(join(ROOT, 'gen'), join(folder.path, 'node_modules/@postservice/client'));
+  await symlink(join(ROOT, 'node_modules/@connectrpc'), join(folder.path, 'node_modules/@connectrpc'));
+  const notRun = snippets.filter(snippet => !snippet.isRun || snippet.language === 'mermaid');
+  console.log(`not run: ${notRun.map(({ language, text }) => `${language} «${firstLine(text)}»`).join(', ')}`);
+});
+
+afterAll(async () => {
+  await service[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+describe('The README', () => {
+  it('has snippets of each kind', () => {
+    for (const language of ['sh', 'ts', 'go', 'python']) expect(run(language)).not.toHaveLength(0);
+  });
+
+  it('has the table of all settings', () => {
+    expect(readme).toContain(settingsTable());
+  });
+
+  it.each(run('sh'))('has commands that work: $text', async ({ text }) => {
+    await execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
+  });
+
+  it.each(run('ts'))('has TypeScript that works: $text', async ({ text, index }) => {
+    await writeFile(join(folder.path, `snippet-${index}.ts`), here(text));
+    const { stdout } = await execute(process.execPath, [`snippet-${index}.ts`], folder.path);
+    expect(stdout).toContain('Hello, World!');
+  });
+
+  it('has Python that works', async ({ skip }) => {
+    skip(!(await isInstalled('python3', '--version')), 'Python is not installed, and the service does not need it');
+    for (const { text } of run('python')) {
+      const { stdout } = await execute('python3', ['-c', here(text)], folder.path);
+      expect(stdout).toContain('Hello, World!');
+    }
+  });
+
+  it('has Go that works', async ({ skip }) => {
+    skip(!(await isInstalled('go', 'version')), 'Go is not installed, and the service does not need it');
+    for (const { text } of run('go')) {
+      await writeFile(join(folder.path, 'main.go'), here(text));
+      const { stdout } = await execute('go', ['run', 'main.go'], folder.path);
+      expect(stdout).toMatch(/^200 OK .*Hello, World!/);
+    }
+  });
+});
+
+function here(text: string): string {
+  return text.replaceAll(README_URL, service.url);
+}
+
+async function isInstalled(program: string, argument: string): Promise<boolean> {
+  return execute(program, [argument], ROOT).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function execute(program: string, args: readonly string[], cwd: string) {
+  // biome-ignore lint/style/noProcessEnv: snippets run in the environment of whoever runs the tests.
+  const env = { ...process.env };
+  env.PATH = [dirname(process.execPath), join(ROOT, 'node_modules/.bin'), env.PATH].join(':');
+  return promisify(execFile)(program, args, { cwd, env });
+}
