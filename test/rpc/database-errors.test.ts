@@ -86,7 +86,7 @@ describe('a call for which no connection is free', () => {
       // One has the connection, and two wait for it: the others are answered while the lock is held.
       for (let refused = 0; refused < 7; refused++) {
         const { call, error } = await firstToFail(calls);
-        calls.splice(calls.indexOf(call), 1);
+        void calls.splice(calls.indexOf(call), 1);
         expect(await failureOf(Promise.reject(error))).toMatchObject(UNAVAILABLE);
       }
     }
