@@ -14,7 +14,7 @@ import {
   errorToJsonBytes,
   headerContentType,
 } from '@connectrpc/connect/protocol-connect';
-import { findTrailerError, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
@@ -89,7 +89,15 @@ async function* withTrailer(
 function explainTrailer(trailer: Headers, call: Call): void {
   const explained = explain(findTrailerError(trailer), call);
   if (explained !== undefined) setTrailerStatus(trailer, explained);
+  const message = trailer.get(headerGrpcMessage);
+  if (message !== null) trailer.set(headerGrpcMessage, message.replace(NEEDLESS_ESCAPE, decodeURIComponent));
 }
+
+/**
+ * An escape of printable ASCII other than the percent sign. gRPC asks for none of them ("Percent-Byte-Unencoded"), Connect
+ * makes them all the same, and grpc-js shows many as they are: "page_size%3A must be".
+ */
+const NEEDLESS_ESCAPE = /%(?!25|7F)[2-7][0-9A-F]/g;
 
 /** Rewrites the last envelope, which has the outcome; each chunk of a response is one envelope. */
 async function* mapEnvelopes(
