@@ -41,6 +41,7 @@ export function reflection(router: ConnectRouter, files: readonly DescFile[]): v
 function createAnswer(roots: readonly DescFile[]) {
   const files = withImports(roots);
   const registry = createRegistry(...files.values());
+  const symbols = filesBySymbol(registry);
   const services = roots.flatMap(file => file.services.map(service => ({ name: service.typeName })));
 
   return (request: Request): MessageInitShape<typeof ServerReflectionResponseSchema> => {
@@ -56,7 +57,7 @@ function createAnswer(roots: readonly DescFile[]) {
         case 'fileByFilename':
           return reply(files.get(messageRequest.value), `file '${messageRequest.value}'`);
         case 'fileContainingSymbol':
-          return reply(findSymbol(registry, messageRequest.value), `symbol '${messageRequest.value}'`);
+          return reply(symbols.get(messageRequest.value), `symbol '${messageRequest.value}'`);
         case 'fileContainingExtension': {
           const { containingType, extensionNumber } = messageRequest.value;
           const message = registry.getMessage(containingType);
@@ -99,16 +100,33 @@ function encode(file: DescFile, files: ReadonlyMap<string, DescFile>): Uint8Arra
   return [...wanted.values()].reverse().map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
 }
 
-/** The file that declares a message, an enum, a service, an extension, or a method or field in one of them. */
-function findSymbol(registry: Registry, symbol: string): DescFile | undefined {
-  const declared = registry.get(symbol);
-  if (declared !== undefined) return declared.file;
-  const dot = symbol.lastIndexOf('.');
-  const parent = registry.get(symbol.slice(0, Math.max(dot, 0)));
-  const name = symbol.slice(dot + 1);
-  if (parent?.kind === 'service') return parent.methods.some(method => method.name === name) ? parent.file : undefined;
-  if (parent?.kind === 'message') return parent.fields.some(field => field.name === name) ? parent.file : undefined;
-  return undefined;
+/** Every name that a file declares, down to fields and the values of enums, with that file. */
+function filesBySymbol(registry: Registry): Map<string, DescFile> {
+  const symbols = new Map<string, DescFile>();
+  for (const type of registry) {
+    symbols.set(type.typeName, type.file);
+    for (const { name } of membersOf(type)) symbols.set(`${scopeOf(type)}${name}`, type.file);
+  }
+  return symbols;
+}
+
+function membersOf(type: RegistryType): readonly { readonly name: string }[] {
+  switch (type.kind) {
+    case 'message':
+      return [...type.fields, ...type.oneofs];
+    case 'enum':
+      return type.values;
+    case 'service':
+      return type.methods;
+    case 'extension':
+      return [];
+  }
+}
+
+/** What stands before the names of a type's members. The values of an enum are its siblings, not its children. */
+function scopeOf(type: RegistryType): string {
+  const scope = type.kind === 'enum' ? (type.parent?.typeName ?? type.file.proto.package) : type.typeName;
+  return scope === '' ? '' : `${scope}.`;
 }
 
 function extensionNumbers(registry: Registry, message: DescMessage): number[] {
@@ -126,4 +144,5 @@ function failure(errorCode: Code, errorMessage: string) {
   return { case: 'errorResponse', value: { errorCode, errorMessage } } as const;
 }
 
+type RegistryType = Registry extends Iterable<infer Type> ? Type : never;
 type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
