@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { LogLines } from '#test/support/log-lines.ts';
 
-/** `node src/main.ts …` in a process of its own. Disposing of it kills it, unless it has ended. */
+/** A command of the service in a process of its own. Disposing of it kills it, unless it has ended. */
 export interface CommandProcess extends AsyncDisposable {
   readonly pid: number;
   /** What it logged: each line of its output that is JSON. */
@@ -33,7 +33,7 @@ export interface CommandEnd {
 }
 
 /**
- * Starts a command.
+ * Starts `node src/main.ts …`.
  *
  * @param env its settings, on free ports unless said otherwise; nothing else of our environment is passed on but PATH.
  * @param options.cwd where it runs, and so where its data folder is.
@@ -43,12 +43,22 @@ export function startCommand(
   env: Readonly<Record<string, string>>,
   options: { readonly cwd: string },
 ): CommandProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    cwd: options.cwd,
-    // biome-ignore lint/style/noProcessEnv: what the process needs to find programs.
-    env: { PATH: process.env.PATH, PORT: '0', ADMIN_PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  // biome-ignore lint/style/noProcessEnv: what the process needs to find programs.
+  const whole = { PATH: process.env.PATH ?? '', PORT: '0', ADMIN_PORT: '0', ...env };
+  return startProcess([process.execPath, MAIN, ...args], { cwd: options.cwd, env: whole });
+}
+
+/** Starts a program that runs a command of the service, with exactly this environment. */
+export function startProcess(
+  [program = '', ...args]: readonly string[],
+  options: {
+    readonly cwd: string;
+    readonly env: Readonly<Record<string, string>>;
+    readonly uid?: number;
+    readonly gid?: number;
+  },
+): CommandProcess {
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   const log = new LogLines();
   const output = { stdout: '', stderr: '' };
   child.stderr.setEncoding('utf8').on('data', text => {
