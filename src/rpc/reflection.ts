@@ -8,6 +8,7 @@ import {
 } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { Code, type ConnectRouter } from '@connectrpc/connect';
+import { file_google_rpc_error_details } from '#gen/google/rpc/error_details_pb.js';
 import {
   ServerReflection,
   type ServerReflectionRequest,
@@ -39,7 +40,8 @@ export function reflection(router: ConnectRouter, files: readonly DescFile[]): v
 
 /** Answers one request of either version. Errors are part of the answer, and do not end the stream. */
 function createAnswer(roots: readonly DescFile[]) {
-  const files = withImports(roots);
+  // With the details of errors too, so that tools can print them.
+  const files = withImports([...roots, file_google_rpc_error_details]);
   const registry = createRegistry(...files.values());
   const symbols = filesBySymbol(registry);
   const services = roots.flatMap(file => file.services.map(service => ({ name: service.typeName })));

@@ -90,6 +90,7 @@ describe.each(VERSIONS)('server reflection %s', (_, version) => {
         ['grpc.health.v1.HealthCheckResponse.ServingStatus', 'grpc/health/v1/health.proto'],
         ['grpc.health.v1.HealthCheckResponse.NOT_SERVING', 'grpc/health/v1/health.proto'],
         ['buf.validate.field', 'buf/validate/validate.proto'],
+        ['google.rpc.ErrorInfo', 'google/rpc/error_details.proto'],
         ['google.protobuf.FieldMask', 'google/protobuf/field_mask.proto'],
       ])('finds the file that declares %s', async (symbol, name) => {
         const files = await filesFor({ case: 'fileContainingSymbol', value: symbol });
