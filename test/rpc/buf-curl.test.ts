@@ -1,0 +1,105 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { ConnectError } from '@connectrpc/connect';
+import { errorFromJson } from '@connectrpc/connect/protocol-connect';
+import { v7 as uuidv7 } from 'uuid';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { aSlug } from '#test/support/post-builder.ts';
+import { failureOf } from '#test/support/rpc-failure.ts';
+import { startTestService, type TestService } from '#test/support/test-service.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const BUF = join(ROOT, 'node_modules', '.bin', 'buf');
+/** The schema from the server over HTTP/2, or from the checkout over HTTP/1.1. */
+const REFLECTED = ['--http2-prior-knowledge'];
+const FROM_FILES = ['--schema', '.'];
+let service: TestService;
+
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service?.[Symbol.asyncDispose]());
+
+async function bufCurl(path: string, ...flags: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(BUF, ['curl', ...flags, `${service.url}${path}`], { cwd: ROOT });
+  return stdout;
+}
+/** Calls a method of PostService. @throws the error that is printed. */
+async function call(method: string, request: unknown, flags: readonly string[]) {
+  const url = `/blog.v1.PostService/${method}`;
+  const answer = await bufCurl(url, ...flags, '-d', JSON.stringify(request)).catch(({ stderr }) => {
+    throw errorFromJson(JSON.parse(stderr), undefined, new ConnectError(stderr));
+  });
+  return JSON.parse(answer) as Record<string, unknown> & { post: Record<string, string> };
+}
+
+describe('buf curl, which knows nothing of the service', () => {
+  it('lists its services', async () => {
+    const services = (await bufCurl('', '--list-services', ...REFLECTED)).trim().split('\n');
+    expect(services).toEqual(['blog.v1.PostService', 'grpc.health.v1.Health']);
+  });
+
+  it('lists its methods', async () => {
+    const methods = (await bufCurl('', '--list-methods', ...REFLECTED)).trim().split('\n');
+    expect(methods).toEqual([
+      'blog.v1.PostService/BatchCreatePosts',
+      'blog.v1.PostService/BatchGetPosts',
+      'blog.v1.PostService/CreatePost',
+      'blog.v1.PostService/DeletePost',
+      'blog.v1.PostService/GetPost',
+      'blog.v1.PostService/ListPosts',
+      'blog.v1.PostService/UndeletePost',
+      'blog.v1.PostService/UpdatePost',
+      'grpc.health.v1.Health/Check',
+      'grpc.health.v1.Health/List',
+      'grpc.health.v1.Health/Watch',
+    ]);
+  });
+
+  it.each(['grpc-v1', 'grpc-v1alpha'])('learns the schema by %s, through each protocol', async reflection => {
+    for (const protocol of ['connect', 'grpc', 'grpcweb']) {
+      const flags = ['--reflect-protocol', reflection, '--protocol', protocol, ...REFLECTED];
+      expect(await call('ListPosts', { author: uuidv7() }, flags)).toEqual({});
+    }
+  });
+});
+
+describe.each([
+  ['connect', 'reflection over HTTP/2', REFLECTED],
+  ['grpc', 'reflection over HTTP/2', REFLECTED],
+  ['grpcweb', 'reflection over HTTP/2', REFLECTED],
+  ['connect', 'the schema of the checkout, over HTTP/1.1', FROM_FILES],
+  ['grpcweb', 'the schema of the checkout, over HTTP/1.1', FROM_FILES],
+  ['grpc', 'the schema of the checkout, over HTTP/2', [...FROM_FILES, '--http2-prior-knowledge']],
+])('buf curl --protocol %s, with %s', (protocol, _, schema) => {
+  const flags = ['--protocol', protocol, ...schema];
+
+  it('calls every method', async () => {
+    const [slug, author] = [aSlug(), uuidv7()];
+    const fields = { title: 'Ünï ☃ 😀', slug, author, content: 'text', tags: ['a'] };
+    const { post } = await call('CreatePost', { post: fields }, flags);
+    expect(post).toMatchObject(fields);
+    const { id } = post;
+    expect(await call('GetPost', { slug }, flags)).toEqual({ post });
+    expect(await call('BatchGetPosts', { ids: [id] }, flags)).toEqual({ posts: [post] });
+    const batch = { requests: [{ post: { title: 'Other', slug: aSlug(), author } }] };
+    expect(await call('BatchCreatePosts', batch, flags)).toMatchObject({ posts: [{ title: 'Other' }] });
+    const list = { author, pageSize: 1, orderBy: 'create_time', view: 'POST_VIEW_FULL' };
+    expect(await call('ListPosts', list, flags)).toMatchObject({ posts: [post], nextPageToken: expect.any(String) });
+    const update = { post: { id, title: 'Updated' }, updateMask: 'title' };
+    expect(await call('UpdatePost', update, flags)).toMatchObject({ post: { ...fields, title: 'Updated' } });
+    expect(await call('DeletePost', { id }, flags)).toMatchObject({ post: { deleteTime: expect.any(String) } });
+    const undeleted = await call('UndeletePost', { id }, flags);
+    expect(undeleted).toMatchObject({ post: { id } });
+    expect(undeleted.post).not.toHaveProperty('deleteTime');
+  });
+
+  it('prints an error with its details', async () => {
+    expect(await failureOf(call('ListPosts', { pageSize: -1, skip: -1 }, flags))).toMatchObject({
+      code: 'invalid_argument',
+      reason: 'VALIDATION_FAILED',
+      fields: ['page_size', 'skip'],
+    });
+  });
+});
