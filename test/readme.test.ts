@@ -3,6 +3,7 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { settingsTable } from '#src/help.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -18,6 +19,11 @@ const snippets = [...readme.matchAll(/^```(\S+)( not-run)?\n(.*?)^```$/gms)].map
 );
 const run = (language: string) => snippets.filter(snippet => snippet.language === language && snippet.isRun);
 const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
+
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+const STRICT = '--noEmit --strict --skipLibCheck --module nodenext --target es2022 --lib es2022,dom --types'
+  .split(' ')
+  .concat('');
 
 let service: TestService;
 let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
@@ -49,12 +55,21 @@ describe('The README', () => {
   });
 
   it.each(run('sh'))('has commands that work: $text', async ({ text }) => {
-    await execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
+    const { stdout } = await execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
+    expect(stdout).not.toBe('');
+    // curl is content with any answer.
+    expect(stdout).not.toContain('"code":');
   });
 
   it.each(run('ts'))('has TypeScript that works: $text', async ({ text, index }) => {
-    await writeFile(join(folder.path, `snippet-${index}.ts`), here(text));
-    const { stdout } = await execute(process.execPath, [`snippet-${index}.ts`], folder.path);
+    const source = join(folder.path, `snippet-${index}.ts`);
+    await writeFile(source, here(text));
+    await execute(process.execPath, [TSC, ...STRICT, source], folder.path);
+    // Bundled as for a web page, and run by Node, which has fetch as well.
+    const platform = text.includes('@postservice/client/web') ? 'browser' : 'node';
+    const bundle = join(folder.path, `snippet-${index}.js`);
+    await build({ entryPoints: [source], outfile: bundle, bundle: true, format: 'esm', platform, logLevel: 'silent' });
+    const { stdout } = await execute(process.execPath, [bundle], folder.path);
     expect(stdout).toContain('Hello, World!');
   });
 
