@@ -49,8 +49,9 @@ export async function up(db: Kysely<never>): Promise<void> {
       update_time timestamptz(3) not null,
       publish_order timestamptz(3) not null,
       post_id uuid not null,
-      primary key (tag, deleted, create_time, post_id)
+      primary key (post_id, tag)
     )`.execute(db);
+  await sql`create index post_tags_create_time on post_tags (tag, deleted, create_time, post_id)`.execute(db);
   await sql`create index post_tags_update_time on post_tags (tag, deleted, update_time, post_id)`.execute(db);
   await sql`create index post_tags_publish_order on post_tags (tag, deleted, publish_order, post_id)`.execute(db);
 
@@ -67,14 +68,14 @@ export async function up(db: Kysely<never>): Promise<void> {
     create function post_tags_remove() returns trigger language plpgsql as $$
     begin
       delete from post_tags t using removed p cross join unnest(p.tags) as u (tag)
-      where t.tag = u.tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
+      where t.post_id = p.id and t.tag = u.tag;
       return null;
     end $$`.execute(db);
   await sql`
     create function post_tags_replace() returns trigger language plpgsql as $$
     begin
       delete from post_tags t using removed p cross join unnest(p.tags) as u (tag)
-      where t.tag = u.tag and t.deleted = p.deleted and t.create_time = p.create_time and t.post_id = p.id;
+      where t.post_id = p.id and t.tag = u.tag;
       insert into post_tags (tag, deleted, create_time, update_time, publish_order, post_id)
       select distinct u.tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
       from added p cross join unnest(p.tags) as u (tag);

@@ -1,0 +1,30 @@
+/** `npm run bench SCENARIO [ARGUMENT]… [-- --OPTION …]`: runs one benchmark. Results are written to bench/results. */
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  lists: {
+    purpose: 'what page 50,000 of a list costs, against page 1 and against OFFSET, among a million posts',
+    run: async args => (await import('./lists.ts')).benchLists(args),
+  },
+  startup: {
+    purpose: 'how long the service takes from spawn to ready, and the memory that it has then',
+    run: async args => (await import('./startup.ts')).benchStartup(args),
+  },
+};
+
+const [name = '', ...args] = process.argv.slice(2);
+const scenario = Object.hasOwn(SCENARIOS, name) ? SCENARIOS[name] : undefined;
+if (scenario === undefined) {
+  const lines = Object.entries(SCENARIOS).map(([known, { purpose }]) => `  ${known.padEnd(10)} ${purpose}`);
+  console.error(`Which benchmark? npm run bench SCENARIO\n${lines.join('\n')}`);
+  process.exitCode = 2;
+} else {
+  const missed = await scenario.run(args);
+  for (const target of missed) console.error(`MISSED ${target}`);
+  process.exitCode = missed.length > 0 ? 1 : 0;
+}
+
+interface Scenario {
+  readonly purpose: string;
+  /** Resolves with the targets that were missed, one line each. */
+  run(args: readonly string[]): Promise<readonly string[]>;
+}

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** The service in a process of its own, as `npm start` runs it. Disposing of it ends it with SIGTERM. */
+export interface ServiceProcess extends AsyncDisposable {
+  /** From the spawn until its line `ready` was here, in milliseconds. */
+  readonly readyMs: number;
+  /** What the `ready` event says: where the time went, in milliseconds since the process began. */
+  readonly phases: Readonly<Record<string, number>>;
+  /** The memory of this process alone (not of Postgres) that is in RAM, in MiB. Linux only. */
+  rssMiB(): Promise<number>;
+}
+
+/**
+ * Starts the service on free ports, and waits until it is ready.
+ *
+ * @param settings environment variables, beside those of this process that a program needs.
+ * @throws with what it wrote, where it ends before.
+ */
+export async function startServiceProcess(settings: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+  const { PATH, HOME, TMPDIR } = inherited();
+  const env = { PATH, HOME, TMPDIR, PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', ...settings };
+  const begin = performance.now();
+  const child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'close');
+  const wrote: string[] = [];
+  child.stderr.setEncoding('utf8').on('data', (text: string) => wrote.push(text));
+  const lines = createInterface({ input: child.stdout });
+  for await (const line of lines) {
+    wrote.push(line);
+    const event = line.startsWith('{') ? JSON.parse(line) : {};
+    if (event.event !== 'ready') continue;
+    const readyMs = performance.now() - begin;
+    child.stdout.resume();
+    return {
+      readyMs,
+      phases: { ...event.phases, ready: event.startupMs },
+      rssMiB: () => readRss(child),
+      [Symbol.asyncDispose]: async () => {
+        child.kill('SIGTERM');
+        await ended;
+      },
+    };
+  }
+  throw new Error(`the service ended before it was ready: ${wrote.join('\n')}`);
+}
+
+const MAIN = join(import.meta.dirname, '../src/main.ts');
+
+async function readRss({ pid }: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}
+
+function inherited(): NodeJS.ProcessEnv {
+  // biome-ignore lint/style/noProcessEnv: what a child process needs to run at all, and none of our settings.
+  return process.env;
+}
