@@ -1,42 +1,70 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
 /**
  * Cancels the statement that a client runs, and settles when it is safe to give the client to somebody else.
  *
  * It sends Postgres' own cancel request over a connection of its own, which needs neither a login nor a free connection
- * slot, so it works on a server that has none left. A statement that has not ended a second later, because the server
- * is frozen or out of reach, takes its connection down.
+ * slot, so it works on a server that has none left. A request that overtakes its statement finds nothing to cancel and is
+ * lost, so it is sent again until the statement has ended. One that has not ended a second later, because the server is
+ * frozen or out of reach, takes its connection down.
  *
  * Protocol: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  *
  * @param running the statement's promise; its outcome is not looked at.
  */
 export async function cancelRunningQuery(client: pg.ClientBase, running: Promise<unknown>): Promise<void> {
-  const { processID, secretKey, host, port, connection } = client as unknown as ClientInternals;
-  const socket = host.startsWith('/') ? net.connect(`${host}/.s.PGSQL.${port}`) : net.connect(port, host);
+  const { connection } = client as unknown as ClientInternals;
+  const givingUp = new AbortController();
   const giveUp = setTimeout(() => {
-    socket.destroy();
+    givingUp.abort();
     connection.stream.destroy();
   }, GIVE_UP_AFTER_MS);
-  const closed = once(socket, 'close').catch(() => {});
-  socket.on('error', () => {});
+  let ended = false;
+  const end = running.then(
+    () => {
+      ended = true;
+    },
+    () => {
+      ended = true;
+    },
+  );
+  for (let pauseMs = FIRST_PAUSE_MS; !ended && !givingUp.signal.aborted; pauseMs *= 2) {
+    // A request names the backend, not the statement: none may be on its way when the next statement starts.
+    await sendCancelRequest(client, givingUp.signal);
+    if (!ended) await Promise.race([end, sleep(pauseMs)]);
+  }
+  await end;
+  clearTimeout(giveUp);
+}
+
+/** Settles when Postgres has signalled the backend, which it tells by closing the connection, or can't be reached. */
+async function sendCancelRequest(client: pg.ClientBase, signal: AbortSignal): Promise<void> {
+  const { processID, secretKey, host, port } = client as unknown as ClientInternals;
   const request = Buffer.alloc(16);
   request.writeInt32BE(16, 0);
   request.writeInt32BE(CANCEL_REQUEST_CODE, 4);
   request.writeInt32BE(processID, 8);
   request.writeInt32BE(secretKey, 12);
+  const place = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { port, host };
+  const socket = net.connect(place);
+  const closed = once(socket, 'close').catch(() => {});
+  const stop = () => socket.destroy();
+  signal.addEventListener('abort', stop, { once: true });
+  socket.on('error', () => {});
   socket.end(request);
-  // Postgres closes the connection when it has signalled the backend. It sends nothing, but without reading the end is
-  // never seen.
+  // It sends nothing, but without reading the end is never seen.
   socket.resume();
-  await Promise.allSettled([running, closed]);
-  clearTimeout(giveUp);
+  await closed;
+  signal.removeEventListener('abort', stop);
 }
 
 /** Long enough for a busy server, and short enough not to keep a slot of the pool from a healthy one. */
 const GIVE_UP_AFTER_MS = 1000;
+/** Doubled each time: the first request hardly ever misses, and one costs Postgres a process. */
+const FIRST_PAUSE_MS = 10;
 const CANCEL_REQUEST_CODE = 80877102;
 
 /** What pg keeps of a session; not in its types. */
