@@ -41,7 +41,7 @@ ${formatMachine(machine)}
 
 ${posts.toLocaleString('en-GB')} posts (${size}) made of real ones; Postgres as the service starts it. Each call is the store's own \`list()\` of 20 posts;
 page 50,000 ends with the 1,000,000th post, shorter lists are measured at their last full page. ${rounds} rounds, in each of which page 1,
-page 1 once more (A/A: the noise) and the deep page take turns with 10 calls. Times in milliseconds: median (quartiles). "Deep/first" is the
+page 1 once more (A/A: the noise) and the deep page take turns with 20 calls. Times in milliseconds: median (quartiles). "Deep/first" is the
 ratio of the medians; target: at most ${MOST_RATIO}, and no page that reads more than ${MOST_BUFFERS} pages of the database (buffers). OFFSET is the same page by \`offset\`, with its posts compared.
 
 ${missed.length === 0 ? 'Every target is met.' : `Missed:\n${missed.map(line => `- ${line}`).join('\n')}`}

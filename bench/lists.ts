@@ -20,7 +20,7 @@ import { writeResults } from './results.ts';
  * Measures lists at depth: every order, with each kind of filter, on a Postgres of its own.
  *
  * @param args a folder of Markdown posts to make the posts of (default: $POSTS_DIR, or else the tests' own), `--data DIR`
- *   to keep the database for the next run, `--rounds` (40), `--only NAME` of a filter (all), `--posts` and `--page` for a shorter run.
+ *   to keep the database for the next run, `--rounds` (60), `--only NAME` of a filter (all), `--posts` and `--page` for a shorter run.
  * @returns the targets that were missed.
  */
 export async function benchLists(args: readonly string[]): Promise<string[]> {
@@ -77,7 +77,7 @@ const POSTS = 1_025_000;
 const FIXTURES = join(import.meta.dirname, '../test/fixtures/posts');
 const OPTIONS = {
   data: { type: 'string' },
-  rounds: { type: 'string', default: '40' },
+  rounds: { type: 'string', default: '60' },
   only: { type: 'string', multiple: true },
   posts: { type: 'string', default: String(POSTS) },
   page: { type: 'string', default: '50000' },

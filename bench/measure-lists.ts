@@ -63,7 +63,7 @@ export async function measureList(
   };
 }
 
-const CALLS = 10;
+const CALLS = 20;
 
 function assertSamePage(expected: PostPage, actual: PostPage, list: string): void {
   const [one, other] = [expected, actual].map(page => page.posts.map(post => post.id).join());
