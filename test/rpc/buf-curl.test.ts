@@ -7,19 +7,24 @@ import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aSlug } from '#test/support/post-builder.ts';
 import { failureOf } from '#test/support/rpc-failure.ts';
+import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const BUF = join(ROOT, 'node_modules', '.bin', 'buf');
-/** The schema from the server over HTTP/2, or from the checkout over HTTP/1.1. */
+/** With this, buf asks the server for its schema; HTTP/1.1 has no streams to do that with. */
 const REFLECTED = ['--http2-prior-knowledge'];
-const FROM_FILES = ['--schema', '.'];
+const parts = new AsyncDisposableStack();
 let service: TestService;
+/** The schema of the checkout, compiled: `--schema .` compiles it for each call. */
+let image: string;
 
 beforeAll(async () => {
-  service = await startTestService();
+  service = parts.use(await startTestService());
+  image = join(parts.use(await makeTemporaryFolder()).path, 'image.binpb');
+  await promisify(execFile)(BUF, ['build', '-o', image], { cwd: ROOT });
 });
-afterAll(() => service?.[Symbol.asyncDispose]());
+afterAll(() => parts.disposeAsync());
 
 async function bufCurl(path: string, ...flags: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(BUF, ['curl', ...flags, `${service.url}${path}`], { cwd: ROOT });
@@ -34,7 +39,7 @@ async function call(method: string, request: unknown, flags: readonly string[]) 
   return JSON.parse(answer) as Record<string, unknown> & { post: Record<string, string> };
 }
 
-describe('buf curl, which knows nothing of the service', () => {
+describe('buf curl', () => {
   it('lists its services', async () => {
     const services = (await bufCurl('', '--list-services', ...REFLECTED)).trim().split('\n');
     expect(services).toEqual(['blog.v1.PostService', 'grpc.health.v1.Health']);
@@ -57,6 +62,10 @@ describe('buf curl, which knows nothing of the service', () => {
     ]);
   });
 
+  it('calls a method with the schema of the checkout', async () => {
+    expect(await call('ListPosts', { author: uuidv7() }, ['--schema', '.'])).toEqual({});
+  });
+
   it.each(['grpc-v1', 'grpc-v1alpha'])('learns the schema by %s, through each protocol', async reflection => {
     for (const protocol of ['connect', 'grpc', 'grpcweb']) {
       const flags = ['--reflect-protocol', reflection, '--protocol', protocol, ...REFLECTED];
@@ -66,37 +75,36 @@ describe('buf curl, which knows nothing of the service', () => {
 });
 
 describe.each([
-  ['connect', 'reflection over HTTP/2', REFLECTED],
-  ['grpc', 'reflection over HTTP/2', REFLECTED],
-  ['grpcweb', 'reflection over HTTP/2', REFLECTED],
-  ['connect', 'the schema of the checkout, over HTTP/1.1', FROM_FILES],
-  ['grpcweb', 'the schema of the checkout, over HTTP/1.1', FROM_FILES],
-  ['grpc', 'the schema of the checkout, over HTTP/2', [...FROM_FILES, '--http2-prior-knowledge']],
-])('buf curl --protocol %s, with %s', (protocol, _, schema) => {
-  const flags = ['--protocol', protocol, ...schema];
+  ['connect', 'by reflection over HTTP/2', () => REFLECTED],
+  ['grpc', 'by reflection over HTTP/2', () => REFLECTED],
+  ['grpcweb', 'by reflection over HTTP/2', () => REFLECTED],
+  ['connect', 'with a schema, over HTTP/1.1', () => ['--schema', image]],
+  ['grpcweb', 'with a schema, over HTTP/1.1', () => ['--schema', image]],
+])('buf curl --protocol %s, %s', (protocol, _, schema) => {
+  const flags = () => ['--protocol', protocol, ...schema()];
 
   it('calls every method', async () => {
     const [slug, author] = [aSlug(), uuidv7()];
     const fields = { title: 'Ünï ☃ 😀', slug, author, content: 'text', tags: ['a'] };
-    const { post } = await call('CreatePost', { post: fields }, flags);
+    const { post } = await call('CreatePost', { post: fields }, flags());
     expect(post).toMatchObject(fields);
     const { id } = post;
-    expect(await call('GetPost', { slug }, flags)).toEqual({ post });
-    expect(await call('BatchGetPosts', { ids: [id] }, flags)).toEqual({ posts: [post] });
+    expect(await call('GetPost', { slug }, flags())).toEqual({ post });
+    expect(await call('BatchGetPosts', { ids: [id] }, flags())).toEqual({ posts: [post] });
     const batch = { requests: [{ post: { title: 'Other', slug: aSlug(), author } }] };
-    expect(await call('BatchCreatePosts', batch, flags)).toMatchObject({ posts: [{ title: 'Other' }] });
+    expect(await call('BatchCreatePosts', batch, flags())).toMatchObject({ posts: [{ title: 'Other' }] });
     const list = { author, pageSize: 1, orderBy: 'create_time', view: 'POST_VIEW_FULL' };
-    expect(await call('ListPosts', list, flags)).toMatchObject({ posts: [post], nextPageToken: expect.any(String) });
+    expect(await call('ListPosts', list, flags())).toMatchObject({ posts: [post], nextPageToken: expect.any(String) });
     const update = { post: { id, title: 'Updated' }, updateMask: 'title' };
-    expect(await call('UpdatePost', update, flags)).toMatchObject({ post: { ...fields, title: 'Updated' } });
-    expect(await call('DeletePost', { id }, flags)).toMatchObject({ post: { deleteTime: expect.any(String) } });
-    const undeleted = await call('UndeletePost', { id }, flags);
+    expect(await call('UpdatePost', update, flags())).toMatchObject({ post: { ...fields, title: 'Updated' } });
+    expect(await call('DeletePost', { id }, flags())).toMatchObject({ post: { deleteTime: expect.any(String) } });
+    const undeleted = await call('UndeletePost', { id }, flags());
     expect(undeleted).toMatchObject({ post: { id } });
     expect(undeleted.post).not.toHaveProperty('deleteTime');
   });
 
   it('prints an error with its details', async () => {
-    expect(await failureOf(call('ListPosts', { pageSize: -1, skip: -1 }, flags))).toMatchObject({
+    expect(await failureOf(call('ListPosts', { pageSize: -1, skip: -1 }, flags()))).toMatchObject({
       code: 'invalid_argument',
       reason: 'VALIDATION_FAILED',
       fields: ['page_size', 'skip'],
