@@ -110,7 +110,8 @@ describe('a call that the client cancels', () => {
     timeout: 300_000,
   }, async () => {
     const CALLS = 10_000;
-    const AT_ONCE = 40;
+    const AT_ONCE = 8;
+    const CANCELLED_WITHIN_MS = 20;
     await using service = await start();
     await using _lock = await lockPosts(database.url);
     const random = seeded(24);
@@ -127,28 +128,27 @@ describe('a call that the client cancels', () => {
             ? client.createPost({ post: aPost() }, { signal })
             : client.listPosts({ pageSize: 1 }, { signal });
         const ended = call.catch(() => 'failed');
-        await sleep(random() * 30);
+        await sleep(random() * CANCELLED_WITHIN_MS);
         cancelling.abort();
         await ended;
       }
     };
     const callers = Array.from({ length: AT_ONCE }, (_, n) => cancelSome(ERROR_ENCODINGS[n % 4] ?? ERROR_ENCODINGS[0]));
     const done = Promise.all(callers);
-    let atWork = 0;
-    while (next < CALLS) atWork = Math.max(atWork, await queries.count());
+    const ages: number[] = [];
+    while (next < CALLS) ages.push(await queries.oldestMs());
     await done;
-    const doneAt = performance.now();
-    await sleep(100);
-    const left = await queries.count();
-    // Those that nobody cancels run for an hour. How soon the others are gone depends on how busy the machine is, which runs
-    // the clients, the service and Postgres: it is printed, and decides nothing.
-    await queries.until(0);
-    const goneMs = Math.round(performance.now() - doneAt);
+    // The service still finds calls in its sockets whose clients are gone. One that nobody cancelled would run for an hour.
+    while ((await queries.count()) > 0) ages.push(await queries.oldestMs());
+    const oldest = Math.max(...ages);
+    const late = ages.filter(age => age > 100 + CANCELLED_WITHIN_MS).length;
     console.log(
-      `R24: ${CALLS} calls cancelled, ${atWork} statements at once; ${left} left after 100 ms, none after ${goneMs} ms`,
+      `R24: ${CALLS} calls, each cancelled within ${CANCELLED_WITHIN_MS} ms; looked ${ages.length} times: ` +
+        `the oldest statement was ${oldest.toFixed(0)} ms old, ${late} times one ran 100 ms longer than its call, none is left`,
     );
-    // Were none ever seen at work, the calls would have been cancelled before they got that far.
-    expect(atWork).toBeGreaterThan(5);
+    // Were none ever seen at work, the calls would have been cancelled before they got that far. How old they get depends
+    // on how busy the machine is, and decides nothing.
+    expect(oldest).toBeGreaterThan(0);
   });
 });
 
