@@ -1,16 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
-
-/** The `reason` of an error that the service itself gave; undefined: it comes from the network or from another server. */
-export function errorReason(error: ConnectError): string | undefined {
-  return error.findDetails(ErrorInfoSchema)[0]?.reason;
-}
-
-/** How long the service asks to wait before the call is made again, in milliseconds; undefined: it says nothing. */
-export function retryDelayMs(error: ConnectError): number | undefined {
-  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
-}
+import { errorInfo, fieldViolations, retryDelayMs } from '#gen/errors.js';
 
 /**
  * Whether the service could not answer now, so that the same call may be made again: UNAVAILABLE, a rate limit, a passed
@@ -20,7 +9,7 @@ export function isTransient(error: unknown): error is ConnectError {
   if (!(error instanceof ConnectError)) return false;
   if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) return true;
   if (error.code === Code.ResourceExhausted) return retryDelayMs(error) !== undefined;
-  const reason = errorReason(error);
+  const reason = errorInfo(error)?.reason;
   return reason === undefined ? networkErrorCode(error) !== undefined : reason === 'WRITE_CONFLICT';
 }
 
@@ -34,7 +23,9 @@ export function networkErrorCode(error: ConnectError): string | undefined {
 
 /** The service's answer in one line: the fields that it names, or its message. */
 export function describeCallError(error: ConnectError): string {
-  const violations = error.findDetails(BadRequestSchema).flatMap(detail => detail.fieldViolations);
-  const message = violations.map(({ field, description }) => `${field}: ${description}`).join('; ') || error.rawMessage;
+  const message =
+    fieldViolations(error)
+      .map(({ field, description }) => `${field}: ${description}`)
+      .join('; ') || error.rawMessage;
   return `${message} (${Code[error.code]})`;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { isTransient, retryDelayMs } from '#src/cli/call-error.ts';
+import { retryDelayMs } from '#gen/errors.js';
+import { isTransient } from '#src/cli/call-error.ts';
 
 export interface RetryOptions {
   /** Ends the waiting, and the call. */

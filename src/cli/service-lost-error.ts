@@ -1,7 +1,8 @@
 import type { Client } from '@connectrpc/connect';
 import { ConnectError } from '@connectrpc/connect';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { describeCallError, errorReason, isTransient, networkErrorCode } from '#src/cli/call-error.ts';
+import { errorInfo } from '#gen/errors.js';
+import { describeCallError, isTransient, networkErrorCode } from '#src/cli/call-error.ts';
 import { type RetryOptions, withRetry } from '#src/cli/retry.ts';
 
 /**
@@ -25,7 +26,7 @@ export async function checkService(client: Client<typeof PostService>, options: 
     options.signal?.throwIfAborted();
     if (!(error instanceof ConnectError)) throw error;
     // Nobody there, or another: waiting won't help. Otherwise it is there, and busy.
-    if (errorReason(error) === undefined) throw serviceLost(error);
+    if (errorInfo(error) === undefined) throw serviceLost(error);
     await withRetry(call, options).catch(last => {
       throw last instanceof ConnectError ? serviceLost(last) : last;
     });
@@ -48,7 +49,7 @@ export function callOptions(signal: AbortSignal | undefined): { signal?: AbortSi
 
 function serviceLost(error: ConnectError): ServiceLostError {
   const network = networkErrorCode(error);
-  const isOurs = errorReason(error) !== undefined || isTransient(error);
+  const isOurs = errorInfo(error) !== undefined || isTransient(error);
   const message =
     network !== undefined
       ? `can't be reached (${NETWORK_ERRORS[network] ?? network})`

@@ -3,7 +3,7 @@ import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { type Client, Code, ConnectError } from '@connectrpc/connect';
 import type { Post } from '#gen/blog/v1/post_pb.js';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { errorReason } from '#src/cli/call-error.ts';
+import { errorInfo } from '#gen/errors.js';
 import type { RetryOptions } from '#src/cli/retry.ts';
 import { callOptions, callService } from '#src/cli/service-lost-error.ts';
 
@@ -69,7 +69,7 @@ async function getLivePost(
     const { post } = await callService(() => client.getPost({ key: { case: 'slug', value: slug } }, call), options);
     return post?.deleteTime ? undefined : post;
   } catch (error) {
-    if (error instanceof ConnectError && errorReason(error) === 'POST_NOT_FOUND') return undefined;
+    if (error instanceof ConnectError && errorInfo(error)?.reason === 'POST_NOT_FOUND') return undefined;
     throw error;
   }
 }

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIPv6 } from 'node:net';
-import { explainListenError } from '#src/http/listen-error.ts';
+import { openPort } from '#src/http/open-port.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 
 /** By what was looked at, such as `database`: true where it is well; false, or what is wrong in words, where it is not. */
@@ -28,7 +27,7 @@ export interface AdminServer extends AsyncDisposable {
  * @throws ListenError where the port can't be opened.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { host, port } = options;
+  const address = { host: options.host, port: options.port };
   const routes: Readonly<Record<string, (response: ServerResponse) => void | Promise<void>>> = {
     '/livez': response => send(response, 200, 'application/json', '{"status":"ok"}'),
     '/readyz': async response => {
@@ -58,16 +57,10 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     }
   });
 
-  server.listen({ host, port });
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw explainListenError(error as Error, { host, port, setting: 'ADMIN_PORT' });
-  }
-  const { port: boundPort } = server.address() as AddressInfo;
+  const { port, authority } = await openPort(server, { ...address, setting: 'ADMIN_PORT' });
   return {
-    port: boundPort,
-    url: `http://${isIPv6(host) ? `[${host}]` : host}:${boundPort}`,
+    port,
+    url: `http://${authority}`,
     async [Symbol.asyncDispose]() {
       if (!server.listening) return;
       server.close();

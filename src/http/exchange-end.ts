@@ -5,6 +5,7 @@ import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import type { Call } from '#src/rpc/call.ts';
+import { pathOf } from '#src/rpc/request-path.ts';
 
 /** What is done when a response has ended, in full or not: its line in the log, its metrics, and its unread body. */
 export function createExchangeEnd(
@@ -78,9 +79,4 @@ function bytesOf({ request, response, connection }: Exchange): [number, number] 
   connection.bytesReadBefore = bytesRead;
   connection.bytesWrittenBefore = bytesWritten;
   return bytes;
-}
-
-function pathOf(target: string): string {
-  const query = target.indexOf('?');
-  return query < 0 ? target : target.slice(0, query);
 }

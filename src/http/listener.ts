@@ -1,14 +1,13 @@
-import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
-import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
 import { drain } from '#src/http/drain.ts';
 import { Http1Request } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { FIRST_BYTES_TIMEOUT_MS, HTTP1_LIMITS, HTTP1_MAX_HEADERS_COUNT, TLS_LIMITS } from '#src/http/limits.ts';
-import { explainListenError } from '#src/http/listen-error.ts';
+import { openPort } from '#src/http/open-port.ts';
 import { peekProtocol } from '#src/http/protocol-peek.ts';
 import type { Shell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -48,7 +47,7 @@ export interface Listener extends AsyncDisposable {
  * @throws ListenError where the port can't be opened.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { host, port, tls, shell, log } = options;
+  const { tls, shell, log } = options;
   const server: http.Server | https.Server = tls
     ? https.createServer({ ...HTTP1_LIMITS, ...TLS_LIMITS, ...tls, IncomingMessage: Http1Request })
     : http.createServer({ ...HTTP1_LIMITS, IncomingMessage: Http1Request });
@@ -91,15 +90,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   server.on('connect', shell.refuseTunnel);
   server.on('clientError', (error, socket) => shell.refuseSocket(socket, error));
 
-  await listen(server, host, port);
+  const { port, authority } = await openPort(server, { host: options.host, port: options.port, setting: 'PORT' });
   server.on('error', err => log.error({ err }, 'the public port failed'));
   const close = (graceMs: number) => {
     draining ??= drain({ server, sockets, connections }, graceMs);
     return draining;
   };
-  const { port: boundPort } = server.address() as AddressInfo;
-  const url = `${tls ? 'https' : 'http'}://${isIPv6(host) ? `[${host}]` : host}:${boundPort}`;
-  return { port: boundPort, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
+  const url = `${tls ? 'https' : 'http'}://${authority}`;
+  return { port, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
 }
 
 /** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */
@@ -109,13 +107,4 @@ function takeOffConnectionListener(server: http.Server | https.Server, event: st
     throw new Error(`this version of Node has another kind of ${event} listener`);
   server.removeAllListeners(event);
   return socket => void listener.call(server, socket);
-}
-
-async function listen(server: http.Server | https.Server, host: string, port: number): Promise<void> {
-  server.listen({ host, port });
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw explainListenError(error as Error, { host, port, setting: 'PORT' });
-  }
 }

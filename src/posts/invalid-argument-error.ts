@@ -4,6 +4,11 @@ export interface FieldFault {
   readonly description: string;
 }
 
+/** A field's value breaks a rule: the same reason as for the rules that the .proto expresses. */
+export function invalidField(field: string, description: string): InvalidArgumentError {
+  return new InvalidArgumentError('VALIDATION_FAILED', { field, description });
+}
+
 /** The request breaks a rule that the .proto's validation rules do not express. */
 export class InvalidArgumentError extends Error {
   override readonly name = 'InvalidArgumentError';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import type { CreatePostRequest } from '#gen/blog/v1/post_service_pb.js';
-import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import { invalidField } from '#src/posts/invalid-argument-error.ts';
 import type { PostContent } from '#src/posts/post.ts';
 import { toContent } from '#src/posts/post-message.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
@@ -15,9 +15,9 @@ import { slugify } from '#src/posts/slug.ts';
  */
 export function toNewPost(request: CreatePostRequest, prefix: string): NewPost {
   const field = `${prefix}post`;
-  if (request.post === undefined) throw required(field);
+  if (request.post === undefined) throw invalidField(field, 'is required');
   const content = toContent(request.post, field);
-  if (content.title === '') throw required(`${field}.title`);
+  if (content.title === '') throw invalidField(`${field}.title`, 'is required');
   const id = uuidv7();
   return {
     ...content,
@@ -32,8 +32,4 @@ function digest({ slug, title, content, author, tags, publishTime }: PostContent
   return createHash('sha256')
     .update(JSON.stringify([slug, title, content, author, tags, publishTime]))
     .digest();
-}
-
-function required(field: string): InvalidArgumentError {
-  return new InvalidArgumentError('VALIDATION_FAILED', { field, description: 'is required' });
 }

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { type Post as PostMessage, PostSchema } from '#gen/blog/v1/post_pb.js';
-import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import { invalidField } from '#src/posts/invalid-argument-error.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 
 /** The message for a post. */
@@ -46,10 +46,7 @@ export function toContent(message: PostMessage, field: string): PostContent {
 /** JSON can escape half of a surrogate pair, which no UTF-8 can hold. */
 function requireWellFormed(text: string, field: string): void {
   if (!text.isWellFormed()) {
-    throw new InvalidArgumentError('VALIDATION_FAILED', {
-      field,
-      description: 'has half of a surrogate pair, which is no Unicode text',
-    });
+    throw invalidField(field, 'has half of a surrogate pair, which is no Unicode text');
   }
 }
 
@@ -63,10 +60,7 @@ function toTimestamp(date: Date | undefined): Timestamp | undefined {
 /** Drops what is finer than a millisecond. */
 function toDate({ seconds, nanos }: Timestamp, field: string): Date {
   if (seconds < MIN_SECONDS || seconds > MAX_SECONDS || nanos < 0 || nanos > 999_999_999) {
-    throw new InvalidArgumentError('VALIDATION_FAILED', {
-      field,
-      description: 'is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z',
-    });
+    throw invalidField(field, 'is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z');
   }
   return new Date(Number(seconds) * 1000 + Math.floor(nanos / 1_000_000));
 }

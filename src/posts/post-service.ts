@@ -10,7 +10,7 @@ import type {
   UndeletePostRequest,
   UpdatePostRequest,
 } from '#gen/blog/v1/post_service_pb.js';
-import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import { invalidField } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
 import type { PageTokens } from '#src/posts/page-token.ts';
 import type { Post } from '#src/posts/post.ts';
@@ -80,19 +80,16 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const validateOnly = requests.some(request => request.validateOnly);
     const different = requests.findIndex(request => request.validateOnly !== validateOnly);
     if (different >= 0) {
-      throw new InvalidArgumentError('VALIDATION_FAILED', {
-        field: `requests[${different}].validate_only`,
-        description: 'differs from that of other requests of the batch, which is tried or done as a whole',
-      });
+      throw invalidField(
+        `requests[${different}].validate_only`,
+        'differs from that of other requests of the batch, which is tried or done as a whole',
+      );
     }
     const requestIds = new Set<string>();
     const posts = requests.map((request, index) => {
       const post = toNewPost(request, `requests[${index}].`);
       if (post.request !== undefined && requestIds.has(post.request.id)) {
-        throw new InvalidArgumentError('VALIDATION_FAILED', {
-          field: `requests[${index}].request_id`,
-          description: 'is that of another request of the batch',
-        });
+        throw invalidField(`requests[${index}].request_id`, 'is that of another request of the batch');
       }
       if (post.request !== undefined) requestIds.add(post.request.id);
       return post;
@@ -103,7 +100,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, { signal }: HandlerContext) {
     if (message === undefined || message.id === '') {
-      throw new InvalidArgumentError('VALIDATION_FAILED', { field: 'post.id', description: 'is required' });
+      throw invalidField('post.id', 'is required');
     }
     const id = message.id.toLowerCase();
     const changes = toChanges(updateMask, toContent(message, 'post'), id);

@@ -1,5 +1,5 @@
 import type { FieldMask } from '@bufbuild/protobuf/wkt';
-import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-error.ts';
 import type { PostContent } from '#src/posts/post.ts';
 import { slugify } from '#src/posts/slug.ts';
 
@@ -13,9 +13,10 @@ import { slugify } from '#src/posts/slug.ts';
 export function toChanges(mask: FieldMask | undefined, content: PostContent, id: string): Partial<PostContent> {
   const fields = fieldsToUpdate(mask, content);
   const changes = Object.fromEntries([...fields].map(field => [field, content[field]])) as Partial<PostContent>;
-  if (changes.title === '') throw invalid('post.title', "can't be cleared: every post has a title");
+  if (changes.title === '') throw invalidField('post.title', "can't be cleared: every post has a title");
   if (changes.slug !== '') return changes;
-  if (changes.title === undefined) throw invalid('post.slug', "can't be cleared without the title to derive it from");
+  if (changes.title === undefined)
+    throw invalidField('post.slug', "can't be cleared without the title to derive it from");
   return { ...changes, slug: slugify(changes.title) || id };
 }
 
@@ -58,10 +59,6 @@ const OUTPUT_ONLY = new Set(['id', 'create_time', 'update_time', 'delete_time', 
 
 function isPopulated(value: PostContent[keyof PostContent]): boolean {
   return value instanceof Date || (value !== undefined && value.length > 0);
-}
-
-function invalid(field: string, description: string): InvalidArgumentError {
-  return new InvalidArgumentError('VALIDATION_FAILED', { field, description });
 }
 
 function invalidPath(description: string): InvalidArgumentError {

@@ -12,6 +12,7 @@ import type { Call, RpcProtocol } from '#src/rpc/call.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { explainProtocolError } from '#src/rpc/protocol-error.ts';
+import { pathOf } from '#src/rpc/request-path.ts';
 
 /**
  * Answers a request that is an RPC, and says whether it is one. What it learns of the call it writes into `call`.
@@ -72,11 +73,6 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     })();
     return true;
   };
-}
-
-function pathOf(target: string): string {
-  const query = target.indexOf('?');
-  return query < 0 ? target : target.slice(0, query);
 }
 
 function protocolOf(contentType: string): RpcProtocol {

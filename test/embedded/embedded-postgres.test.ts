@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { postmasterOf } from '#test/embedded/process-end.ts';
+import { query } from '#test/support/query.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 describe('startEmbeddedPostgres', () => {
@@ -129,13 +129,3 @@ describe('startEmbeddedPostgres', () => {
     );
   });
 });
-
-async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { awaitEnd, postmasterOf } from '#test/embedded/process-end.ts';
 import { startServiceProcess } from '#test/embedded/service-process.ts';
+import { query } from '#test/support/query.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 describe('a service that was killed', () => {
@@ -69,13 +70,3 @@ describe('a service that was killed', () => {
     expect(await readdir(fresh.path)).toEqual(['postgres']);
   });
 });
-
-async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}

@@ -1,13 +1,13 @@
 import { chmod, cp, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBinaries } from '#src/embedded/binaries.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { postmasterOf } from '#test/embedded/process-end.ts';
 import { startServiceProcess } from '#test/embedded/service-process.ts';
+import { query } from '#test/support/query.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const log = pino({ level: 'silent' });
@@ -103,14 +103,4 @@ async function copyCheckout(target: string): Promise<string> {
     await symlink(join(root, 'node_modules', name), join(target, 'node_modules', name));
   }
   return target;
-}
-
-async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }

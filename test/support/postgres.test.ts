@@ -2,6 +2,7 @@ import pg from 'pg';
 import { describe, expect, inject, it } from 'vitest';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
+import { query } from '#test/support/query.ts';
 
 describe('createTestDatabase', () => {
   it("gives a database with the service's schema", async () => {
@@ -34,13 +35,3 @@ describe('createTestDatabase', () => {
     await client.end();
   });
 });
-
-async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
