@@ -28,9 +28,10 @@ export interface PostsTable {
   publish_order: GeneratedAlways<Timestamp>;
 }
 
-/** One row a tag of a post, with the columns that lists by tag are ordered by. Kept by triggers on `posts`. */
+/** One row a tag of a post, with the columns that lists by tag are filtered and ordered by. Kept by triggers on `posts`. */
 export interface PostTagsTable {
   tag: string;
+  author: string;
   deleted: boolean;
   create_time: Timestamp;
   update_time: Timestamp;

@@ -48,7 +48,7 @@ function postRange(query: PostQuery, deleted: boolean, withContent: boolean): Ra
 
   const conditions = [sql`${sql.ref(`${table}.deleted`)} = ${sql.lit(deleted)}`];
   if (byTag) conditions.push(sql`t.tag = ${query.tag}`);
-  if (query.author !== undefined) conditions.push(sql`p.author = ${query.author}`);
+  if (query.author !== undefined) conditions.push(sql`${sql.ref(`${table}.author`)} = ${query.author}`);
   const ofDrafts = query.state === 'draft' && query.order.by === 'publishTime';
   if (query.after !== undefined && ofDrafts) {
     // All of them stand at infinity, so only the ids tell them apart.

@@ -4,8 +4,8 @@ import { type Kysely, sql } from 'kysely';
  * The posts, what lists by tag need, and the request ids.
  *
  * Every list index begins with its filter and ends with an order and the id, so that a page is one range of one index,
- * wherever it stands. What no index serves alone (author with tag, published posts in the order of their creation) is
- * filtered on the way along the most selective one.
+ * wherever it stands. Only the state is no part of most indexes: published posts in the order of their creation, for
+ * one, are filtered on the way along the list of all.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   await sql`
@@ -44,6 +44,7 @@ export async function up(db: Kysely<never>): Promise<void> {
   await sql`
     create table post_tags (
       tag text collate "C" not null,
+      author text collate "C" not null,
       deleted boolean not null,
       create_time timestamptz(3) not null,
       update_time timestamptz(3) not null,
@@ -51,16 +52,23 @@ export async function up(db: Kysely<never>): Promise<void> {
       post_id uuid not null,
       primary key (post_id, tag)
     )`.execute(db);
-  await sql`create index post_tags_create_time on post_tags (tag, deleted, create_time, post_id)`.execute(db);
-  await sql`create index post_tags_update_time on post_tags (tag, deleted, update_time, post_id)`.execute(db);
-  await sql`create index post_tags_publish_order on post_tags (tag, deleted, publish_order, post_id)`.execute(db);
+  for (const order of ['create_time', 'update_time', 'publish_order']) {
+    const column = sql.ref(order);
+    await sql`create index ${sql.ref(`post_tags_${order}`)} on post_tags (tag, deleted, ${column}, post_id)`.execute(
+      db,
+    );
+    await sql`
+      create index ${sql.ref(`post_tags_author_${order}`)} on post_tags (author, tag, deleted, ${column}, post_id)`.execute(
+      db,
+    );
+  }
 
   // Triggers rather than the service, so that rows edited by hand are listed rightly too. They run once a statement.
   await sql`
     create function post_tags_add() returns trigger language plpgsql as $$
     begin
-      insert into post_tags (tag, deleted, create_time, update_time, publish_order, post_id)
-      select distinct u.tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
+      insert into post_tags (tag, author, deleted, create_time, update_time, publish_order, post_id)
+      select distinct u.tag, p.author, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
       from added p cross join unnest(p.tags) as u (tag);
       return null;
     end $$`.execute(db);
@@ -76,8 +84,8 @@ export async function up(db: Kysely<never>): Promise<void> {
     begin
       delete from post_tags t using removed p cross join unnest(p.tags) as u (tag)
       where t.post_id = p.id and t.tag = u.tag;
-      insert into post_tags (tag, deleted, create_time, update_time, publish_order, post_id)
-      select distinct u.tag, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
+      insert into post_tags (tag, author, deleted, create_time, update_time, publish_order, post_id)
+      select distinct u.tag, p.author, p.deleted, p.create_time, p.update_time, p.publish_order, p.id
       from added p cross join unnest(p.tags) as u (tag);
       return null;
     end $$`.execute(db);
