@@ -12,9 +12,9 @@ FROM node:26.10.0-trixie-slim AS build
 WORKDIR /app
 # Only when one of these changes does npm ci run again.
 COPY package.json package-lock.json ./
+COPY scripts ./scripts
 RUN npm ci --no-audit --no-fund
 COPY gen ./gen
-COPY scripts ./scripts
 COPY src ./src
 # The production dependencies go into the bundle, as far as they are used; the tools, and the Postgres that is embedded
 # where no DATABASE_URL is given, stay behind.

@@ -1,6 +1,7 @@
 import { type Config, ConfigError, parseConfig } from '#src/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import { releaseStartupGarbage } from '#src/startup-garbage.ts';
 
 /** What a command has to do with the process. */
 export interface ProcessIo {
@@ -64,6 +65,7 @@ async function serve(config: Config, args: readonly string[], io: ProcessIo): Pr
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
+  releaseStartupGarbage();
 
   const failure = await Promise.race([aborted(io.signal), uncaught()]);
   if (failure === undefined) log.info({ event: 'stopping', signal: io.signal.reason }, 'stopping');

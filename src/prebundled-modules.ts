@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
+
+/**
+ * Takes libraries from node_modules/.prebundled, a few files which scripts/prebundle.ts made of some 700, instead of from
+ * their own folders: finding and linking so many modules is most of the time that a start from the source takes.
+ *
+ * @param folder where they are. Nothing is taken from it when it isn't there, or was made of other versions than are installed now.
+ */
+export function usePrebundledModules(folder: URL = FOLDER): void {
+  const manifest = readManifest(folder);
+  if (manifest === undefined) return;
+  registerHooks({
+    resolve(specifier, context, nextResolve) {
+      const file = manifest.modules[specifier];
+      // A library's own imports go to what its own package names, which may be another version.
+      if (file === undefined || context.parentURL?.includes('/node_modules/')) return nextResolve(specifier, context);
+      return { url: new URL(file, folder).href, format: 'module', shortCircuit: true };
+    },
+  });
+}
+
+function readManifest(folder: URL): Manifest | undefined {
+  try {
+    const manifest: Manifest = readJson(new URL('manifest.json', folder));
+    for (const [name, version] of Object.entries(manifest.versions)) {
+      if (readJson(new URL(`../${name}/package.json`, folder)).version !== version) return undefined;
+    }
+    return manifest;
+  } catch {
+    return undefined;
+  }
+}
+
+function readJson(url: URL) {
+  return JSON.parse(readFileSync(url, 'utf8'));
+}
+
+const FOLDER = new URL('../node_modules/.prebundled/', import.meta.url);
+
+interface Manifest {
+  /** Package name → the version that was prebundled. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** What is imported, such as `kysely/migration` → its file. */
+  readonly modules: Readonly<Record<string, string>>;
+}
