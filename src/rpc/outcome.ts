@@ -10,17 +10,19 @@ export const callKey = createContextKey<Call | undefined>(undefined, { descripti
 /**
  * The outermost stage: whatever comes from below, the client gets an answer by its deadline, every error is one of the
  * table's, and the call has its outcome.
+ *
+ * @param translate makes of any error the one that the client gets; default: by the service's own table.
  */
-export function outcome(): Interceptor {
+export function outcome(translate: ErrorTranslator = toClientError): Interceptor {
   return next => async request => {
     const call = request.contextValues.get(callKey);
     try {
       const response = await beforeAbort(next(request), request.signal);
-      if (response.stream) return { ...response, message: observe(response, call, request.signal) };
+      if (response.stream) return { ...response, message: observe(response, call, request.signal, translate) };
       finish(call, undefined);
       return response;
     } catch (error) {
-      throw finish(call, explain(error, request.signal));
+      throw finish(call, explain(error, request.signal, translate));
     }
   };
 }
@@ -35,23 +37,30 @@ function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function* observe(response: StreamResponse, call: Call | undefined, signal: AbortSignal) {
+async function* observe(
+  response: StreamResponse,
+  call: Call | undefined,
+  signal: AbortSignal,
+  translate: ErrorTranslator,
+) {
   try {
     yield* response.message;
     finish(call, undefined);
   } catch (error) {
-    throw finish(call, explain(error, signal));
+    throw finish(call, explain(error, signal, translate));
   }
 }
 
 /** The error for the client: what ended the call counts for more than what came of it. */
-function explain(error: unknown, signal: AbortSignal): ConnectError {
-  if (!signal.aborted) return toClientError(error);
-  const { reason } = signal;
+function explain(error: unknown, signal: AbortSignal, translate: ErrorTranslator): ConnectError {
+  return translate(signal.aborted ? abortError(signal.reason) : error);
+}
+
+function abortError(reason: unknown): ConnectError {
   if (reason instanceof ConnectError && reason.code === Code.DeadlineExceeded) {
     return rpcError(Code.DeadlineExceeded, "the call's deadline passed", { reason: 'DEADLINE_EXCEEDED' });
   }
-  if (reason instanceof ConnectError && reason.code !== Code.Canceled) return toClientError(reason);
+  if (reason instanceof ConnectError && reason.code !== Code.Canceled) return reason;
   return rpcError(Code.Canceled, 'the client cancelled the call', { reason: 'CANCELED' });
 }
 
@@ -61,3 +70,5 @@ function finish<E extends ConnectError | undefined>(call: Call | undefined, erro
   call.cause = error?.cause;
   return error;
 }
+
+type ErrorTranslator = (error: unknown) => ConnectError;
