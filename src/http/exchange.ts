@@ -8,8 +8,6 @@ export interface Exchange {
   readonly response: HttpResponse;
   readonly connection: Connection | undefined;
   readonly call: Call;
-  /** HTTP/1.1: whether the connection is to be closed after the response, and not by Node. */
-  readonly closes: boolean;
   /** Why it never became an RPC. */
   refusal: Refusal | undefined;
 }

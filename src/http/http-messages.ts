@@ -1,5 +1,6 @@
-import { IncomingMessage } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { announceUnreadBody } from '#src/http/unread-body.ts';
 
 /**
  * An HTTP/1.1 request whose connection outlives a reader of the body that gives up. Node's own destroys the connection
@@ -8,6 +9,15 @@ import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 export class Http1Request extends IncomingMessage {
   override [Symbol.asyncIterator]() {
     return this.iterator({ destroyOnReturn: false });
+  }
+}
+
+/** An HTTP/1.1 response that says `Connection: close` where so much of the request's body is left that it is not read off. */
+export class Http1Response extends ServerResponse<Http1Request> {
+  // Node calls it too, where the head is implied.
+  override writeHead(...args: unknown[]): this {
+    announceUnreadBody(this);
+    return super.writeHead(...(args as [number]));
   }
 }
 

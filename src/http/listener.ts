@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
 import { drain } from '#src/http/drain.ts';
-import { Http1Request } from '#src/http/http-messages.ts';
+import { Http1Request, Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { FIRST_BYTES_TIMEOUT_MS, HTTP1_LIMITS, HTTP1_MAX_HEADERS_COUNT, TLS_LIMITS } from '#src/http/limits.ts';
 import { openPort } from '#src/http/open-port.ts';
@@ -49,8 +49,8 @@ export interface Listener extends AsyncDisposable {
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const { tls, shell, log } = options;
   const server: http.Server | https.Server = tls
-    ? https.createServer({ ...HTTP1_LIMITS, ...TLS_LIMITS, ...tls, IncomingMessage: Http1Request })
-    : http.createServer({ ...HTTP1_LIMITS, IncomingMessage: Http1Request });
+    ? https.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES, ...TLS_LIMITS, ...tls })
+    : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
 
   const sockets = new Set<Socket>();
@@ -99,6 +99,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const url = `${tls ? 'https' : 'http'}://${authority}`;
   return { port, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
 }
+
+const HTTP1_MESSAGES = { IncomingMessage: Http1Request, ServerResponse: Http1Response };
 
 /** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */
 function takeOffConnectionListener(server: http.Server | https.Server, event: string): (socket: Socket) => void {

@@ -6,8 +6,10 @@ import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 /**
  * Answers a request with a refusal: JSON, or for a gRPC client at an unknown path what gRPC has for that. Where the
  * response has begun already, it is cut off.
+ *
+ * @param bare whether the answer is the status alone.
  */
-export function refuse(request: HttpRequest, response: HttpResponse, refusal: Refusal): void {
+export function refuse(request: HttpRequest, response: HttpResponse, refusal: Refusal, bare = false): void {
   if (response.headersSent) {
     response.destroy();
     return;
@@ -26,7 +28,8 @@ export function refuse(request: HttpRequest, response: HttpResponse, refusal: Re
   if (refusal === REFUSALS.badMethod) response.setHeader('allow', 'GET, HEAD, OPTIONS, POST');
   response.statusCode = refusal.status;
   // Without a body, no flow control can make us keep what was too large already.
-  if ('stream' in request && (refusal === REFUSALS.headersTooLarge || refusal === REFUSALS.urlTooLong)) {
+  const tooLarge = refusal === REFUSALS.headersTooLarge || refusal === REFUSALS.urlTooLong;
+  if (bare || ('stream' in request && tooLarge)) {
     response.end();
     return;
   }

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import { connectionOf, type HttpRequest, type HttpResponse } from '#src/http/connection.ts';
 import { createCors } from '#src/http/cors.ts';
 import type { Exchange } from '#src/http/exchange.ts';
@@ -10,7 +9,7 @@ import { refuse } from '#src/http/refuse.ts';
 import { createRequestGuard } from '#src/http/request-guard.ts';
 import { requestIdFrom } from '#src/http/request-id.ts';
 import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusal.ts';
-import { stopUnreadBody, takeOverClosing } from '#src/http/unread-body.ts';
+import { stopUnreadBody } from '#src/http/unread-body.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import { boundDeadline, type DeadlineBounds, UNBOUNDED } from '#src/rpc/deadline.ts';
@@ -29,6 +28,8 @@ export interface ShellOptions {
   readonly bodyTimeoutMs?: number;
   /** Paths of RPCs that stay open, such as `/grpc.health.v1.Health/Watch`: no default deadline, no limit to their body. */
   readonly streamPaths?: ReadonlySet<string>;
+  /** Refusals are a status alone, which is all that the protocols ask for; default: the body says why. */
+  readonly bareRefusals?: boolean;
 }
 
 /** What stands in front of the RPCs and owns each request from its first byte to its last. */
@@ -56,7 +57,6 @@ export function createShell(options: ShellOptions): Shell {
       request,
       response,
       connection,
-      closes: 'stream' in request ? false : takeOverClosing(request, response as ServerResponse, requestMaxBytes),
       refusal: undefined,
       call: {
         id,
@@ -82,7 +82,7 @@ export function createShell(options: ShellOptions): Shell {
       exchange.call.cause = error;
       exchange.refusal = REFUSALS.internal;
     }
-    if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal);
+    if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal, options.bareRefusals);
   }
 
   function serve({ request, response, call }: Exchange): Refusal | undefined {

@@ -4,30 +4,25 @@ import type { Exchange } from '#src/http/exchange.ts';
 import { closeLingering, LINGER_MS } from '#src/http/lingering-close.ts';
 
 /**
- * HTTP/1.1, before the response: where the client has asked to close, Node closes as soon as the response is out, which
- * resets a connection whose body was not read, and the client may never see the answer. So a body that may be left
- * unread has the closing done by dropUnreadBody instead.
+ * HTTP/1.1, when the head of the response leaves: a body that nobody has read stands between us and the next request. A
+ * small one is read off; otherwise the client is told that the connection closes, so that none can make us read for ever.
  *
- * @returns whether dropUnreadBody is to close the connection in any case.
+ * Node would close as soon as the response is out, which resets a connection whose body was not read, and the client may
+ * never see the answer: so it lingers.
  */
-export function takeOverClosing(request: IncomingMessage, response: ServerResponse, bodyMaxBytes: number): boolean {
-  const { headers } = request;
-  const mayBeLeft = headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > bodyMaxBytes;
-  if (!mayBeLeft || headers.connection?.toLowerCase() !== 'close') return false;
-  response.shouldKeepAlive = true;
-  return true;
+export function announceUnreadBody(response: ServerResponse): void {
+  const { req: request } = response;
+  if (!isLeftUnread(request)) return;
+  const { socket } = request;
+  response.shouldKeepAlive = false;
+  socket.destroySoon = () => closeLingering(socket);
 }
 
-/**
- * HTTP/1.1, after the response: a body that nobody has read stands between us and the next request. A small one is read
- * off; otherwise the connection is closed, so that no client can make us read for ever.
- */
-export function dropUnreadBody({ request, connection, closes }: Exchange): void {
-  if ('stream' in request || request.socket.destroyed) return;
-  if (!request.complete) request.resume();
-  if (!closes && (request.complete || Number(request.headers['content-length']) <= READ_OFF_MAX_BYTES)) return;
-  if (connection !== undefined) connection.closing = true;
-  closeLingering(request.socket);
+/** HTTP/1.1, after the response: takes what is left of the body, and nothing more. */
+export function dropUnreadBody({ request, connection }: Exchange): void {
+  if ('stream' in request || request.socket.destroyed || request.complete) return;
+  request.resume();
+  if (connection !== undefined && isLeftUnread(request)) connection.closing = true;
 }
 
 /**
@@ -40,6 +35,14 @@ export function stopUnreadBody(request: Http2ServerRequest): void {
   request.resume();
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));
+}
+
+function isLeftUnread(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  // Without either the request has no body, and is complete as soon as its head is handled.
+  const length = request.headers['content-length'];
+  if (length === undefined) return request.headers['transfer-encoding'] !== undefined;
+  return Number(length) > READ_OFF_MAX_BYTES;
 }
 
 /** What is in the socket's buffers anyway. */
