@@ -11,7 +11,7 @@ import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { callKey } from '#src/rpc/outcome.ts';
-import { explainProtocolError } from '#src/rpc/protocol-error.ts';
+import { explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
 import { pathOf } from '#src/rpc/request-path.ts';
 
 /**
@@ -32,6 +32,8 @@ export interface DispatchOptions {
   readonly requestMaxBytes: number;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
+  /** What clients are told of requests that are no call, which no stage sees. */
+  readonly protocolErrors?: ProtocolErrorOptions;
 }
 
 /**
@@ -63,7 +65,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     void (async () => {
       try {
         const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const answer = await explainProtocolError(await handler(universal), call);
+        const answer = await explainProtocolError(await handler(universal), call, options.protocolErrors);
         await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.

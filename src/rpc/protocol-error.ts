@@ -20,6 +20,13 @@ import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
 import { explainFramingError } from '#src/rpc/error-mapping.ts';
 
+export interface ProtocolErrorOptions {
+  /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
+  readonly translate?: (error: ConnectError) => ConnectError;
+  /** A method or a media type that an RPC does not take is refused with a status alone; default: the body says why. */
+  readonly bareRefusals?: boolean;
+}
+
 /**
  * Gives the errors of Connect's own framing what all our errors have: an ErrorInfo, and INVALID_ARGUMENT rather than
  * INTERNAL for bytes that are no message. They arise before the stages run, so no stage can see them: a call that has
@@ -28,33 +35,42 @@ import { explainFramingError } from '#src/rpc/error-mapping.ts';
 export async function explainProtocolError(
   response: UniversalServerResponse,
   call: Call,
+  options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
+  const explain = createExplain(call, options.translate ?? explainFramingError);
   if (call.protocol === 'grpc') {
-    return { ...response, body: withTrailer(response, trailer => explainTrailer(trailer, call)) };
+    return { ...response, body: withTrailer(response, trailer => explainTrailer(trailer, explain)) };
   }
   if (call.protocol === 'grpc-web') {
-    return { ...response, body: mapEnvelopes(response, trailerFlag, data => explainWebTrailer(data, call)) };
+    return { ...response, body: mapEnvelopes(response, trailerFlag, data => explainWebTrailer(data, explain)) };
   }
   if (response.header?.get(headerContentType)?.startsWith('application/connect+')) {
-    return { ...response, body: mapEnvelopes(response, endStreamFlag, data => explainEndStream(data, call)) };
+    return { ...response, body: mapEnvelopes(response, endStreamFlag, data => explainEndStream(data, explain)) };
   }
-  return response.status === 200 || call.code !== undefined ? response : explainUnary(response, call);
+  if (response.status === 200 || call.code !== undefined) return response;
+  if (response.body !== undefined) return explainUnary(response, response.body, explain);
+  return options.bareRefusals ? response : withBody(response, refusalOf(response.status));
 }
 
 /** The error that the client gets for one of Connect's own; undefined where it is none of those. */
-function explain(error: ConnectError | undefined, call: Call): ConnectError | undefined {
-  if (error === undefined || call.code !== undefined) return undefined;
-  const explained = explainFramingError(error);
-  call.code = codeToString(explained.code);
-  return explained;
+function createExplain(call: Call, translate: (error: ConnectError) => ConnectError): Explain {
+  return error => {
+    if (error === undefined || call.code !== undefined) return undefined;
+    const explained = translate(error);
+    call.code = codeToString(explained.code);
+    return explained;
+  };
 }
 
 /** Connect's unary errors are the whole body, and set the status. */
-async function explainUnary(response: UniversalServerResponse, call: Call): Promise<UniversalServerResponse> {
-  if (response.body === undefined) return withBody(response, refusalOf(response.status));
-  const bytes = await readAllBytes(response.body, ERROR_MAX_BYTES);
+async function explainUnary(
+  response: UniversalServerResponse,
+  body: AsyncIterable<Uint8Array>,
+  explain: Explain,
+): Promise<UniversalServerResponse> {
+  const bytes = await readAllBytes(body, ERROR_MAX_BYTES);
   const fallback = new ConnectError('malformed request', Code.InvalidArgument);
-  const explained = explain(errorFromJsonBytes(bytes, undefined, fallback), call);
+  const explained = explain(errorFromJsonBytes(bytes, undefined, fallback));
   if (explained === undefined) return { ...response, body: createAsyncIterable([bytes]) };
   return withBody({ ...response, status: codeToHttpStatus(explained.code) }, explained);
 }
@@ -86,8 +102,8 @@ async function* withTrailer(
   if (trailer !== undefined) explainEnd(trailer);
 }
 
-function explainTrailer(trailer: Headers, call: Call): void {
-  const explained = explain(findTrailerError(trailer), call);
+function explainTrailer(trailer: Headers, explain: Explain): void {
+  const explained = explain(findTrailerError(trailer));
   if (explained !== undefined) setTrailerStatus(trailer, explained);
   const message = trailer.get(headerGrpcMessage);
   if (message !== null) trailer.set(headerGrpcMessage, message.replace(NEEDLESS_ESCAPE, decodeURIComponent));
@@ -112,16 +128,16 @@ async function* mapEnvelopes(
   }
 }
 
-function explainWebTrailer(data: Uint8Array, call: Call): Uint8Array | undefined {
+function explainWebTrailer(data: Uint8Array, explain: Explain): Uint8Array | undefined {
   const trailer = trailerParse(data);
-  const explained = explain(findTrailerError(trailer), call);
+  const explained = explain(findTrailerError(trailer));
   return explained && trailerSerialize(setTrailerStatus(trailer, explained));
 }
 
-function explainEndStream(data: Uint8Array, call: Call): Uint8Array | undefined {
+function explainEndStream(data: Uint8Array, explain: Explain): Uint8Array | undefined {
   const serialization = createEndStreamSerialization(undefined);
   const end = serialization.parse(data);
-  const explained = explain(end.error, call);
+  const explained = explain(end.error);
   return explained && serialization.serialize({ ...end, error: explained });
 }
 
@@ -129,3 +145,5 @@ function explainEndStream(data: Uint8Array, call: Call): Uint8Array | undefined 
 const ERROR_MAX_BYTES = 65_536;
 /** A byte of flags, and four of length. */
 const ENVELOPE_PREFIX_LENGTH = 5;
+
+type Explain = (error: ConnectError | undefined) => ConnectError | undefined;
