@@ -9,6 +9,13 @@ export interface Config {
   readonly admin: { readonly host: string; readonly port: number };
   /** Paths of a PEM certificate chain and its key; unset: clear text. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Of the public port. */
+  readonly connections: {
+    /** The most from one address; 0: no limit. */
+    readonly perAddress: number;
+    /** The most in all; 0: no limit. */
+    readonly max: number;
+  };
   /** Origins whose pages may call from a browser; `*` stands for any. */
   readonly corsOrigins: readonly string[];
   /** The most bytes of one request message, as sent and inflated. */
@@ -104,6 +111,16 @@ const SETTINGS = {
     '',
     'Comma-separated origins whose pages may call from a browser; * for any. None: no page of another origin may.',
   ],
+  CONNECTIONS_MAX: [
+    integer(0, 1_000_000),
+    '10000',
+    'The most open connections of the public port; further ones are reset. 0: no limit.',
+  ],
+  CONNECTIONS_PER_ADDRESS: [
+    integer(0, 1_000_000),
+    '2000',
+    'The most of them from one address, or one IPv6 network (/64), so that none can take them all. A balancer needs as many as it has calls at once over HTTP/1.1. 0: no limit.',
+  ],
   REQUEST_MAX_BYTES: [
     bytes('1KiB', '64MiB'),
     '4MiB',
@@ -195,6 +212,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
     listen: { host: s.HOST, port: s.PORT },
     admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT },
     tls: s.TLS_CERT && s.TLS_KEY ? { certFile: s.TLS_CERT, keyFile: s.TLS_KEY } : undefined,
+    connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX },
     corsOrigins: s.CORS_ORIGINS ?? [],
     requestMaxBytes: s.REQUEST_MAX_BYTES,
     deadline: { defaultMs: s.DEADLINE_DEFAULT, maxMs: s.DEADLINE_MAX },

@@ -95,7 +95,14 @@ export async function startServer(config: Config, log: Logger, database: Provide
     readiness: async () => ({ accepting: health.isServing, database: await pingDatabase(db) }),
   });
   parts.use(admin);
-  const listener = await startListener({ ...config.listen, tls: await readTls(config.tls), shell, log });
+  const listener = await startListener({
+    ...config.listen,
+    tls: await readTls(config.tls),
+    shell,
+    log,
+    metrics,
+    connections: config.connections,
+  });
   parts.defer(async () => {
     health.stop();
     // At the end of the grace what still runs is told so, and has a moment to pass it on before it is cut off.

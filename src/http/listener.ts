@@ -3,6 +3,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
+import { type ConnectionLimits, createConnectionLimits } from '#src/http/connection-limits.ts';
 import { drain } from '#src/http/drain.ts';
 import { Http1Request, Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
@@ -11,6 +12,7 @@ import { openPort } from '#src/http/open-port.ts';
 import { peekProtocol } from '#src/http/protocol-peek.ts';
 import type { Shell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -20,6 +22,10 @@ export interface ListenerOptions {
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;
   readonly shell: Shell;
   readonly log: Logger;
+  /** Unset: connections are not counted. */
+  readonly metrics?: Pick<Metrics, 'connectionRefused' | 'connectionsChanged'>;
+  /** Unset: as many as come, for as long as they like. */
+  readonly connections?: ConnectionLimits;
 }
 
 /** The open public port. Disposing of it closes it without a grace. */
@@ -47,12 +53,13 @@ export interface Listener extends AsyncDisposable {
  * @throws ListenError where the port can't be opened.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { tls, shell, log } = options;
+  const { tls, shell, log, metrics = UNCOUNTED, connections: limits = UNLIMITED } = options;
   const server: http.Server | https.Server = tls
     ? https.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES, ...TLS_LIMITS, ...tls })
     : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
 
+  const admit = createConnectionLimits(limits, log, metrics);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
@@ -65,8 +72,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     return connection;
   };
   server.on('connection', (socket: Socket) => {
+    if (!admit(socket)) return;
     sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
+    metrics.connectionsChanged(1);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      metrics.connectionsChanged(-1);
+    });
     if (tls) return;
     const connection = track(socket);
     peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2(connection) : serveHttp1(socket)));
@@ -100,6 +112,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   return { port, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
 }
 
+const UNLIMITED: ConnectionLimits = { perAddress: 0, max: 0 };
+const UNCOUNTED = { connectionRefused: () => {}, connectionsChanged: () => {} };
 const HTTP1_MESSAGES = { IncomingMessage: Http1Request, ServerResponse: Http1Response };
 
 /** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */

@@ -6,6 +6,12 @@ export interface Metrics {
   readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number) => void;
   /** A request ended that never became an RPC: refused, or a browser's preflight. `reason` is one of a fixed list. */
   readonly nonRpcEnded: (reason: string, status: number) => void;
+  /** A connection of the public port was refused. `reason` is one of a fixed list, as below. */
+  readonly connectionRefused: (reason: string) => void;
+  /** A connection of the public port, or one response on it, was ended by us, and not because its call had ended. */
+  readonly connectionEnded: (reason: string) => void;
+  /** How many connections of the public port there are, by one more or less. */
+  readonly connectionsChanged: (by: 1 | -1) => void;
   /** The media type of `render`. */
   readonly contentType: string;
   /** All metrics in Prometheus' text format. */
@@ -35,6 +41,23 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['reason', 'status'],
     registers,
   });
+  const connections = new Gauge({
+    name: 'http_connections',
+    help: 'Open connections of the public port.',
+    registers,
+  });
+  const refusedConnections = new Counter({
+    name: 'http_connections_refused_total',
+    help: 'Connections of the public port that were refused, by the reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const endedConnections = new Counter({
+    name: 'http_connections_ended_total',
+    help: 'Connections of the public port that the service ended, by the reason.',
+    labelNames: ['reason'],
+    registers,
+  });
   new Gauge({
     name: 'build_info',
     help: 'Always 1; the labels say what runs.',
@@ -45,6 +68,9 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   return {
     rpcEnded: (procedure, protocol, code, seconds) => rpcDuration.observe({ procedure, protocol, code }, seconds),
     nonRpcEnded: (reason, status) => nonRpc.inc({ reason, status }),
+    connectionRefused: reason => refusedConnections.inc({ reason }),
+    connectionEnded: reason => endedConnections.inc({ reason }),
+    connectionsChanged: by => connections.inc(by),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

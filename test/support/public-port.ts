@@ -52,6 +52,8 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     tls: options.tls,
     shell,
     log: logger,
+    metrics,
+    connections: { perAddress: 0, max: 0, ...options.connections },
   });
   const { port, url } = listener;
   const metric = async (line: string) => {
@@ -69,4 +71,5 @@ export interface PublicPortOptions {
   readonly deadline?: ShellOptions['deadline'];
   readonly requestMaxBytes?: number;
   readonly bodyTimeoutMs?: number;
+  readonly connections?: Partial<ListenerOptions['connections']>;
 }
