@@ -136,11 +136,20 @@ describe('an encoding of the body', () => {
     ['Connect', 'application/proto', Buffer.from('no gzip'), { 'content-encoding': 'gzip' }],
     ['Connect', 'application/proto', message.subarray(0, -8), { 'content-encoding': 'gzip' }],
     ['gRPC', 'application/grpc+proto', envelope(Buffer.from('no gzip'), 1), { 'grpc-encoding': 'gzip' }],
-    ['gRPC', 'application/grpc+proto', envelope(message, 1), {}],
     ['gRPC-Web', 'application/grpc-web+proto', envelope(Buffer.from('no gzip'), 1), { 'grpc-encoding': 'br' }],
   ])('of %s that it is not in is INVALID_ARGUMENT', async (_, contentType, body, headers) => {
     expect(await send(LIST, contentType, body, headers)).toMatchObject({
       code: 'invalid_argument',
+      reason: 'MALFORMED_REQUEST',
+    });
+  });
+
+  it.each([
+    ['gRPC', 'application/grpc+proto'],
+    ['gRPC-Web', 'application/grpc-web+proto'],
+  ])('of %s that its flag tells of and no header names is INTERNAL, as gRPC has it', async (_, contentType) => {
+    expect(await send(LIST, contentType, envelope(message, 1), {})).toMatchObject({
+      code: 'internal',
       reason: 'MALFORMED_REQUEST',
     });
   });
