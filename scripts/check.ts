@@ -53,10 +53,12 @@ function shell(command: string): Promise<string> {
 /** What `git status` says of the places that steps write to, and what is in the files that they generate. */
 async function generatedFiles(): Promise<Map<string, string>> {
   const contents = new Map([['git status', await gitStatus()]]);
-  for (const entry of await readdir(join(root, 'gen'), { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    contents.set(path.slice(root.length), await readFile(path, 'utf8'));
+  for (const folder of ['gen', 'conformance/gen']) {
+    for (const entry of await readdir(join(root, folder), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      contents.set(path.slice(root.length), await readFile(path, 'utf8'));
+    }
   }
   for (const path of ['README.md', '.env.example']) contents.set(path, await readFile(join(root, path), 'utf8'));
   return contents;
@@ -66,6 +68,7 @@ function gitStatus(): Promise<string> {
   return new Promise((resolve, reject) => {
     const places = [
       'gen',
+      'conformance/gen',
       'README.md',
       '.env.example',
       'baseline',
