@@ -10,6 +10,7 @@ import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDate, pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
+import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -21,9 +22,8 @@ import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
 import { HealthService } from '#src/rpc/health.ts';
-import { outcome } from '#src/rpc/outcome.ts';
 import { reflection } from '#src/rpc/reflection.ts';
-import { RequestValidator, validation } from '#src/rpc/validation.ts';
+import { RequestValidator } from '#src/rpc/validation.ts';
 
 /** The running service. Disposing of it drains it: calls end or are ended, and everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -74,8 +74,10 @@ export async function startServer(config: Config, log: Logger, database: Provide
       router.service(Health, health);
       reflection(router, [PostService.file, Health.file]);
     },
-    stages: [outcome(), validation(validator)],
+    stages: { check: validator.check },
     requestMaxBytes: config.requestMaxBytes,
+    compressMinBytes: 1024,
+    unary: { deadline: config.deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
     shutdownSignal: shutdown.signal,
   });
   const shell = createShell({
@@ -101,7 +103,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
     shell,
     log,
     metrics,
-    connections: config.connections,
+    connections: { ...config.connections, maxAgeGraceMs: config.deadline.maxMs },
   });
   parts.defer(async () => {
     health.stop();

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse, Http2Session } from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -12,11 +12,13 @@ export class Connection {
   readonly remoteAddress: string;
   /** The HTTP/2 session; unset: the connection speaks HTTP/1.1, or nothing yet. */
   session: Http2Session | undefined = undefined;
+  /** HTTP/2: the streams that are open, and how many there have been. */
+  readonly openStreams = new Set<ServerHttp2Stream>();
+  streamsOpened = 0;
   /** HTTP/1.1: the response to the latest request; unset: none has come. */
   latestResponse: ServerResponse | undefined = undefined;
-  /** HTTP/1.1: `socket.bytesRead` and `bytesWritten` when the last response had ended. */
-  bytesReadBefore = 0;
-  bytesWrittenBefore = 0;
+  /** HTTP/1.1: the next answer is the last one, and says so. */
+  retiring = false;
   /** Its last answer is out and it is about to close; what still comes in is no request. */
   closing = false;
 
@@ -29,6 +31,13 @@ export class Connection {
   get answering(): boolean {
     return this.latestResponse !== undefined && !this.latestResponse.closed;
   }
+}
+
+/** HTTP/1.1: has the next answer say `Connection: close`, also where its call runs already. */
+export function retire(connection: Connection): void {
+  const { latestResponse } = connection;
+  connection.retiring = true;
+  if (latestResponse !== undefined && !latestResponse.headersSent) latestResponse.shouldKeepAlive = false;
 }
 
 /** Lets connectionOf find the connection by its socket or HTTP/2 session. */

@@ -3,8 +3,12 @@ import type { HttpRequest, HttpResponse } from '#src/http/connection.ts';
 
 /** Cross-origin resource sharing (https://fetch.spec.whatwg.org/#http-cors-protocol). */
 export interface Cors {
-  /** Puts on a response what lets a page of an allowed origin read it. */
-  readonly decorate: (request: HttpRequest, response: HttpResponse) => void;
+  /**
+   * The fields of a response, names and values in turn, that let a page of an allowed origin read it.
+   *
+   * @param origin the request's field Origin.
+   */
+  readonly fields: (origin: string | undefined) => readonly string[];
   /** Answers a browser that asks before it sends a request; false where the request is no such question. */
   readonly answerPreflight: (request: HttpRequest, response: HttpResponse) => boolean;
 }
@@ -19,13 +23,10 @@ export function createCors(origins: readonly string[]): Cors {
   const varies = !any && allowed.size > 0;
 
   return {
-    decorate(request, response) {
-      // Also where this request has no origin: a cache must not give its answer to a page that has one.
-      if (varies) response.setHeader('vary', 'Origin');
-      const { origin } = request.headers;
-      if (origin === undefined || !(any || allowed.has(origin))) return;
-      response.setHeader('access-control-allow-origin', any ? '*' : origin);
-      response.setHeader('access-control-expose-headers', EXPOSED_HEADERS);
+    fields(origin) {
+      if (origin === undefined || !(any || allowed.has(origin))) return varies ? VARY : NONE;
+      const readable = ['access-control-allow-origin', any ? '*' : origin, ...EXPOSE_HEADERS];
+      return varies ? [...VARY, ...readable] : readable;
     },
     answerPreflight(request, response) {
       const { headers } = request;
@@ -46,5 +47,9 @@ export function createCors(origins: readonly string[]): Cors {
 const ALLOWED_METHODS = cors.allowedMethods.join(', ');
 const ALLOWED_HEADERS = [...cors.allowedHeaders, 'X-Request-Id', 'If-None-Match'].join(', ');
 const EXPOSED_HEADERS = [...cors.exposedHeaders, 'X-Request-Id', 'ETag'].join(', ');
+const EXPOSE_HEADERS = ['access-control-expose-headers', EXPOSED_HEADERS];
+const NONE: readonly string[] = [];
+/** Also where a request has no origin: a cache must not give its answer to a page that has one. */
+const VARY = ['vary', 'Origin'];
 /** Two hours, the longest that Chromium keeps it. */
 const MAX_AGE_SECONDS = '7200';

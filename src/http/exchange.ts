@@ -1,13 +1,67 @@
 import type { Connection, HttpRequest, HttpResponse } from '#src/http/connection.ts';
 import type { Refusal } from '#src/http/refusal.ts';
-import type { Call } from '#src/rpc/call.ts';
+import type { Call, RpcProtocol } from '#src/rpc/call.ts';
+import type { Carrier, ResponseEnd } from '#src/rpc/unary/carrier.ts';
+import type { RequestHead } from '#src/rpc/unary/request-head.ts';
 
-/** A request, its response, and what is known of the two. */
-export interface Exchange {
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
+/** A request, and what is known of it and of its response, from its first byte to its last. */
+export class Exchange implements Call {
+  readonly id: string;
+  readonly startedAt = performance.now();
+  readonly head: RequestHead;
+  readonly httpVersion: string;
   readonly connection: Connection | undefined;
-  readonly call: Call;
+  procedure: string | undefined = undefined;
+  protocol: RpcProtocol | undefined = undefined;
+  code: string | undefined = undefined;
+  cause: unknown = undefined;
   /** Why it never became an RPC. */
-  refusal: Refusal | undefined;
+  refusal: Refusal | undefined = undefined;
+  /** Served by connect-node, not by the fast path. */
+  adapted = false;
+  readonly #end: ExchangeEnd;
+
+  constructor(
+    id: string,
+    head: RequestHead,
+    httpVersion: string,
+    connection: Connection | undefined,
+    end: ExchangeEnd,
+  ) {
+    this.id = id;
+    this.head = head;
+    this.httpVersion = httpVersion;
+    this.connection = connection;
+    this.#end = end;
+  }
+
+  /** The fast path is done with it. */
+  ended(end: ResponseEnd, { bytesRead }: Carrier): void {
+    this.#end(this, { ...end, bytesRead });
+  }
+
+  /** Its response has closed, in full or not. */
+  closed(request: HttpRequest, response: HttpResponse): void {
+    const arrived =
+      response.headersSent && response.writableFinished && !('stream' in request && request.stream.rstCode !== 0);
+    this.#end(this, {
+      status: response.headersSent ? response.statusCode : undefined,
+      bytesRead: (request as { bytesRead?: number }).bytesRead ?? 0,
+      bytesWritten: (response as { bytesWritten?: number }).bytesWritten ?? 0,
+      aborted: !arrived,
+    });
+  }
+}
+
+/** What is done when an exchange has ended. */
+export type ExchangeEnd = (exchange: Exchange, outcome: ExchangeOutcome) => void;
+
+export interface ExchangeOutcome {
+  /** The HTTP status; undefined: the client was gone before there was one. */
+  readonly status: number | undefined;
+  /** Bytes of the bodies. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** The client did not get the whole response. */
+  readonly aborted: boolean;
 }

@@ -1,5 +1,4 @@
-import type { HttpRequest } from '#src/http/connection.ts';
-import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
+import { REFUSALS, type RequestGuard } from '#src/http/refusal.ts';
 
 /**
  * Lets a request pass whose target is a path and which names its host once and well: what follows makes a URL of the two,
@@ -8,16 +7,19 @@ import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
  * The absolute form, which RFC 9112 asks servers to take, is refused: no client sends it but to a proxy, and it would
  * give the request two hosts.
  */
-export function createHostGuard(): (request: HttpRequest, target: string) => Refusal | undefined {
+export function createHostGuard(): RequestGuard {
   // Nearly all requests name the same host, so the last good one saves the parsing.
   let lastGood: string | undefined;
 
-  return (request, target) => {
-    if (request.method === 'CONNECT') return REFUSALS.tunnel;
-    if (request.httpVersionMajor < 2 && request.httpVersion !== '1.1') return REFUSALS.oldVersion;
-    if (target.charCodeAt(0) !== SLASH) return REFUSALS.badTarget;
-    const host = 'stream' in request ? authorityOf(request.rawHeaders) : hostOf(request.rawHeaders);
-    if (host === undefined) return REFUSALS.badHost;
+  return (head, httpVersion, rawHeaders) => {
+    if (head.method === 'CONNECT') return REFUSALS.tunnel;
+    const http2 = httpVersion === '2.0';
+    if (!http2 && httpVersion !== '1.1') return REFUSALS.oldVersion;
+    if (head.target.charCodeAt(0) !== SLASH) return REFUSALS.badTarget;
+    const { host } = head;
+    if (host === undefined || (http2 ? isContradicted(host, rawHeaders) : head.repeated.includes('host'))) {
+      return REFUSALS.badHost;
+    }
     if (host === lastGood) return undefined;
     if (!isHost(host)) return REFUSALS.badHost;
     lastGood = host;
@@ -27,28 +29,13 @@ export function createHostGuard(): (request: HttpRequest, target: string) => Ref
 
 const SLASH = 0x2f;
 
-/** The only Host field; undefined where there is none or more than one. Node's `headers` would hide the second. */
-function hostOf(rawHeaders: readonly string[]): string | undefined {
-  let host: string | undefined;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string;
-    if (name.length !== 4 || (name !== 'Host' && name !== 'host' && name.toLowerCase() !== 'host')) continue;
-    if (host !== undefined) return undefined;
-    host = rawHeaders[i + 1];
-  }
-  return host;
-}
-
-/** HTTP/2's `:authority`, or `host`, or both where they agree (RFC 9113, 8.3.1); undefined where they don't. */
-function authorityOf(rawHeaders: readonly string[]): string | undefined {
-  let authority: string | undefined;
+/** HTTP/2: whether `:authority` and `host`, each of which may be missing, don't agree (RFC 9113, 8.3.1). */
+function isContradicted(host: string, rawHeaders: readonly string[]): boolean {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
-    if (name !== ':authority' && name !== 'host') continue;
-    if (authority !== undefined && authority !== rawHeaders[i + 1]) return undefined;
-    authority = rawHeaders[i + 1];
+    if ((name === ':authority' || name === 'host') && rawHeaders[i + 1] !== host) return true;
   }
-  return authority;
+  return false;
 }
 
 /** A name, an IPv4 address or an IPv6 address in brackets, with or without a port, of which a URL can be made. */

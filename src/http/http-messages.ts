@@ -1,23 +1,30 @@
-import { IncomingMessage, ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { announceUnreadBody } from '#src/http/unread-body.ts';
+import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 
 /**
- * An HTTP/1.1 request whose connection outlives a reader of the body that gives up. Node's own destroys the connection
- * then, so that the client of a body that is too large would see a reset and no answer.
+ * An HTTP/1.1 response that counts the bytes of its body, and says `Connection: close` where so much of the request's body is
+ * left that it is not read off.
  */
-export class Http1Request extends IncomingMessage {
-  override [Symbol.asyncIterator]() {
-    return this.iterator({ destroyOnReturn: false });
-  }
-}
-
-/** An HTTP/1.1 response that says `Connection: close` where so much of the request's body is left that it is not read off. */
 export class Http1Response extends ServerResponse<Http1Request> {
+  bytesWritten = 0;
+
   // Node calls it too, where the head is implied.
   override writeHead(...args: unknown[]): this {
-    announceUnreadBody(this);
+    if (!this.req.complete) announceUnreadBody(this);
     return super.writeHead(...(args as [number]));
+  }
+
+  override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
+    this.bytesWritten += sizeOf(chunk);
+    return super.write(chunk, ...(rest as []));
+  }
+
+  override end(...args: unknown[]): this {
+    const [chunk] = args;
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) this.bytesWritten += sizeOf(chunk);
+    return super.end(...(args as []));
   }
 }
 
@@ -41,7 +48,11 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
 
   // Node's `end(chunk)` calls this too.
   override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
-    this.bytesWritten += typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.byteLength;
+    this.bytesWritten += sizeOf(chunk);
     return super.write(chunk, ...(rest as []));
   }
+}
+
+function sizeOf(chunk: string | Uint8Array): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.byteLength;
 }

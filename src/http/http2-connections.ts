@@ -1,12 +1,18 @@
-import http2, { type ServerHttp2Session } from 'node:http2';
+import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { attachConnection, type Connection } from '#src/http/connection.ts';
+import type { ConnectionEnded } from '#src/http/connection-watch.ts';
 import { Http2Request, Http2Response } from '#src/http/http-messages.ts';
+import { guardFromControlFlood } from '#src/http/http2-flood-guard.ts';
 import { HTTP2_CONNECTION_WINDOW, HTTP2_HANDSHAKE_TIMEOUT_MS, HTTP2_LIMITS } from '#src/http/limits.ts';
 import type { Shell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** An HTTP/2 server that does not listen: it serves the connections that it is given. */
-export function createHttp2Connections(shell: Shell, log: Logger): (connection: Connection) => void {
+export function createHttp2Connections(
+  shell: Shell,
+  log: Logger,
+  ended: ConnectionEnded,
+): (connection: Connection) => void {
   const server = http2.createServer({
     ...HTTP2_LIMITS,
     Http2ServerRequest: Http2Request,
@@ -19,11 +25,25 @@ export function createHttp2Connections(shell: Shell, log: Logger): (connection: 
     arriving.session = session;
     attachConnection(session, arriving);
     session.setLocalWindowSize(HTTP2_CONNECTION_WINDOW);
+    trackStreams(session, arriving);
+    guardFromControlFlood(session, arriving.socket, ended);
     limitHandshake(session);
   });
-  server.on('request', shell.handle).on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
+  server.on('request', shell.handle);
+  // Node makes a request and a response of each stream; the fast path takes those that it serves before that.
+  const [makeRequest] = server.listeners('stream');
+  if (makeRequest === undefined) throw new Error('this version of Node has another kind of request listener');
+  server.removeAllListeners('stream');
+  server.on('stream', (stream: ServerHttp2Stream, headers, flags, rawHeaders: string[]) => {
+    if (!shell.handleStream(stream, headers, rawHeaders)) makeRequest.call(server, stream, headers, flags, rawHeaders);
+  });
+  server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
-  server.on('sessionError', err => log.debug({ err }, 'an HTTP/2 session failed'));
+  server.on('sessionError', (err: Error & { readonly code?: string }) => {
+    log.debug({ err }, 'an HTTP/2 session failed');
+    // What nghttp2 ends by itself: floods that it knows, and what is no HTTP/2.
+    if (err.code === 'ERR_HTTP2_ERROR') ended('PROTOCOL_ERROR');
+  });
 
   return connection => {
     // The HTTP/1.1 server's sockets stay half open when their client ends; a session would wait for ever then.
@@ -32,6 +52,18 @@ export function createHttp2Connections(shell: Shell, log: Logger): (connection: 
     server.emit('connection', connection.socket);
     arriving = undefined;
   };
+}
+
+function trackStreams(session: ServerHttp2Session, connection: Connection): void {
+  const { openStreams } = connection;
+  function forget(this: ServerHttp2Stream): void {
+    openStreams.delete(this);
+  }
+  session.on('stream', stream => {
+    connection.streamsOpened++;
+    openStreams.add(stream);
+    stream.on('close', forget);
+  });
 }
 
 /** Ends a session whose client does not acknowledge our settings: until it does, our limits do not bind it. */

@@ -3,16 +3,29 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
+import { type ConnectionAgeLimits, createConnectionAge } from '#src/http/connection-age.ts';
 import { type ConnectionLimits, createConnectionLimits } from '#src/http/connection-limits.ts';
+import { watchConnections } from '#src/http/connection-watch.ts';
 import { drain } from '#src/http/drain.ts';
-import { Http1Request, Http1Response } from '#src/http/http-messages.ts';
+import { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
-import { FIRST_BYTES_TIMEOUT_MS, HTTP1_LIMITS, HTTP1_MAX_HEADERS_COUNT, TLS_LIMITS } from '#src/http/limits.ts';
+import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/http2-keepalive.ts';
+import {
+  CONNECTION_LOOK_EVERY_MS,
+  FIRST_BYTES_TIMEOUT_MS,
+  HTTP1_LIMITS,
+  HTTP1_MAX_HEADERS_COUNT,
+  HTTP2_KEEPALIVE,
+  STALL_LIMITS,
+  TLS_LIMITS,
+} from '#src/http/limits.ts';
 import { openPort } from '#src/http/open-port.ts';
 import { peekProtocol } from '#src/http/protocol-peek.ts';
 import type { Shell } from '#src/http/shell.ts';
+import { createStallGuard, type StallLimits } from '#src/http/stalled-responses.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
+import { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -23,10 +36,15 @@ export interface ListenerOptions {
   readonly shell: Shell;
   readonly log: Logger;
   /** Unset: connections are not counted. */
-  readonly metrics?: Pick<Metrics, 'connectionRefused' | 'connectionsChanged'>;
+  readonly metrics?: Pick<Metrics, 'connectionRefused' | 'connectionEnded' | 'connectionsChanged'>;
   /** Unset: as many as come, for as long as they like. */
-  readonly connections?: ConnectionLimits;
+  readonly connections?: ConnectionLimits & ConnectionAgeLimits;
+  /** Default: as in limits.ts. */
+  readonly times?: Partial<ConnectionTimes>;
 }
+
+/** Times by which connections are ended, in milliseconds. */
+export type ConnectionTimes = Http2KeepaliveTimes & StallLimits & { readonly lookEveryMs: number };
 
 /** The open public port. Disposing of it closes it without a grace. */
 export interface Listener extends AsyncDisposable {
@@ -63,7 +81,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
-  const serveHttp2 = createHttp2Connections(shell, log);
+  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded);
   const track = (socket: Socket) => {
     const connection = new Connection(socket);
     attachConnection(socket, connection);
@@ -91,11 +109,17 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     });
   }
 
+  const times = { ...TIMES, ...options.times };
+  const { connectionEnded } = metrics;
+  const looks = [createConnectionAge(limits, connectionEnded), createHttp2Keepalive(times, connectionEnded)];
+  const stallGuard = createStallGuard(times, connectionEnded);
+  const stopWatching = watchConnections(connections, looks, times.lookEveryMs, stallGuard);
+
   let draining: Promise<number> | undefined;
   const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {
     const connection = connectionOfSocket(request.socket);
     if (connection !== undefined) connection.latestResponse = response;
-    if (draining !== undefined) response.shouldKeepAlive = false;
+    if (draining !== undefined || connection?.retiring) response.shouldKeepAlive = false;
     shell.handle(request, response);
   };
   server.on('request', handle).on('checkContinue', handle).on('checkExpectation', handle);
@@ -105,15 +129,16 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const { port, authority } = await openPort(server, { host: options.host, port: options.port, setting: 'PORT' });
   server.on('error', err => log.error({ err }, 'the public port failed'));
   const close = (graceMs: number) => {
-    draining ??= drain({ server, sockets, connections }, graceMs);
+    draining ??= drain({ server, sockets, connections }, graceMs).finally(stopWatching);
     return draining;
   };
   const url = `${tls ? 'https' : 'http'}://${authority}`;
   return { port, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
 }
 
-const UNLIMITED: ConnectionLimits = { perAddress: 0, max: 0 };
-const UNCOUNTED = { connectionRefused: () => {}, connectionsChanged: () => {} };
+const UNLIMITED = { perAddress: 0, max: 0, maxAgeMs: 0, maxAgeGraceMs: 0 };
+const UNCOUNTED = { connectionRefused: () => {}, connectionEnded: () => {}, connectionsChanged: () => {} };
+const TIMES = { ...HTTP2_KEEPALIVE, ...STALL_LIMITS, lookEveryMs: CONNECTION_LOOK_EVERY_MS };
 const HTTP1_MESSAGES = { IncomingMessage: Http1Request, ServerResponse: Http1Response };
 
 /** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */

@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { base64Encode } from '@bufbuild/protobuf/wire';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { ERROR_DOMAIN } from '#src/rpc/error-details.ts';
+import type { RequestHead } from '#src/rpc/unary/request-head.ts';
 
 /** Why a request never became an RPC, as the client, the log and the metrics are told. */
 export interface Refusal {
@@ -12,6 +13,13 @@ export interface Refusal {
   /** The body: an error as a Connect client reads it, with its ErrorInfo. The same for all, so nothing of ours leaks. */
   readonly body: string;
 }
+
+/** @returns why a request is refused. `rawHeaders` are its fields, names and values in turn. */
+export type RequestGuard = (
+  head: RequestHead,
+  httpVersion: string,
+  rawHeaders: readonly string[],
+) => Refusal | undefined;
 
 /** Every refusal there is. */
 export const REFUSALS = Object.freeze({

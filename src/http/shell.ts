@@ -1,7 +1,9 @@
-import { connectionOf, type HttpRequest, type HttpResponse } from '#src/http/connection.ts';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { connectionOf, connectionOfSocket, type HttpRequest, type HttpResponse } from '#src/http/connection.ts';
 import { createCors } from '#src/http/cors.ts';
-import type { Exchange } from '#src/http/exchange.ts';
+import { Exchange } from '#src/http/exchange.ts';
 import { createExchangeEnd } from '#src/http/exchange-end.ts';
+import type { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2BodyDeadline } from '#src/http/http2-body-deadline.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
@@ -9,11 +11,15 @@ import { refuse } from '#src/http/refuse.ts';
 import { createRequestGuard } from '#src/http/request-guard.ts';
 import { requestIdFrom } from '#src/http/request-id.ts';
 import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusal.ts';
-import { stopUnreadBody } from '#src/http/unread-body.ts';
+import { dropUnreadBody } from '#src/http/unread-body.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
-import { boundDeadline, type DeadlineBounds, UNBOUNDED } from '#src/rpc/deadline.ts';
+import { boundDeadline, UNBOUNDED } from '#src/rpc/deadline.ts';
 import type { Dispatch } from '#src/rpc/dispatch.ts';
+import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
+import { stopUnreadBody } from '#src/rpc/unary/http2-carrier.ts';
+import { readHttp1Head, readHttp2Head } from '#src/rpc/unary/request-head.ts';
+import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 
 export interface ShellOptions {
   readonly dispatch: Dispatch;
@@ -36,6 +42,15 @@ export interface ShellOptions {
 export interface Shell extends SocketRefusal {
   /** Answers a request, by the dispatch or with a refusal. Never throws. */
   readonly handle: (request: HttpRequest, response: HttpResponse) => void;
+  /**
+   * Answers a request over HTTP/2 by the fast path, before Node makes a request and a response of it; false where it is to go to
+   * `handle`.
+   */
+  readonly handleStream: (
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ) => boolean;
 }
 
 /**
@@ -44,6 +59,7 @@ export interface Shell extends SocketRefusal {
  */
 export function createShell(options: ShellOptions): Shell {
   const { dispatch, deadline, requestMaxBytes } = options;
+  const { unary } = dispatch;
   const streamPaths = options.streamPaths ?? new Set();
   const guard = createRequestGuard();
   const cors = createCors(options.corsOrigins);
@@ -51,57 +67,73 @@ export function createShell(options: ShellOptions): Shell {
   const end = createExchangeEnd(options.log, options.metrics);
 
   function handle(request: HttpRequest, response: HttpResponse): void {
-    const connection = connectionOf(request);
-    const id = requestIdFrom(request.headers['x-request-id']);
-    const exchange: Exchange = {
-      request,
-      response,
-      connection,
-      refusal: undefined,
-      call: {
-        id,
-        startedAt: performance.now(),
-        procedure: undefined,
-        protocol: undefined,
-        code: undefined,
-        cause: undefined,
-      },
-    };
-    if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request));
+    const { rawHeaders, httpVersion } = request;
+    const method = request.method ?? '';
+    const http2 = 'stream' in request;
+    const head = http2 ? readHttp2Head(request.headers) : readHttp1Head(method, request.url ?? '', rawHeaders);
+    const exchange = new Exchange(requestIdFrom(head), head, httpVersion, connectionOf(request), end);
+    const refusal = guard(head, httpVersion, rawHeaders);
+    if (!http2 && unary !== undefined && refusal === undefined && head.expect === undefined) {
+      const fields = responseFields(exchange);
+      if (unary.takeHttp1(request as Http1Request, response as Http1Response, head, fields, exchange)) return;
+    }
+    adapt(exchange, request, response, refusal);
+  }
+
+  function handleStream(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ): boolean {
+    if (unary === undefined) return false;
+    const head = readHttp2Head(headers);
+    if (head.expect !== undefined || guard(head, '2.0', rawHeaders) !== undefined) return false;
+    const connection = stream.session && connectionOfSocket(stream.session);
+    const exchange = new Exchange(requestIdFrom(head), head, '2.0', connection, end);
+    return unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange);
+  }
+
+  /** What every response has. */
+  function responseFields({ id, head }: Exchange): string[] {
+    return ['x-request-id', id, 'x-content-type-options', 'nosniff', ...cors.fields(head.origin)];
+  }
+
+  /** Everything but the fast path: refusals, preflights, and calls that connect-node serves. */
+  function adapt(exchange: Exchange, request: HttpRequest, response: HttpResponse, refusal: Refusal | undefined): void {
+    exchange.adapted = true;
+    if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request.stream));
     request.on('error', ignore);
     response.on('error', ignore);
     response.on('close', () => {
       if ('stream' in request) bodyDeadline.forget(request);
-      end(exchange);
+      exchange.closed(request, response);
+      dropUnreadBody(request, exchange.connection);
     });
-    response.setHeader('x-request-id', id);
-    response.setHeader('x-content-type-options', 'nosniff');
+    const fields = responseFields(exchange);
+    for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
     try {
-      exchange.refusal = serve(exchange);
+      exchange.refusal = refusal ?? serve(exchange, request, response);
     } catch (error) {
-      exchange.call.cause = error;
+      exchange.cause = error;
       exchange.refusal = REFUSALS.internal;
     }
     if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal, options.bareRefusals);
   }
 
-  function serve({ request, response, call }: Exchange): Refusal | undefined {
-    cors.decorate(request, response);
-    const refusal = guard(request);
-    if (refusal !== undefined) return refusal;
+  function serve(exchange: Exchange, request: HttpRequest, response: HttpResponse): Refusal | undefined {
     if (cors.answerPreflight(request, response)) return undefined;
-    const { headers } = request;
-    if (headers.expect !== undefined) {
-      if (headers.expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
-      if (!(Number(headers['content-length']) > requestMaxBytes)) response.writeContinue();
+    const { expect, contentLength } = exchange.head;
+    if (expect !== undefined) {
+      if (expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
+      if (!(Number(contentLength) > requestMaxBytes)) response.writeContinue();
     }
-    const staysOpen = streamPaths.has(request.url ?? '');
-    boundDeadline(headers, staysOpen ? UNBOUNDED : deadline);
+    const staysOpen = streamPaths.has(exchange.head.target);
+    boundDeadline(request.headers, staysOpen ? UNBOUNDED : deadline);
     if (!staysOpen && 'stream' in request && request.method === 'POST') bodyDeadline.watch(request);
-    return dispatch(request, response, call) ? undefined : REFUSALS.unknownPath;
+    return dispatch.adapter(request, response, exchange) ? undefined : REFUSALS.unknownPath;
   }
 
-  return { handle, ...createSocketRefusal(options.log, options.metrics) };
+  return { handle, handleStream, ...createSocketRefusal(options.log, options.metrics) };
 }
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */

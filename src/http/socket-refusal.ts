@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connectionOfSocket, type HttpRequest } from '#src/http/connection.ts';
@@ -8,6 +9,7 @@ import { requestIdFrom } from '#src/http/request-id.ts';
 import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
+import { readHttp1Head } from '#src/rpc/unary/request-head.ts';
 
 /** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
 export interface SocketRefusal {
@@ -18,19 +20,20 @@ export interface SocketRefusal {
 }
 
 export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcEnded'>): SocketRefusal {
-  const logAccess = createAccessLog(log);
+  const accessLog = createAccessLog(log);
 
   function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
     const connection = connectionOfSocket(socket);
-    const id = requestIdFrom(request?.headers['x-request-id']);
+    const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
+    const id = requestIdFrom(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
     refuseOnSocket(socket, refusal, id);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
-    logAccess({
+    accessLog.write({
       id,
-      method: request?.method ?? '',
-      path: request?.url ?? '',
+      method: head.method,
+      path: head.target,
       httpVersion: request?.httpVersion ?? '1.1',
       protocol: undefined,
       procedure: undefined,
@@ -38,11 +41,12 @@ export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcE
       refused: refusal.reason,
       status: refusal.status,
       durationMs: 0,
-      bytesIn: connection?.socket.bytesRead ?? 0,
-      bytesOut: connection?.socket.bytesWritten ?? 0,
+      bytesIn: 0,
+      bytesOut: Buffer.byteLength(refusal.body),
       remoteAddress: connection?.remoteAddress ?? '',
-      userAgent: request?.headers['user-agent'],
+      userAgent: head.userAgent,
       aborted: false,
+      adapted: false,
       cause: undefined,
     });
     closeLingering(socket as Socket);
@@ -63,7 +67,7 @@ export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcE
         connection.closing = true;
         if (connection.latestResponse?.headersSent) socket.destroy();
         else {
-          refuseOnSocket(socket, refusalFor(error), requestIdFrom(undefined));
+          refuseOnSocket(socket, refusalFor(error), randomUUID());
           closeLingering(socket as Socket);
         }
         return;

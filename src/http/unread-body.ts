@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { constants, type Http2ServerRequest } from 'node:http2';
-import type { Exchange } from '#src/http/exchange.ts';
-import { closeLingering, LINGER_MS } from '#src/http/lingering-close.ts';
+import type { Connection, HttpRequest } from '#src/http/connection.ts';
+import { closeLingering } from '#src/http/lingering-close.ts';
 
 /**
  * HTTP/1.1, when the head of the response leaves: a body that nobody has read stands between us and the next request. A
@@ -19,22 +18,10 @@ export function announceUnreadBody(response: ServerResponse): void {
 }
 
 /** HTTP/1.1, after the response: takes what is left of the body, and nothing more. */
-export function dropUnreadBody({ request, connection }: Exchange): void {
+export function dropUnreadBody(request: HttpRequest, connection: Connection | undefined): void {
   if ('stream' in request || request.socket.destroyed || request.complete) return;
   request.resume();
   if (connection !== undefined && isLeftUnread(request)) connection.closing = true;
-}
-
-/**
- * HTTP/2, when the response is out: reads on for a moment, since clients exist that take being stopped for a failure and
- * never look at the answer; then asks for no more, without an error (RFC 9113, 8.1).
- */
-export function stopUnreadBody(request: Http2ServerRequest): void {
-  const { stream } = request;
-  if (stream.readableEnded || stream.closed) return;
-  request.resume();
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS);
-  stream.once('close', () => clearTimeout(timer));
 }
 
 function isLeftUnread(request: IncomingMessage): boolean {

@@ -17,13 +17,15 @@ export interface AccessRecord {
   /** The HTTP status; undefined: the client was gone before there was one. */
   readonly status: number | undefined;
   readonly durationMs: number;
-  /** HTTP/1.1: as they crossed the wire, heads included. HTTP/2: of the body. */
+  /** Of the bodies, as they crossed the wire. */
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly remoteAddress: string;
   readonly userAgent: string | undefined;
   /** The client did not get the whole response. */
   readonly aborted: boolean;
+  /** Served by connect-node rather than by the fast path, or refused. Only then it is in the line. */
+  readonly adapted: boolean;
   /** What went wrong inside, if anything did. */
   readonly cause: unknown;
 }
@@ -34,7 +36,7 @@ export interface AccessRecord {
  * The usual line is joined by hand and given to the logger's own stream: pino takes 5 µs for it, which is a good part of what a
  * cached read costs altogether; this takes 1. Text from outside is JSON-escaped and cut, so no client can break a line.
  */
-export function createAccessLog(log: Logger): (record: AccessRecord) => void {
+export function createAccessLog(log: Logger): AccessLog {
   const stream = (log as unknown as { [symbols.streamSym]: { write(line: string): void } })[symbols.streamSym];
   const info = log.levels.values.info;
   const bindings = JSON.stringify(log.bindings()).slice(1, -1);
@@ -43,7 +45,7 @@ export function createAccessLog(log: Logger): (record: AccessRecord) => void {
   let timeMs = 0;
   let time = '';
 
-  return record => {
+  function write(record: AccessRecord): void {
     if (record.cause !== undefined && record.cause !== null) {
       const { cause, ...fields } = record;
       const ours = record.code === undefined || FAULTS.has(record.code);
@@ -60,7 +62,15 @@ export function createAccessLog(log: Logger): (record: AccessRecord) => void {
       time = new Date(now).toISOString();
     }
     stream.write(`${head}${time}"${fieldsOf(record)},"msg":"request"}\n`);
-  };
+  }
+
+  return { write, wantsSuccess: () => log.isLevelEnabled('info') };
+}
+
+export interface AccessLog {
+  readonly write: (record: AccessRecord) => void;
+  /** Whether a call that went well is to be written. Asked once for each. */
+  readonly wantsSuccess: () => boolean;
 }
 
 /** Codes that mean that something is wrong with the service itself. */
@@ -78,7 +88,8 @@ function fieldsOf(record: AccessRecord): string {
   line += `,"durationMs":${Math.round(record.durationMs * 1000) / 1000},"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`;
   line += `,"remoteAddress":"${record.remoteAddress}"`;
   if (record.userAgent !== undefined) line += `,"userAgent":${quote(record.userAgent)}`;
-  return `${line},"aborted":${record.aborted}`;
+  line += `,"aborted":${record.aborted}`;
+  return record.adapted ? `${line},"adapted":true` : line;
 }
 
 function quote(text: string): string {

@@ -1,8 +1,10 @@
+import type { UnaryRecord } from '#src/rpc/unary/unary-settings.ts';
+
 /**
  * What is known of one request, from its first byte to its last. The shell makes one for each request, the stages fill
  * it in, and the access log and the metrics are made from it when the response has ended.
  */
-export interface Call {
+export interface Call extends UnaryRecord {
   /** Taken from, or given as, `x-request-id`. */
   readonly id: string;
   /** `performance.now()` when the request's head had arrived. */

@@ -1,12 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-
-/** The bounds of deadlines, in whole milliseconds. */
-export interface DeadlineBounds {
-  /** For calls that set none; unset: they have none. */
-  readonly defaultMs: number | undefined;
-  /** Longer ones are cut to this. At most 2^31 - 1: a timer above that overflows and fires at once. */
-  readonly maxMs: number;
-}
+import { type DeadlineBounds, parseConnectTimeout, parseGrpcTimeout } from '#src/rpc/unary/timeout.ts';
 
 /** The bounds of calls that stay open, such as a watch: no deadline but the client's own, and none that a timer can't hold. */
 export const UNBOUNDED: DeadlineBounds = Object.freeze({ defaultMs: undefined, maxMs: 2 ** 31 - 1 });
@@ -33,27 +26,6 @@ export function boundDeadline(headers: IncomingHttpHeaders, bounds: DeadlineBoun
   else if (timeoutMs < 1) headers[name] = format(1, grpc);
   else if (timeoutMs > bounds.maxMs) headers[name] = format(bounds.maxMs, grpc);
 }
-
-/** "Timeout-Milliseconds: positive integer as ASCII string of at most 10 digits" (Connect protocol). */
-function parseConnectTimeout(value: string): number | undefined {
-  return /^\d{1,10}$/.test(value) ? Number(value) : undefined;
-}
-
-/** "TimeoutValue: positive integer as ASCII string of at most 8 digits", and a unit (gRPC over HTTP/2). */
-function parseGrpcTimeout(value: string): number | undefined {
-  const factor = GRPC_UNITS[value.charAt(value.length - 1)];
-  if (factor === undefined || !/^\d{1,8}.$/.test(value)) return undefined;
-  return Number(value.slice(0, -1)) * factor;
-}
-
-const GRPC_UNITS: Readonly<Record<string, number>> = Object.assign(Object.create(null), {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-});
 
 function format(timeoutMs: number, grpc: boolean): string {
   if (!grpc) return String(timeoutMs);

@@ -27,6 +27,26 @@ export function outcome(translate: ErrorTranslator = toClientError): Interceptor
   };
 }
 
+/** The same for a call that has no stages around it: it was answered with a message. */
+export function settleOk(call: Call): void {
+  finish(call, undefined);
+}
+
+/**
+ * And for one that failed.
+ *
+ * @param aborted why it ended before its handler was done.
+ * @returns the error that the client gets.
+ */
+export function settleFailed(
+  call: Call,
+  error: unknown,
+  aborted: ConnectError | undefined,
+  translate: ErrorTranslator,
+): ConnectError {
+  return finish(call, translate(aborted === undefined ? error : abortError(aborted)));
+}
+
 /** Settles as the work does, or rejects as soon as the call is aborted: the work itself may take longer to notice. */
 function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -19,6 +19,7 @@ import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect
 import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
 import { explainFramingError } from '#src/rpc/error-mapping.ts';
+import { withoutNeedlessEscapes } from '#src/rpc/unary/percent-encode.ts';
 
 export interface ProtocolErrorOptions {
   /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
@@ -52,13 +53,23 @@ export async function explainProtocolError(
   return options.bareRefusals ? response : withBody(response, refusalOf(response.status));
 }
 
+/** The same for an error that arose where the call's message was read, outside of connect-node. */
+export function translateProtocolError(
+  call: Call,
+  error: ConnectError,
+  { translate = explainFramingError }: ProtocolErrorOptions = {},
+): ConnectError {
+  const explained = translate(error);
+  call.code = codeToString(explained.code);
+  return explained;
+}
+
 /** The error that the client gets for one of Connect's own; undefined where it is none of those. */
 function createExplain(call: Call, translate: (error: ConnectError) => ConnectError): Explain {
   return error => {
-    if (error === undefined || call.code !== undefined) return undefined;
-    const explained = translate(error);
-    call.code = codeToString(explained.code);
-    return explained;
+    return error === undefined || call.code !== undefined
+      ? undefined
+      : translateProtocolError(call, error, { translate });
   };
 }
 
@@ -106,14 +117,8 @@ function explainTrailer(trailer: Headers, explain: Explain): void {
   const explained = explain(findTrailerError(trailer));
   if (explained !== undefined) setTrailerStatus(trailer, explained);
   const message = trailer.get(headerGrpcMessage);
-  if (message !== null) trailer.set(headerGrpcMessage, message.replace(NEEDLESS_ESCAPE, decodeURIComponent));
+  if (message !== null) trailer.set(headerGrpcMessage, withoutNeedlessEscapes(message));
 }
-
-/**
- * An escape of printable ASCII other than the percent sign. gRPC asks for none of them ("Percent-Byte-Unencoded"), Connect
- * makes them all the same, and grpc-js shows many as they are: "page_size%3A must be".
- */
-const NEEDLESS_ESCAPE = /%(?!25|7F)[2-7][0-9A-F]/g;
 
 /** Rewrites the last envelope, which has the outcome; each chunk of a response is one envelope. */
 async function* mapEnvelopes(

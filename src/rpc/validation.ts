@@ -23,7 +23,7 @@ export class RequestValidator {
    * @throws ConnectError INVALID_ARGUMENT, with each field and its limit.
    * @throws the validator's own error where a rule can't be compiled: our fault, not the client's.
    */
-  check(type: DescMessage, message: Message): void {
+  readonly check: RequestCheck = (type, message) => {
     const result = this.#validator.validate(type, message);
     if (result.kind === 'valid') return;
     if (result.kind === 'error') throw result.error;
@@ -32,13 +32,16 @@ export class RequestValidator {
       description,
     }));
     throw invalidArgument('VALIDATION_FAILED', faults);
-  }
+  };
 }
 
+/** Throws where a message breaks a rule of its type. */
+export type RequestCheck = (type: DescMessage, message: Message) => void;
+
 /** The stage that validates unary requests. Streams have no rules. */
-export function validation(validator: RequestValidator): Interceptor {
+export function validation(check: RequestCheck): Interceptor {
   return next => request => {
-    if (!request.stream) validator.check(request.method.input, request.message);
+    if (!request.stream) check(request.method.input, request.message);
     return next(request);
   };
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
 import { brotliCompressSync, gzipSync, constants as zlib } from 'node:zlib';
-import { createClient } from '@connectrpc/connect';
+import { Code, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
@@ -117,11 +117,22 @@ describe('an HTTP/2 body that nobody reads', () => {
     await expect(health.check({ service: 'x'.repeat(MIB) })).rejects.toThrow('[resource_exhausted]');
   });
 
-  it('is ended where it takes too long to arrive', async () => {
+  it('is answered where it takes too long to arrive', async () => {
     await using port = await openPublicPort({ bodyTimeoutMs: 50 });
     const session = http2.connect(port.url);
     const path = '/grpc.health.v1.Health/Check';
     const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' });
+    const [trailers] = await once(stream, 'trailers');
+    expect(trailers['grpc-status']).toBe(String(Code.DeadlineExceeded));
+    expect(await port.log.line({ procedure: path.slice(1) })).toMatchObject({ code: 'deadline_exceeded' });
+    session.destroy();
+  });
+
+  it('is ended where it takes too long to arrive, and no answer can be framed', async () => {
+    await using port = await openPublicPort({ bodyTimeoutMs: 50 });
+    const session = http2.connect(port.url);
+    const path = '/grpc.health.v1.Health/Check';
+    const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc-web' });
     stream.on('error', () => {});
     await new Promise(resolve => stream.on('close', resolve));
     expect(stream.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);

@@ -116,7 +116,7 @@ describe('the access log', () => {
     expect(await port.metric(`rpc_server_duration_seconds_count{${series}}`)).toBe(1);
   });
 
-  it('has the bytes of each call of a connection', async () => {
+  it('has the bytes of the bodies of each call of a connection', async () => {
     await using port = await openPublicPort();
     const socket = connect(port.port);
     const request = healthCheck('Host: a\r\n').replace('Connection: close\r\n', '');
@@ -124,7 +124,8 @@ describe('the access log', () => {
       const bytes = request.replace('\r\n', `\r\nX-Request-Id: ${id}\r\n`);
       socket.write(bytes);
       const [answer] = await once(socket, 'data');
-      expect(await port.log.line({ id })).toMatchObject({ bytesIn: bytes.length, bytesOut: answer.length });
+      const bodies = [bytes, String(answer)].map(text => text.length - text.indexOf('\r\n\r\n') - 4);
+      expect(await port.log.line({ id })).toMatchObject({ bytesIn: bodies[0], bytesOut: bodies[1] });
     }
     socket.destroy();
   });

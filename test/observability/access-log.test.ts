@@ -21,14 +21,15 @@ const RECORD: AccessRecord = {
   remoteAddress: '::1',
   userAgent: 'test',
   aborted: false,
+  adapted: false,
   cause: undefined,
 };
 
 describe('createAccessLog', () => {
   it('writes the line that the logger would have written', async () => {
     const [byHand, byPino] = [new LogLines(), new LogLines()];
-    createAccessLog(await createLogger({ level: 'info', format: 'json' }, byHand))(RECORD);
-    const { refused: _, cause: __, ...fields } = RECORD;
+    createAccessLog(await createLogger({ level: 'info', format: 'json' }, byHand)).write(RECORD);
+    const { refused: _, cause: __, adapted: ___, ...fields } = RECORD;
     (await createLogger({ level: 'info', format: 'json' }, byPino)).info(fields, 'request');
     expect({ ...byHand.lines[0], time: '' }).toEqual({ ...byPino.lines[0], time: '' });
     expect(Date.parse(byHand.lines[0]?.time as string)).toBeGreaterThan(Date.now() - 60_000);
@@ -37,16 +38,16 @@ describe('createAccessLog', () => {
   it("has the logger's own fields", async () => {
     const log = new LogLines();
     const logger = await createLogger({ level: 'info', format: 'json' }, log);
-    createAccessLog(logger.child({ part: 'http' }))(RECORD);
+    createAccessLog(logger.child({ part: 'http' })).write(RECORD);
     expect(log.lines[0]).toMatchObject({ part: 'http', id: 'abc' });
   });
 
   it('is silent above the level info, but for causes', async () => {
     const log = new LogLines();
     const logAccess = createAccessLog(await createLogger({ level: 'warn', format: 'json' }, log));
-    logAccess(RECORD);
-    logAccess({ ...RECORD, code: 'unavailable', cause: new Error('no database') });
-    logAccess({ ...RECORD, code: 'internal', cause: new Error('a bug') });
+    logAccess.write(RECORD);
+    logAccess.write({ ...RECORD, code: 'unavailable', cause: new Error('no database') });
+    logAccess.write({ ...RECORD, code: 'internal', cause: new Error('a bug') });
     expect(log.lines.map(({ level, err }) => [level, (err as Error).message])).toEqual([
       [40, 'no database'],
       [50, 'a bug'],
@@ -55,7 +56,7 @@ describe('createAccessLog', () => {
 
   it('is for a person where the logger is', async () => {
     const destination = new PassThrough({ encoding: 'utf8' });
-    createAccessLog(await createLogger({ level: 'info', format: 'pretty' }, destination))(RECORD);
+    createAccessLog(await createLogger({ level: 'info', format: 'pretty' }, destination)).write(RECORD);
     const [text] = await once(destination, 'data');
     expect(text).toMatch(/INFO.*request/);
   });

@@ -85,7 +85,7 @@ describe('the life of a post', () => {
     const db = createDatabase(new ConnectionPool(plain.databaseUrl, config.database));
     const impl = new PostServiceImpl(new PostgresPostStore(db), new PageTokens('x'.repeat(32)));
     try {
-      const stages = [outcome(), validation(new RequestValidator())];
+      const stages = [outcome(), validation(new RequestValidator().check)];
       const routes = { router: { interceptors: stages } };
       await livePostsThrough(createRouterTransport(router => router.service(PostService, impl), routes));
     } finally {

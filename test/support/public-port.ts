@@ -7,7 +7,6 @@ import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { HealthService } from '#src/rpc/health.ts';
-import { outcome } from '#src/rpc/outcome.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
 /** The public port as the service has it, in front of the handlers that a test gives. */
@@ -27,13 +26,19 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
   const logger = await createLogger({ level: 'debug', format: 'json' }, log);
   const metrics = createMetrics({ version: '0.0.0' });
   const requestMaxBytes = options.requestMaxBytes ?? 4 * 1024 * 1024;
+  const deadline = options.deadline ?? { defaultMs: 10_000, maxMs: 60_000 };
   const dispatch = createDispatch({
     routes: (router: ConnectRouter) => {
       router.service(PostService, options.posts ?? {});
       router.service(Health, new HealthService([PostService.typeName]));
     },
-    stages: [outcome()],
+    stages: { check: () => {} },
     requestMaxBytes,
+    compressMinBytes: options.compressMinBytes ?? 1024,
+    unary:
+      options.fastPath === false
+        ? undefined
+        : { deadline, bodyTimeoutMs: options.bodyTimeoutMs ?? 12_000, cacheControl: options.cacheControl ?? {} },
     shutdownSignal: new AbortController().signal,
   });
   const shell = createShell({
@@ -41,7 +46,7 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     log: logger,
     metrics,
     corsOrigins: options.corsOrigins ?? [],
-    deadline: options.deadline ?? { defaultMs: 10_000, maxMs: 60_000 },
+    deadline,
     requestMaxBytes,
     streamPaths: new Set([`/${Health.typeName}/Watch`]),
     ...(options.bodyTimeoutMs === undefined ? {} : { bodyTimeoutMs: options.bodyTimeoutMs }),
@@ -53,7 +58,8 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     shell,
     log: logger,
     metrics,
-    connections: { perAddress: 0, max: 0, ...options.connections },
+    connections: { perAddress: 0, max: 0, maxAgeMs: 0, maxAgeGraceMs: 60_000, ...options.connections },
+    ...(options.times === undefined ? {} : { times: options.times }),
   });
   const { port, url } = listener;
   const metric = async (line: string) => {
@@ -64,6 +70,11 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
 }
 
 export interface PublicPortOptions {
+  /** Default: on. */
+  readonly fastPath?: boolean;
+  /** Cache-Control of answers to GET, by procedure. */
+  readonly cacheControl?: Readonly<Record<string, string>>;
+  readonly compressMinBytes?: number;
   readonly posts?: Partial<ServiceImpl<typeof PostService>>;
   readonly port?: number;
   readonly tls?: ListenerOptions['tls'];
@@ -72,4 +83,5 @@ export interface PublicPortOptions {
   readonly requestMaxBytes?: number;
   readonly bodyTimeoutMs?: number;
   readonly connections?: Partial<ListenerOptions['connections']>;
+  readonly times?: ListenerOptions['times'];
 }

@@ -1,0 +1,45 @@
+import type { EncodedMessage } from './encoded-message.ts';
+
+/** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
+export interface Carrier {
+  /** Such as `http://127.0.0.1:8080/blog.v1.PostService/GetPost`. */
+  readonly url: string;
+  /** The request's fields, names and values in turn. */
+  readonly fields: readonly string[];
+  /** Bytes of the request's body that have come. */
+  readonly bytesRead: number;
+  /** Whether the request has come in full. */
+  readonly complete: boolean;
+
+  /**
+   * Reads the body, and calls `done` with it, in the same tick where it is here already; or with undefined, once, as soon as it
+   * has more than `maxBytes`.
+   */
+  readBody(maxBytes: number, done: (body: Buffer | undefined) => void): void;
+  /** Calls `gone` when the client is gone before the response was sent; for the call that `send` was not called for. */
+  onGone(gone: () => void): void;
+  /** Sends the whole response, and calls `ended` when it has left or never will. */
+  send(response: UnaryResponse, ended: (end: ResponseEnd) => void): void;
+}
+
+export interface UnaryResponse {
+  readonly status: number;
+  /** Names, in lower case, and values in turn. */
+  readonly fields: string[];
+  /** Undefined: there is none, as for a 304. */
+  readonly body: EncodedMessage | undefined;
+  /** gRPC: the envelope is sent rather than the bytes, and these after it. */
+  readonly trailers: Readonly<Record<string, string | string[]>> | undefined;
+}
+
+/** What became of a response. */
+export interface ResponseEnd {
+  readonly status: number;
+  /** Bytes of the response's body. */
+  readonly bytesWritten: number;
+  /** The client did not get it in full. */
+  readonly aborted: boolean;
+}
+
+/** From this many bytes on, a response is watched until it has left; a smaller one fits into the socket's buffer. */
+export const LARGE_RESPONSE_BYTES = 16 * 1024;

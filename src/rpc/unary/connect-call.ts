@@ -1,0 +1,80 @@
+import type { ConnectError } from '@connectrpc/connect';
+import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import { EncodedMessage } from './encoded-message.ts';
+import { matches } from './entity-tag.ts';
+import { pushMetadata } from './metadata.ts';
+import { UnaryCall, type UnaryCallInit } from './unary-call.ts';
+
+/**
+ * A unary call of the Connect protocol (https://connectrpc.com/docs/protocol), by POST, or by GET (and HEAD) for an RPC without
+ * side effects.
+ */
+export class ConnectCall extends UnaryCall {
+  override readonly protocolName = 'connect';
+  protected override readonly binary: boolean;
+  protected override readonly framingBytes = 0;
+
+  constructor(init: UnaryCallInit, binary: boolean) {
+    super(init);
+    this.binary = binary;
+  }
+
+  /** Starts a call by GET, whose message is in the URL. */
+  readQuery(message: Uint8Array | string): void {
+    this.watch(Number.POSITIVE_INFINITY);
+    this.parse(message);
+  }
+
+  protected override get acceptedEncodings(): string | undefined {
+    const { acceptEncoding, contentEncoding } = this.init.head;
+    // A client that compresses and says nothing else can read what it writes.
+    return acceptEncoding ?? contentEncoding;
+  }
+
+  protected override receive(body: Buffer): void {
+    const { contentEncoding } = this.init.head;
+    if (contentEncoding === undefined || contentEncoding === 'identity') this.parse(body);
+    else this.decompress(contentEncoding, body);
+  }
+
+  protected override sendMessage(encoded: EncodedMessage, encoding: string | undefined): void {
+    this.init.settings.succeeded(this.init.record);
+    const { fields } = this.init;
+    fields.push('content-type', this.binary ? 'application/proto' : 'application/json');
+    if (encoding !== undefined) fields.push('content-encoding', encoding);
+    this.#pushMetadata(fields);
+    if (this.init.head.method === 'POST') {
+      this.send({ status: 200, fields, body: encoded, trailers: undefined });
+      return;
+    }
+    const { cacheControl } = this.init.method;
+    if (cacheControl !== undefined) fields.push('cache-control', cacheControl);
+    const vary = fields.indexOf('vary');
+    if (vary < 0) fields.push('vary', 'Accept-Encoding');
+    else fields[vary + 1] += ', Accept-Encoding';
+    fields.push('etag', encoded.etag);
+    const { ifNoneMatch } = this.init.head;
+    if (ifNoneMatch !== undefined && matches(ifNoneMatch, encoded.etag)) {
+      this.send({ status: 304, fields, body: undefined, trailers: undefined });
+    } else {
+      this.send({ status: 200, fields, body: encoded, trailers: undefined });
+    }
+  }
+
+  protected override sendError(error: ConnectError): void {
+    const { fields } = this.init;
+    fields.push('content-type', 'application/json');
+    // Some errors may be cached by default, such as a 404 (RFC 9110, 15.1).
+    if (this.init.head.method !== 'POST') fields.push('cache-control', 'no-store');
+    this.#pushMetadata(fields);
+    pushMetadata(fields, error.metadata, '');
+    const body = new EncodedMessage(errorToJsonBytes(error, undefined));
+    this.send({ status: codeToHttpStatus(error.code), fields, body, trailers: undefined });
+  }
+
+  #pushMetadata(fields: string[]): void {
+    if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
+    // Unary calls have their trailers among the header, by this prefix.
+    if (this.hasResponseTrailer) pushMetadata(fields, this.responseTrailer, 'trailer-');
+  }
+}

@@ -1,0 +1,91 @@
+import { hash } from 'node:crypto';
+import type { Message } from '@bufbuild/protobuf';
+import type { Compressor } from './compressor.ts';
+
+/** The bytes of one message in one format, and what is made of them, each when it is first asked for. */
+export class EncodedMessage {
+  /** A byte of flags, four of length, and the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
+  readonly envelope: Buffer;
+  /** The message alone: a view of the envelope. */
+  readonly bytes: Buffer;
+  #text: string | undefined;
+  #etag: string | undefined;
+  readonly #compressed = new Map<string, Promise<EncodedMessage | undefined>>();
+
+  constructor(bytes: Uint8Array | string, compressed = false) {
+    const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
+    const envelope = Buffer.allocUnsafe(PREFIX_LENGTH + length);
+    envelope[0] = compressed ? 1 : 0;
+    envelope.writeUInt32BE(length, 1);
+    if (typeof bytes === 'string') envelope.write(bytes, PREFIX_LENGTH);
+    else envelope.set(bytes, PREFIX_LENGTH);
+    this.envelope = envelope;
+    this.bytes = envelope.subarray(PREFIX_LENGTH);
+  }
+
+  /** The bytes as characters of Latin-1: with a head in front, they go to a socket in one write. */
+  get text(): string {
+    this.#text ??= this.bytes.toString('latin1');
+    return this.#text;
+  }
+
+  /** A strong entity tag (RFC 9110, 8.8.3): of these very bytes, so each format and compression has its own. */
+  get etag(): string {
+    this.#etag ??= `"${hash('sha1', this.bytes, 'base64url')}"`;
+    return this.#etag;
+  }
+
+  /** The same message compressed; undefined where that gains nothing, or can't be had now. Compressed once. */
+  compressed(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
+    let compressed = this.#compressed.get(name);
+    if (compressed === undefined) {
+      compressed = compressor.compress(name, this.bytes).then(bytes => {
+        if (bytes !== undefined) return new EncodedMessage(bytes, true);
+        // It was too busy: the next one may have more luck.
+        this.#compressed.delete(name);
+        return undefined;
+      });
+      this.#compressed.set(name, compressed);
+    }
+    return compressed;
+  }
+}
+
+/**
+ * Encodes messages of one type. A frozen message says that it won't change (`Object.freeze`), so its bytes are remembered for
+ * as long as it lives: what is served again is neither encoded nor copied again.
+ */
+export class MessageEncoder {
+  readonly #binary = new WeakMap<object, EncodedMessage>();
+  readonly #json = new WeakMap<object, EncodedMessage>();
+  readonly #toBinary: (message: Message) => Uint8Array;
+  readonly #toJson: (message: Message) => string;
+
+  constructor(encode: MessageFormat) {
+    this.#toBinary = encode.toBinary;
+    this.#toJson = encode.toJson;
+  }
+
+  encode(message: Message, binary: boolean): EncodedMessage {
+    if (!Object.isFrozen(message)) return this.#encode(message, binary);
+    const remembered = binary ? this.#binary : this.#json;
+    let encoded = remembered.get(message);
+    if (encoded === undefined) {
+      encoded = this.#encode(message, binary);
+      remembered.set(message, encoded);
+    }
+    return encoded;
+  }
+
+  #encode(message: Message, binary: boolean): EncodedMessage {
+    return new EncodedMessage(binary ? this.#toBinary(message) : this.#toJson(message));
+  }
+}
+
+const PREFIX_LENGTH = 5;
+
+/** How messages of one type are written. */
+export interface MessageFormat {
+  readonly toBinary: (message: Message) => Uint8Array;
+  readonly toJson: (message: Message) => string;
+}

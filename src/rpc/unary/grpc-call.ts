@@ -1,0 +1,89 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import type { EncodedMessage } from './encoded-message.ts';
+import { addTrailers, pushMetadata } from './metadata.ts';
+import { percentEncode } from './percent-encode.ts';
+import { tooLarge, UnaryCall, type UnaryCallInit } from './unary-call.ts';
+
+/** A unary call of gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). */
+export class GrpcCall extends UnaryCall {
+  override readonly protocolName = 'grpc';
+  protected override readonly binary: boolean;
+  protected override readonly framingBytes = PREFIX_LENGTH;
+
+  constructor(init: UnaryCallInit, binary: boolean) {
+    super(init);
+    this.binary = binary;
+  }
+
+  protected override get acceptedEncodings(): string | undefined {
+    const { grpcAcceptEncoding, grpcEncoding } = this.init.head;
+    return grpcAcceptEncoding ?? grpcEncoding;
+  }
+
+  protected override receive(body: Buffer): void {
+    if (body.length === 0) {
+      this.refuse(new ConnectError('protocol error: missing input message for unary method', Code.Unimplemented));
+      return;
+    }
+    const length = body.length < PREFIX_LENGTH ? -1 : body.readUInt32BE(1);
+    const flags = body[0] as number;
+    const { readMaxBytes } = this.init.settings;
+    if (length > readMaxBytes) {
+      this.refuse(tooLarge(readMaxBytes));
+      return;
+    }
+    if (length < 0 || body.length < PREFIX_LENGTH + length) {
+      const promised = length < 0 ? 'an incomplete prefix' : `${length} bytes in enveloped message`;
+      const message = `protocol error: promised ${promised}, got ${Math.max(0, body.length - PREFIX_LENGTH)} bytes`;
+      this.refuse(new ConnectError(message, Code.InvalidArgument));
+      return;
+    }
+    if (body.length > PREFIX_LENGTH + length) {
+      this.refuse(
+        new ConnectError('protocol error: received extra input message for unary method', Code.Unimplemented),
+      );
+      return;
+    }
+    const message = body.subarray(PREFIX_LENGTH);
+    const encoding = this.init.head.grpcEncoding ?? 'identity';
+    if ((flags & COMPRESSED) === 0) this.parse(message);
+    else if (encoding !== 'identity') this.decompress(encoding, message);
+    else
+      this.refuse(new ConnectError('received compressed envelope, but do not know how to decompress', Code.Internal));
+  }
+
+  protected override sendMessage(encoded: EncodedMessage, encoding: string | undefined): void {
+    this.init.settings.succeeded(this.init.record);
+    const fields = this.#fields();
+    if (encoding !== undefined) fields.push('grpc-encoding', encoding);
+    this.send({ status: 200, fields, body: encoded, trailers: this.hasResponseTrailer ? this.#trailers() : OK });
+  }
+
+  #trailers(): Record<string, string | string[]> {
+    const trailers: Record<string, string | string[]> = { ...OK };
+    addTrailers(trailers, this.responseTrailer);
+    return trailers;
+  }
+
+  protected override sendError(error: ConnectError): void {
+    const trailers: Record<string, string | string[]> = this.hasResponseTrailer ? this.#trailers() : {};
+    setTrailerStatus(new Headers(), error).forEach((value, name) => {
+      trailers[name] = value;
+    });
+    trailers['grpc-message'] = percentEncode(error.rawMessage);
+    this.send({ status: 200, fields: this.#fields(), body: undefined, trailers });
+  }
+
+  #fields(): string[] {
+    const { fields } = this.init;
+    fields.push('content-type', this.binary ? 'application/grpc+proto' : 'application/grpc+json');
+    if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
+    return fields;
+  }
+}
+
+/** A byte of flags and four of length. */
+const PREFIX_LENGTH = 5;
+const COMPRESSED = 1;
+const OK = Object.freeze({ 'grpc-status': '0' });

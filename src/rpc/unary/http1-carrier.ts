@@ -1,0 +1,128 @@
+import { IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
+
+/**
+ * The request class of the HTTP/1.1 server: its body can be taken chunk by chunk as the parser finds it, without the stream
+ * in between. Until somebody does it is Node's own, except that the connection outlives a reader who gives up.
+ */
+export class Http1Request extends IncomingMessage {
+  /** Bytes of the body that have come. */
+  bytesRead = 0;
+  #take: ((chunk: Buffer | null) => void) | undefined;
+
+  /** Takes the body: each chunk, then null. */
+  takeBody(take: (chunk: Buffer | null) => void): void {
+    this.#take = take;
+    // Tells Node that somebody reads, or it would read the rest off itself after the response.
+    this.read(0);
+  }
+
+  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (chunk !== null) this.bytesRead += chunk.length;
+    if (this.#take === undefined) return super.push(chunk, encoding);
+    this.#take(chunk);
+    return true;
+  }
+
+  // Node's own destroys the connection when a reader stops, so that the client of a body that is too large would see a
+  // reset and no answer.
+  override [Symbol.asyncIterator]() {
+    return this.iterator({ destroyOnReturn: false });
+  }
+}
+
+/** A call over HTTP/1.1. */
+export class Http1Carrier implements Carrier {
+  readonly #request: Http1Request;
+  readonly #response: ServerResponse;
+  #gone: (() => void) | undefined;
+
+  constructor(request: Http1Request, response: ServerResponse) {
+    this.#request = request;
+    this.#response = response;
+  }
+
+  get url(): string {
+    const { socket, headers, url } = this.#request;
+    return `${'encrypted' in socket ? 'https' : 'http'}://${headers.host}${url}`;
+  }
+
+  get fields(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
+  get bytesRead(): number {
+    return this.#request.bytesRead;
+  }
+
+  get complete(): boolean {
+    return this.#request.complete;
+  }
+
+  readBody(maxBytes: number, done: (body: Buffer | undefined) => void): void {
+    let first: Buffer | undefined;
+    let rest: Buffer[] | undefined;
+    let length = 0;
+    this.#request.takeBody(chunk => {
+      if (length > maxBytes) return;
+      if (chunk === null) {
+        done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, length));
+        return;
+      }
+      length += chunk.length;
+      if (length > maxBytes) {
+        first = rest = undefined;
+        done(undefined);
+      } else if (first === undefined) first = chunk;
+      else if (rest === undefined) rest = [first, chunk];
+      else rest.push(chunk);
+    });
+  }
+
+  onGone(gone: () => void): void {
+    this.#gone = gone;
+    callsOf(this.#request.socket).add(gone);
+  }
+
+  send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
+    const response = this.#response;
+    const { socket } = this.#request;
+    if (this.#gone !== undefined) callsOf(socket).delete(this.#gone);
+    // Writing to it would be an error that nobody expects.
+    if (response.destroyed) {
+      ended({ status, bytesWritten: 0, aborted: true });
+      return;
+    }
+    const length = body?.bytes.length ?? 0;
+    if (status !== 304) fields.push('content-length', String(length));
+    response.writeHead(status, fields);
+    if (body === undefined || this.#request.method === 'HEAD') {
+      response.end();
+      ended({ status, bytesWritten: 0, aborted: false });
+    } else if (length <= LARGE_RESPONSE_BYTES) {
+      // As text, head and body are one write.
+      response.end(body.text, 'latin1');
+      ended({ status, bytesWritten: length, aborted: false });
+    } else {
+      response.once('close', () => ended({ status, bytesWritten: length, aborted: !response.writableFinished }));
+      response.end(body.bytes);
+    }
+  }
+}
+
+/** What is to be called when the connection closes: one listener for all calls of a connection, instead of one for each. */
+function callsOf(socket: Socket & { [kCalls]?: Set<() => void> }): Set<() => void> {
+  let calls = socket[kCalls];
+  if (calls === undefined) {
+    calls = new Set();
+    socket[kCalls] = calls;
+    socket.once('close', () => {
+      for (const gone of calls ?? []) gone();
+    });
+  }
+  return calls;
+}
+
+const kCalls = Symbol('unary calls');
+const EMPTY = Buffer.alloc(0);

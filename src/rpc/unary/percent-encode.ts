@@ -1,0 +1,15 @@
+/** A text as the field grpc-message has it: bytes other than printable ASCII, and the percent sign, are escaped. */
+export function percentEncode(message: string): string {
+  return withoutNeedlessEscapes(encodeURIComponent(message.toWellFormed()));
+}
+
+/**
+ * Takes back escapes that gRPC does not ask for ("Percent-Byte-Unencoded"): encodeURIComponent makes them, and grpc-js shows
+ * many as they are: "page_size%3A must be".
+ */
+export function withoutNeedlessEscapes(escaped: string): string {
+  return escaped.replace(NEEDLESS_ESCAPE, decodeURIComponent);
+}
+
+/** An escape of printable ASCII other than the percent sign. */
+const NEEDLESS_ESCAPE = /%(?!25|7F)[2-7][0-9A-F]/g;

@@ -1,0 +1,118 @@
+/**
+ * The fields of a request's head that a unary call, or what stands in front of it, looks at. Read in one pass: making an
+ * object of all fields costs more than all that is done with these.
+ */
+export class RequestHead {
+  readonly method: string;
+  /** As the client sent it: the path, and where there is one, `?` and the query. */
+  readonly target: string;
+  /** The target without its query. */
+  readonly path: string;
+  /** The `Host` field, or HTTP/2's `:authority`. */
+  host: string | undefined = undefined;
+  acceptEncoding: string | undefined = undefined;
+  connectProtocolVersion: string | undefined = undefined;
+  connectTimeout: string | undefined = undefined;
+  contentEncoding: string | undefined = undefined;
+  contentLength: string | undefined = undefined;
+  contentType: string | undefined = undefined;
+  expect: string | undefined = undefined;
+  grpcAcceptEncoding: string | undefined = undefined;
+  grpcEncoding: string | undefined = undefined;
+  grpcTimeout: string | undefined = undefined;
+  ifNoneMatch: string | undefined = undefined;
+  origin: string | undefined = undefined;
+  requestId: string | undefined = undefined;
+  transferEncoding: string | undefined = undefined;
+  upgrade: string | undefined = undefined;
+  userAgent: string | undefined = undefined;
+  /** Fields of the above that came more than once; the first counts. A call that has one is an odd one. */
+  repeated: readonly string[] = NONE;
+
+  constructor(method: string, target: string) {
+    this.method = method;
+    this.target = target;
+    const query = target.indexOf('?');
+    this.path = query < 0 ? target : target.slice(0, query);
+  }
+
+  /** What follows the `?`; empty where there is none. */
+  get query(): string {
+    return this.path.length === this.target.length ? '' : this.target.slice(this.path.length + 1);
+  }
+}
+
+/** @param fields names and values in turn, as they came: `rawHeaders` of Node's request. */
+export function readHttp1Head(method: string, target: string, fields: readonly string[]): RequestHead {
+  const head = new RequestHead(method, target);
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const key = KEYS.get(name) ?? KEYS.get(name.toLowerCase());
+    if (key === undefined || key === '') continue;
+    if (head[key] === undefined) head[key] = fields[i + 1];
+    else head.repeated = [...head.repeated, key];
+  }
+  return head;
+}
+
+/** @param headers of Node's HTTP/2 stream: names are in lower case, and repeated ones are joined or dropped already. */
+export function readHttp2Head(headers: Readonly<Record<string, string | string[] | undefined>>): RequestHead {
+  const head = new RequestHead(headers[':method'] as string, (headers[':path'] as string | undefined) ?? '');
+  head.host = (headers[':authority'] ?? headers.host) as string | undefined;
+  head.acceptEncoding = headers['accept-encoding'] as string | undefined;
+  head.connectProtocolVersion = headers['connect-protocol-version'] as string | undefined;
+  head.connectTimeout = headers['connect-timeout-ms'] as string | undefined;
+  head.contentEncoding = headers['content-encoding'] as string | undefined;
+  head.contentLength = headers['content-length'] as string | undefined;
+  head.contentType = headers['content-type'] as string | undefined;
+  head.expect = headers.expect as string | undefined;
+  head.grpcAcceptEncoding = headers['grpc-accept-encoding'] as string | undefined;
+  head.grpcEncoding = headers['grpc-encoding'] as string | undefined;
+  head.grpcTimeout = headers['grpc-timeout'] as string | undefined;
+  head.ifNoneMatch = headers['if-none-match'] as string | undefined;
+  head.origin = headers.origin as string | undefined;
+  head.requestId = headers['x-request-id'] as string | undefined;
+  head.upgrade = headers.upgrade as string | undefined;
+  head.userAgent = headers['user-agent'] as string | undefined;
+  return head;
+}
+
+const NONE: readonly string[] = Object.freeze([]);
+
+type HeadKey = {
+  [K in keyof RequestHead]: RequestHead[K] extends string | undefined
+    ? K extends 'method' | 'target' | 'path' | 'query'
+      ? never
+      : K
+    : never;
+}[keyof RequestHead];
+
+/** Field name → where it goes; empty for those that are often there and not looked at, so that they are found at once. */
+const KEYS: ReadonlyMap<string, HeadKey | ''> = new Map(
+  (
+    [
+      ['Host', 'host'],
+      ['Accept-Encoding', 'acceptEncoding'],
+      ['Connect-Protocol-Version', 'connectProtocolVersion'],
+      ['Connect-Timeout-Ms', 'connectTimeout'],
+      ['Content-Encoding', 'contentEncoding'],
+      ['Content-Length', 'contentLength'],
+      ['Content-Type', 'contentType'],
+      ['Expect', 'expect'],
+      ['Grpc-Accept-Encoding', 'grpcAcceptEncoding'],
+      ['Grpc-Encoding', 'grpcEncoding'],
+      ['Grpc-Timeout', 'grpcTimeout'],
+      ['If-None-Match', 'ifNoneMatch'],
+      ['Origin', 'origin'],
+      ['Transfer-Encoding', 'transferEncoding'],
+      ['Upgrade', 'upgrade'],
+      ['User-Agent', 'userAgent'],
+      ['X-Request-Id', 'requestId'],
+      ['Accept', ''],
+      ['Accept-Language', ''],
+      ['Authorization', ''],
+      ['Connection', ''],
+      ['Traceparent', ''],
+    ] as const
+  ).flatMap(([name, key]) => [[name, key] as const, [name.toLowerCase(), key] as const]),
+);

@@ -1,0 +1,261 @@
+import type { Message } from '@bufbuild/protobuf';
+import { Code, ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
+import type { Carrier, UnaryResponse } from './carrier.ts';
+import type { EncodedMessage } from './encoded-message.ts';
+import type { RequestHead } from './request-head.ts';
+import type { UnaryMethod } from './unary-method.ts';
+import type { UnaryRecord, UnarySettings } from './unary-settings.ts';
+
+/**
+ * One unary call, and at the same time the context that its handler gets. Whatever happens, it settles once: with the handler's
+ * message, with an error, at its deadline, or when the client is gone. What a handler may never ask for (signal, headers) is made
+ * when it asks.
+ */
+export abstract class UnaryCall implements HandlerContext {
+  abstract readonly protocolName: string;
+  protected readonly init: UnaryCallInit;
+  readonly #startedAt = performance.now();
+  /** Of the deadline wheel. */
+  wheelTick = -1;
+  #requestRead = false;
+  #settled = false;
+  #abortReason: ConnectError | undefined;
+  #controller: AbortController | undefined;
+  #requestHeader: Headers | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+  #values: ContextValues | undefined;
+
+  constructor(init: UnaryCallInit) {
+    this.init = init;
+  }
+
+  get service() {
+    return this.init.method.method.parent;
+  }
+
+  get method() {
+    return this.init.method.method;
+  }
+
+  get requestMethod(): string {
+    return this.init.head.method;
+  }
+
+  get url(): string {
+    return this.init.carrier.url;
+  }
+
+  /** Aborted at the deadline, when the client is gone, and at shutdown; not when the call ends well. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** A function of its own, since handlers take it off the context. */
+  get timeoutMs(): () => number | undefined {
+    return () => {
+      const { timeoutMs } = this.init;
+      return timeoutMs === undefined ? undefined : timeoutMs - (performance.now() - this.#startedAt);
+    };
+  }
+
+  get requestHeader(): Headers {
+    this.#requestHeader ??= toHeaders(this.init.carrier.fields);
+    return this.#requestHeader;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
+  }
+
+  get values(): ContextValues {
+    this.#values ??= createContextValues();
+    return this.#values;
+  }
+
+  /** Starts the call: its deadline runs, and its body is read. */
+  readBody(): void {
+    const { readMaxBytes } = this.init.settings;
+    this.watch(this.init.settings.bodyTimeoutMs);
+    this.init.carrier.readBody(readMaxBytes + this.framingBytes, body => {
+      this.#requestRead = true;
+      if (this.#settled) return;
+      if (body === undefined) this.refuse(tooLarge(readMaxBytes));
+      else this.receive(body);
+    });
+  }
+
+  /** From now on the deadline, a client that goes and the shutdown end the call. */
+  protected watch(bodyTimeoutMs: number): void {
+    const { settings, carrier, timeoutMs } = this.init;
+    settings.running.add(this);
+    carrier.onGone(() => this.abort(new ConnectError('the client is gone', Code.Canceled)));
+    const firstMs = Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, bodyTimeoutMs);
+    if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs);
+  }
+
+  /** Inflates the request's message, then goes on with `parse`. */
+  protected decompress(name: string, bytes: Uint8Array): void {
+    this.init.settings.decompress(name, bytes).then(
+      inflated => this.parse(inflated),
+      error => this.refuse(error),
+    );
+  }
+
+  /** Parses the request's message, validates it and has it handled. What is known at once is answered in the same tick. */
+  protected parse(bytes: Uint8Array | string): void {
+    if (this.#settled) return;
+    const { settings, method } = this.init;
+    let message: Message;
+    try {
+      if (bytes.length > settings.readMaxBytes) throw tooLarge(settings.readMaxBytes);
+      message = this.binary ? method.parseBinary(bytes as Uint8Array) : method.parseJson(bytes);
+    } catch (error) {
+      this.refuse(error);
+      return;
+    }
+    try {
+      settings.check(method.method, message);
+      const result = method.invoke(message, this);
+      if (!(result instanceof Promise)) this.#succeed(result);
+      else {
+        result.then(
+          response => this.#succeed(response),
+          error => this.fail(error),
+        );
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #succeed(response: object): void {
+    if (this.#settled) return;
+    const { compressor, writeMaxBytes } = this.init.settings;
+    try {
+      const encoded = this.init.method.encode(response, this.binary);
+      const { length } = encoded.bytes;
+      if (length > writeMaxBytes) throw tooLarge(writeMaxBytes);
+      const name = length < compressor.minBytes ? undefined : compressor.negotiate(this.acceptedEncodings);
+      if (name === undefined) {
+        this.sendMessage(encoded, undefined);
+        return;
+      }
+      encoded.compressed(name, compressor).then(
+        compressed => {
+          if (!this.#settled) this.sendMessage(compressed ?? encoded, compressed && name);
+        },
+        error => this.fail(error),
+      );
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Ends the call for a reason other than its handler. */
+  abort(reason: ConnectError): void {
+    if (this.#settled) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+    this.fail(reason);
+  }
+
+  /** The deadline wheel says that the time is over. */
+  expire(): void {
+    const { timeoutMs = Number.POSITIVE_INFINITY, settings } = this.init;
+    const leftMs = timeoutMs - (performance.now() - this.#startedAt);
+    if (leftMs > 0 && this.#requestRead) {
+      // It was the body's time that the wheel had, and the body is here.
+      if (leftMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, leftMs);
+      return;
+    }
+    this.abort(new ConnectError('the operation timed out', Code.DeadlineExceeded));
+  }
+
+  /** Answers a request that can't be read. */
+  protected refuse(error: unknown): void {
+    if (this.#settled) return;
+    const { settings, record } = this.init;
+    this.sendError(settings.unreadable(record, ConnectError.from(error)));
+  }
+
+  protected fail(error: unknown): void {
+    if (this.#settled) return;
+    this.sendError(this.init.settings.failed(this.init.record, error, this.#abortReason));
+  }
+
+  /** Settles the call. */
+  protected send(response: UnaryResponse): void {
+    const { settings, carrier, record } = this.init;
+    this.#settled = true;
+    settings.running.delete(this);
+    settings.deadlines.remove(this);
+    carrier.send(response, end => record.ended(end, carrier));
+  }
+
+  /** Whether messages are binary protobuf, or else JSON. */
+  protected abstract readonly binary: boolean;
+
+  /** Bytes that the protocol may add to a message. */
+  protected abstract readonly framingBytes: number;
+
+  /** The encodings that the client says it takes. */
+  protected abstract readonly acceptedEncodings: string | undefined;
+
+  /** The body is here. */
+  protected abstract receive(body: Buffer): void;
+
+  /** @param encoding what the message is compressed with. */
+  protected abstract sendMessage(message: EncodedMessage, encoding: string | undefined): void;
+
+  protected abstract sendError(error: ConnectError): void;
+
+  /** Whether the handler has asked for the response's header, or trailer: only then can there be any. */
+  protected get hasResponseHeader(): boolean {
+    return this.#responseHeader !== undefined;
+  }
+
+  protected get hasResponseTrailer(): boolean {
+    return this.#responseTrailer !== undefined;
+  }
+}
+
+/** What a call is made of. */
+export interface UnaryCallInit {
+  readonly method: UnaryMethod;
+  readonly settings: UnarySettings;
+  readonly carrier: Carrier;
+  readonly head: RequestHead;
+  readonly record: UnaryRecord;
+  /** Undefined: it has no deadline. */
+  readonly timeoutMs: number | undefined;
+  /** Names, in lower case, and values of what the response has whatever becomes of the call; it is added to. */
+  readonly fields: string[];
+}
+
+function toHeaders(fields: readonly string[]): Headers {
+  const headers = new Headers();
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name.charCodeAt(0) !== COLON) headers.append(name, fields[i + 1] as string);
+  }
+  return headers;
+}
+
+/** RESOURCE_EXHAUSTED, for a message of either direction. */
+export function tooLarge(maxBytes: number): ConnectError {
+  return new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
+}
+
+/** HTTP/2's pseudo fields begin with it. */
+const COLON = 0x3a;

@@ -1,0 +1,160 @@
+import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { Compression } from '@connectrpc/connect/protocol';
+import type { Carrier } from './carrier.ts';
+import { createCompressor } from './compressor.ts';
+import { ConnectCall } from './connect-call.ts';
+import { DeadlineWheel } from './deadline-wheel.ts';
+import { type GetQuery, parseGetQuery } from './get-query.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { Http1Carrier, type Http1Request } from './http1-carrier.ts';
+import { Http2Carrier } from './http2-carrier.ts';
+import type { RequestHead } from './request-head.ts';
+import { type DeadlineBounds, parseTimeout } from './timeout.ts';
+import type { UnaryCallInit } from './unary-call.ts';
+import { createUnaryMethod, type UnaryMethod, type UnaryMethodInit } from './unary-method.ts';
+import type { UnaryHooks, UnaryRecord, UnarySettings } from './unary-settings.ts';
+
+/**
+ * Serves unary calls of Connect and gRPC with nothing between the socket and the handler but what the protocols ask for. It
+ * takes what clients really send, and declines the rest, for which @connectrpc/connect-node stands behind it.
+ */
+export interface UnaryPath {
+  /**
+   * Takes a request over HTTP/1.1; false where it declines it, with nothing done to it.
+   *
+   * @param fields names, in lower case, and values of what each response has, such as the request's id.
+   * @param record handed to the hooks.
+   */
+  readonly takeHttp1: (
+    request: Http1Request,
+    response: ServerResponse,
+    head: RequestHead,
+    fields: string[],
+    record: UnaryRecord,
+  ) => boolean;
+  /** The same for a stream of HTTP/2, with what Node gives with it. */
+  readonly takeHttp2: (
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    head: RequestHead,
+    fields: string[],
+    record: UnaryRecord,
+  ) => boolean;
+}
+
+export interface UnaryPathOptions extends UnaryHooks {
+  readonly methods: readonly UnaryMethodInit[];
+  /** The most bytes of a request message, as sent and as inflated, and of a response message. */
+  readonly readMaxBytes: number;
+  readonly writeMaxBytes: number;
+  /** How requests may be compressed. */
+  readonly acceptCompression: readonly Compression[];
+  /** From how many bytes on responses are compressed, and how many at once. */
+  readonly compressResponses: { readonly minBytes: number; readonly concurrency: number };
+  readonly deadline: DeadlineBounds;
+  /** How long a request's body may take to arrive, in milliseconds. */
+  readonly bodyTimeoutMs: number;
+  /** The field Cache-Control of answers to GET, by procedure, such as `blog.v1.PostService/GetPost`. */
+  readonly cacheControl: Readonly<Record<string, string>>;
+  /** Aborted with a ConnectError when the server no longer waits for calls to end. */
+  readonly shutdownSignal: AbortSignal;
+}
+
+export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
+  const methods = new Map<string, UnaryMethod>();
+  for (const init of options.methods) {
+    const procedure = `${init.method.parent.typeName}/${init.method.name}`;
+    methods.set(`/${procedure}`, createUnaryMethod(init, options.cacheControl[procedure]));
+  }
+  const decompressions = new Map(options.acceptCompression.map(compression => [compression.name, compression]));
+  const settings: UnarySettings = {
+    ...options,
+    compressor: createCompressor(options.compressResponses),
+    deadlines: new DeadlineWheel(),
+    running: new Set(),
+    decompress: async (name, bytes) => {
+      const compression = decompressions.get(name);
+      // It is declined before.
+      if (compression === undefined) throw new ConnectError(`unknown compression "${name}"`, Code.Unimplemented);
+      return compression.decompress(bytes, options.readMaxBytes);
+    },
+  };
+  options.shutdownSignal.addEventListener('abort', () => {
+    for (const call of settings.running) call.abort(options.shutdownSignal.reason);
+  });
+
+  /** The call that a request makes; undefined for one that is declined. */
+  function plan(head: RequestHead): Plan | undefined {
+    const method = methods.get(head.path);
+    if (method === undefined || head.repeated.length > 0) return undefined;
+    if (head.method === 'POST') {
+      const format = FORMATS.get(head.contentType ?? '');
+      if (format === undefined || Number(head.contentLength) > options.readMaxBytes) return undefined;
+      const encoding = format.grpc ? head.grpcEncoding : head.contentEncoding;
+      if (encoding !== undefined && encoding !== 'identity' && !decompressions.has(encoding)) return undefined;
+      const timeoutMs = parseTimeout(head, format.grpc, options.deadline);
+      if (timeoutMs === null) return undefined;
+      if (!format.grpc && (head.connectProtocolVersion ?? '1') !== '1') return undefined;
+      return { method, ...format, timeoutMs, query: undefined };
+    }
+    if (!method.isSafe || (head.method !== 'GET' && head.method !== 'HEAD')) return undefined;
+    if (head.contentLength !== undefined || head.transferEncoding !== undefined) return undefined;
+    const query = parseGetQuery(head.query);
+    const timeoutMs = parseTimeout(head, false, options.deadline);
+    if (query === undefined || timeoutMs === null) return undefined;
+    return { method, grpc: false, binary: query.binary, timeoutMs, query };
+  }
+
+  function start(
+    { method, grpc, binary, timeoutMs, query }: Plan,
+    carrier: Carrier,
+    head: RequestHead,
+    fields: string[],
+    record: UnaryRecord,
+  ): true {
+    record.procedure = method.procedure;
+    record.protocol = grpc ? 'grpc' : 'connect';
+    const init: UnaryCallInit = { method, settings, carrier, head, fields, record, timeoutMs };
+    if (grpc) new GrpcCall(init, binary).readBody();
+    else if (query === undefined) new ConnectCall(init, binary).readBody();
+    else new ConnectCall(init, binary).readQuery(query.message);
+    return true;
+  }
+
+  return {
+    takeHttp1(request, response, head, fields, record) {
+      const planned = plan(head);
+      // gRPC is not spoken over HTTP/1.1.
+      if (planned === undefined || planned.grpc) return false;
+      return start(planned, new Http1Carrier(request, response), head, fields, record);
+    },
+    takeHttp2(stream, headers, rawHeaders, head, fields, record) {
+      const planned = plan(head);
+      if (planned === undefined) return false;
+      return start(planned, new Http2Carrier(stream, headers, rawHeaders), head, fields, record);
+    },
+  };
+}
+
+/** Content type → what the body is. Others that mean the same are rare. */
+const FORMATS: ReadonlyMap<string, { readonly grpc: boolean; readonly binary: boolean }> = new Map([
+  ['application/proto', { grpc: false, binary: true }],
+  ['application/json', { grpc: false, binary: false }],
+  ['application/json; charset=utf-8', { grpc: false, binary: false }],
+  ['application/json;charset=utf-8', { grpc: false, binary: false }],
+  ['application/grpc', { grpc: true, binary: true }],
+  ['application/grpc+proto', { grpc: true, binary: true }],
+  ['application/grpc+json', { grpc: true, binary: false }],
+]);
+
+interface Plan {
+  readonly method: UnaryMethod;
+  readonly grpc: boolean;
+  readonly binary: boolean;
+  readonly timeoutMs: number | undefined;
+  /** The message of a GET. */
+  readonly query: GetQuery | undefined;
+}
