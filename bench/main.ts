@@ -9,6 +9,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'how long the service takes from spawn to ready, and the memory that it has then',
     run: async args => (await import('./startup.ts')).benchStartup(args),
   },
+  transport: {
+    purpose: 'how many calls a core answers, against node:http, node:http2, Fastify, grpc-js and connect-node',
+    run: async args => (await import('./transport/bench-transport.ts')).benchTransport(args),
+  },
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -1,0 +1,60 @@
+/**
+ * The service from the socket to the handler, composed as src/server.ts does it, with one post in memory in place of the
+ * store. The settings are at their defaults; `--without STAGE` turns stages off, one by one.
+ */
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { PostService } from '#gen/blog/v1/post_service_pb.js';
+import { parseConfig } from '#src/config.ts';
+import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
+import { startListener } from '#src/http/listener.ts';
+import { createShell } from '#src/http/shell.ts';
+import { createLogger } from '#src/observability/logger.ts';
+import { createMetrics } from '#src/observability/metrics.ts';
+import { UNBOUNDED } from '#src/rpc/deadline.ts';
+import { createDispatch } from '#src/rpc/dispatch.ts';
+import { RequestValidator } from '#src/rpc/validation.ts';
+import { announce } from './announce.ts';
+import { inMemoryPosts } from './in-memory-posts.ts';
+
+const { values } = parseArgs({
+  options: {
+    /** `access-log`, `metrics`, `validation`, `deadline` or `fast-path`. */
+    without: { type: 'string', multiple: true, default: [] },
+    /** Pages of another origin may call. */
+    cors: { type: 'boolean', default: false },
+    /** Each call makes a new message, as where nothing is cached. */
+    fresh: { type: 'boolean', default: false },
+  },
+});
+const without = new Set(values.without);
+const config = parseConfig({ PORT: '0', CORS_ORIGINS: values.cors ? 'https://app.example.com' : '' });
+
+// Lines are written as in production, each with its system call, and to nowhere.
+const destination = pino.destination({ dest: '/dev/null', sync: true });
+const level = without.has('access-log') ? 'warn' : config.log.level;
+const log = await createLogger({ level, format: 'json' }, destination);
+const metrics = createMetrics({ version: 'bench' });
+const validator = new RequestValidator();
+validator.warm(PostService.methods.map(method => method.input));
+
+const deadline = without.has('deadline') ? UNBOUNDED : config.deadline;
+const dispatch = createDispatch({
+  routes: router => router.service(PostService, inMemoryPosts({ fresh: values.fresh })),
+  stages: { check: without.has('validation') ? () => {} : validator.check },
+  requestMaxBytes: config.requestMaxBytes,
+  compressMinBytes: 1024,
+  unary: without.has('fast-path') ? undefined : { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
+  shutdownSignal: new AbortController().signal,
+});
+const shell = createShell({
+  dispatch,
+  log,
+  metrics: without.has('metrics') ? { rpcEnded: () => {}, nonRpcEnded: () => {} } : metrics,
+  corsOrigins: config.corsOrigins,
+  deadline,
+  requestMaxBytes: config.requestMaxBytes,
+});
+const connections = { ...config.connections, maxAgeGraceMs: config.deadline.maxMs };
+const listener = await startListener({ ...config.listen, shell, log, metrics, connections });
+announce(listener.port);
