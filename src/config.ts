@@ -15,6 +15,8 @@ export interface Config {
     readonly perAddress: number;
     /** The most in all; 0: no limit. */
     readonly max: number;
+    /** How old one may get, in milliseconds, give or take a tenth by chance; 0: as old as it likes. */
+    readonly maxAgeMs: number;
   };
   /** Origins whose pages may call from a browser; `*` stands for any. */
   readonly corsOrigins: readonly string[];
@@ -121,6 +123,11 @@ const SETTINGS = {
     '2000',
     'The most of them from one address, or one IPv6 network (/64), so that none can take them all. A balancer needs as many as it has calls at once over HTTP/1.1. 0: no limit.',
   ],
+  CONNECTION_MAX_AGE: [
+    duration('0ms', '24h'),
+    '30min',
+    'Its client is told to open a new connection after this, give or take a tenth by chance, so that clients spread over new instances. Calls end as they would; streams are cut off DEADLINE_MAX later. 0ms: never.',
+  ],
   REQUEST_MAX_BYTES: [
     bytes('1KiB', '64MiB'),
     '4MiB',
@@ -212,7 +219,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
     listen: { host: s.HOST, port: s.PORT },
     admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT },
     tls: s.TLS_CERT && s.TLS_KEY ? { certFile: s.TLS_CERT, keyFile: s.TLS_KEY } : undefined,
-    connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX },
+    connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX, maxAgeMs: s.CONNECTION_MAX_AGE },
     corsOrigins: s.CORS_ORIGINS ?? [],
     requestMaxBytes: s.REQUEST_MAX_BYTES,
     deadline: { defaultMs: s.DEADLINE_DEFAULT, maxMs: s.DEADLINE_MAX },

@@ -9,7 +9,7 @@ describe('parseConfig', () => {
       listen: { host: '127.0.0.1', port: 8080 },
       admin: { host: '127.0.0.1', port: 9090 },
       tls: undefined,
-      connections: { perAddress: 2000, max: 10_000 },
+      connections: { perAddress: 2000, max: 10_000, maxAgeMs: 1_800_000 },
       corsOrigins: [],
       requestMaxBytes: 4 * 1024 * 1024,
       deadline: { defaultMs: 10_000, maxMs: 60_000 },

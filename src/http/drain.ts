@@ -3,7 +3,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from '#src/http/connection.ts';
+import { type Connection, retire } from '#src/http/connection.ts';
 import { announceEnd, endSession } from '#src/http/http2-shutdown.ts';
 
 /** What a listener has open. */
@@ -15,8 +15,7 @@ export interface OpenConnections {
 }
 
 /**
- * Takes no new connections, lets what runs end, and closes. The caller sees to it that further HTTP/1.1 responses say
- * `Connection: close`.
+ * Takes no new connections, lets what runs end, and closes.
  *
  * @param graceMs what runs after this is cut off.
  * @returns how many connections were cut off with calls on them.
@@ -28,9 +27,8 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   NetServer.prototype.close.call(server);
 
   for (const connection of connections) {
-    const { session, latestResponse } = connection;
-    if (session !== undefined) announceEnd(connection);
-    else if (latestResponse !== undefined && !latestResponse.headersSent) latestResponse.shouldKeepAlive = false;
+    if (connection.session !== undefined) announceEnd(connection);
+    else retire(connection);
   }
   await earlier(closed, Math.min(SETTLE_MS, graceMs / 2));
 

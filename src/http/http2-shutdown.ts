@@ -1,4 +1,4 @@
-import { constants } from 'node:http2';
+import { constants, type Http2Session } from 'node:http2';
 import type { Connection } from '#src/http/connection.ts';
 
 /**
@@ -8,10 +8,10 @@ import type { Connection } from '#src/http/connection.ts';
  * Node has no way to send that: after `session.goaway` and `session.close` nghttp2 ignores new streams, so that calls on
  * their way would be lost. So the frame goes to the socket past the session, which writes whole frames only. Over TLS
  * two writers would abort the process; there the session is closed at once, and what is on its way is refused, which
- * gRPC clients repeat by themselves.
+ * gRPC clients repeat by themselves. A connection that was told before is left alone.
  */
 export function announceEnd({ session, socket }: Connection): void {
-  if (session === undefined || session.destroyed) return;
+  if (session === undefined || session.closed || Object.hasOwn(session, 'close')) return;
   if ('encrypted' in socket) {
     session.close();
     return;
@@ -22,11 +22,21 @@ export function announceEnd({ session, socket }: Connection): void {
   session.close = () => {};
 }
 
-/** Takes no more streams, and closes the connection when those that run have ended. */
+/** Takes no more streams (a round trip after announceEnd none should come), and closes the connection when those that run have ended. */
 export function endSession({ session }: Connection): void {
   if (session === undefined) return;
   Reflect.deleteProperty(session, 'close');
   session.close();
+}
+
+/**
+ * Ends a connection whose client costs too much, with all its streams (RFC 9113, 7: ENHANCE_YOUR_CALM). Without an error in
+ * this process: the streams have done nothing wrong that whoever serves them should catch.
+ */
+export function dismiss(session: Http2Session): void {
+  if (session.destroyed) return;
+  session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  session.destroy();
 }
 
 /** RFC 9113, 4.1 and 6.8: 8 bytes of type 7, no flags, stream 0; the last stream's id, and the error code. */

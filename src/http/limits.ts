@@ -43,5 +43,24 @@ export const HTTP2_LIMITS = {
 /** Bytes of all streams of one HTTP/2 connection that may be on their way to us unread. */
 export const HTTP2_CONNECTION_WINDOW = 1024 * 1024;
 
+/** How often all connections are looked at, for what follows. */
+export const CONNECTION_LOOK_EVERY_MS = 500;
+
+export const HTTP2_KEEPALIVE = {
+  // Below the minute or more after which NATs and balancers forget a silent connection.
+  idlePingMs: 30_000,
+  // With the answer's time, and the looks', less than 15 s for a header that does not end.
+  unprovenPingMs: 3_000,
+  pongWithinMs: 10_000,
+} as const;
+
+export const STALL_LIMITS = {
+  stallMs: 20_000,
+  // 256 kbit/s: what is slower, no page waits for.
+  minBytesPerSecond: 32 * 1024,
+  // A dozen of the largest pages.
+  budgetBytes: 64 * 1024 * 1024,
+} as const;
+
 /** The client's acknowledgement of our HTTP/2 settings must come within this. */
 export const HTTP2_HANDSHAKE_TIMEOUT_MS = 10_000;

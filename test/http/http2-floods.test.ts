@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectRawHttp2, FLAG, FRAME, frame, headerBlock, setting } from '#test/support/http2-frames.ts';
+import { openPublicPort, type PublicPort } from '#test/support/public-port.ts';
+
+const HEADERS = headerBlock({
+  ':method': 'POST',
+  ':scheme': 'http',
+  ':path': '/grpc.health.v1.Health/Check',
+  ':authority': 'a',
+  'content-type': 'application/grpc',
+});
+const CANCEL = Buffer.from([0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
+const open = (id: number) => frame(FRAME.headers, FLAG.endHeaders, id, HEADERS);
+
+/** Each sends a piece of a flood, which the caller repeats until the connection is closed. */
+const FLOODS: Readonly<Record<string, (round: number) => Buffer[]>> = {
+  'rapid reset': round => streamIds(round, 100).flatMap(id => [open(id), frame(FRAME.rstStream, 0, id, CANCEL)]),
+  'resets that it asks us for': round =>
+    streamIds(round, 100).flatMap(id => [open(id), frame(FRAME.windowUpdate, 0, id, Buffer.alloc(4))]),
+  'headers that do not end': round => [
+    ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1, HEADERS)] : []),
+    ...Array.from({ length: 100 }, () => frame(FRAME.continuation, FLAG.none, 1, headerBlock({ x: 'y' }))),
+  ],
+  'empty headers that do not end': round => [
+    ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1)] : []),
+    ...Array.from({ length: 100 }, () => frame(FRAME.continuation, FLAG.none, 1)),
+  ],
+  pings: () => Array.from({ length: 100 }, () => frame(FRAME.ping, FLAG.none, 0, Buffer.alloc(8))),
+  settings: () => Array.from({ length: 100 }, () => frame(FRAME.settings, FLAG.none, 0, setting(3, 100))),
+  'empty settings': () => Array.from({ length: 100 }, () => frame(FRAME.settings, FLAG.none, 0)),
+  'more streams than are allowed': round => streamIds(round, 100).map(open),
+};
+
+describe('a flood of', () => {
+  let port: PublicPort;
+  beforeAll(async () => {
+    port = await openPublicPort();
+  });
+  afterAll(() => port[Symbol.asyncDispose]());
+
+  it.each(Object.entries(FLOODS))('%s ends the connection, and the next client is served', async (name, piece) => {
+    using client = await connectRawHttp2(port.port);
+    let round = 0;
+    let closed = false;
+    void client.closed.then(() => {
+      closed = true;
+    });
+    for (; !closed && round < MOST_ROUNDS; round++) {
+      await client.send(...piece(round));
+      await new Promise(setImmediate);
+    }
+    console.log(`${name}: closed after ${round * 100} or less, GOAWAY ${await client.closed}`);
+    expect(closed).toBe(true);
+    const session = http2.connect(port.url);
+    const stream = session.request({ ':path': '/nothing' });
+    const [response] = await once(stream, 'response');
+    expect(response[':status']).toBe(404);
+    session.destroy();
+    const text = await port.metrics.render();
+    expect(text).toMatch(/http_connections_ended_total\{reason="(?:FLOOD|PROTOCOL_ERROR)"\} [1-9]/);
+  });
+});
+
+describe('an HTTP/2 client that pings while it is answered', () => {
+  it('is no flood, as gRPC clients in Go measure the line so', async () => {
+    await using port = await openPublicPort();
+    const session = http2.connect(port.url);
+    await once(session, 'connect');
+    for (let call = 0; call < 3000; call++) {
+      const stream = session.request({ ':path': '/nothing' });
+      stream.resume();
+      const pong = new Promise<void>((resolve, reject) => session.ping(error => (error ? reject(error) : resolve())));
+      await Promise.all([once(stream, 'close'), pong]);
+    }
+    expect(session.destroyed).toBe(false);
+    session.destroy();
+  });
+});
+
+/** Many times what any of them takes. */
+const MOST_ROUNDS = 300;
+
+function streamIds(round: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => 1 + 2 * (round * count + i));
+}
