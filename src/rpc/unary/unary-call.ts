@@ -59,7 +59,7 @@ export abstract class UnaryCall implements HandlerContext {
   get timeoutMs(): () => number | undefined {
     return () => {
       const { timeoutMs } = this.init;
-      return timeoutMs === undefined ? undefined : timeoutMs - (performance.now() - this.#startedAt);
+      return timeoutMs === undefined ? undefined : Math.trunc(timeoutMs - (performance.now() - this.#startedAt));
     };
   }
 
