@@ -1,5 +1,6 @@
 import { createRegistry } from '@bufbuild/protobuf';
 import { parseConfig } from '#src/config.ts';
+import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { type Listener, type ListenerOptions, startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -12,23 +13,22 @@ import { ConformanceService } from './gen/connectrpc/conformance/v1/service_pb.j
 import { toConformanceError, withoutDetails } from './requested-error.ts';
 
 /**
- * Opens the public port on a free port of the loopback interface, built of the same parts as the service's own (src/server.ts) and with
- * the service's default settings, in front of the conformance service instead of the posts.
+ * Opens the public port on a free port of the loopback interface, built of the same parts as the service's own
+ * (src/server.ts) and with the service's default settings, in front of the conformance service instead of the posts.
  */
 export async function openConformancePort(options: ConformancePortOptions): Promise<Listener> {
   const { log } = options;
   const usual = parseConfig({});
   const requestMaxBytes = options.requestMaxBytes ?? usual.requestMaxBytes;
+  // Calls tell in their answer what deadline they had, and are to have none where the client set none.
+  const deadline = { ...usual.deadline, defaultMs: undefined };
   const dispatch = createDispatch({
     // The registry is for JSON, which needs the types of the requests that an answer holds as Any.
     routes: router => router.service(ConformanceService, new ConformanceServiceImpl(), { jsonOptions: { registry } }),
     stages: { check: new RequestValidator().check, translate: toConformanceError },
     requestMaxBytes,
     compressMinBytes: 1024,
-    // Calls tell in their answer what deadline they had, and are to have none where the client set none.
-    unary: options.fastPath
-      ? { deadline: { ...usual.deadline, defaultMs: undefined }, bodyTimeoutMs: 12_000, cacheControl: {} }
-      : undefined,
+    unary: options.fastPath ? { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} } : undefined,
     shutdownSignal: new AbortController().signal,
     protocolErrors: { translate: error => withoutDetails(explainFramingError(error)), bareRefusals: true },
   });
@@ -38,13 +38,12 @@ export async function openConformancePort(options: ConformancePortOptions): Prom
     log,
     metrics,
     corsOrigins: usual.corsOrigins,
-    // Calls tell in their answer what deadline they had, and are to have none where the client set none.
-    deadline: { ...usual.deadline, defaultMs: undefined },
+    deadline,
     requestMaxBytes,
     streamPaths: STREAM_PATHS,
     bareRefusals: true,
   });
-  const { connections } = usual;
+  const connections = { ...usual.connections, maxAgeGraceMs: usual.deadline.maxMs };
   return startListener({ host: '127.0.0.1', port: 0, tls: options.tls, shell, log, metrics, connections });
 }
 
