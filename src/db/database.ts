@@ -44,7 +44,7 @@ class PoolDriver implements Driver {
 
   async acquireConnection(options?: { readonly signal?: AbortSignal | undefined }) {
     try {
-      return new PoolDriverConnection(await this.#pool.acquire());
+      return new PoolDriverConnection(await this.#pool.acquire(options?.signal));
     } catch (error) {
       // The call was aborted while it waited, which its caller has been told. Kysely would write this error, that nobody
       // waits for, to standard error.

@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
+import { Slots } from '#src/db/slots.ts';
 
 /** A connection that was taken out of the pool, and must be put back by `release`. */
 export interface PooledConnection {
@@ -33,11 +34,16 @@ export interface PoolState {
  */
 export class ConnectionPool {
   readonly #pool: pg.Pool;
+  /** As many as the pool has connections, so that nobody ever waits in pg's own queue. */
+  readonly #slots: Slots;
+  readonly #acquireTimeoutMs: number;
   readonly #maxWaiting: number;
   readonly #lifetimeMs: number;
   readonly #expiry = new WeakMap<pg.PoolClient, number>();
 
   constructor(url: string, options: DatabaseConfig) {
+    this.#slots = new Slots(options.poolMax);
+    this.#acquireTimeoutMs = options.acquireTimeoutMs;
     this.#maxWaiting = options.maxWaiting;
     this.#lifetimeMs = options.lifetimeMs;
     this.#pool = new pg.Pool({
@@ -64,23 +70,28 @@ export class ConnectionPool {
   /**
    * Takes a connection, waiting for one no longer than the acquire timeout.
    *
+   * @param signal where it aborts, the caller gives its place in the queue up at once.
    * @throws DatabaseUnavailableError where none is free in time, too many wait already, or none can be opened.
+   * @throws the signal's reason, where it aborts while the caller waits.
    */
-  async acquire(): Promise<PooledConnection> {
-    if (this.#pool.waitingCount >= this.#maxWaiting) {
+  async acquire(signal?: AbortSignal): Promise<PooledConnection> {
+    if (this.#slots.waiting >= this.#maxWaiting) {
       throw new DatabaseUnavailableError(`more than ${this.#maxWaiting} queries wait for a connection`);
     }
+    const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noConnectionInTime, signal });
+    if (slot !== undefined) await slot;
     let client: pg.PoolClient;
     try {
       client = await this.#pool.connect();
     } catch (error) {
+      this.#slots.give();
       throw translateDriverError(error);
     }
-    return new ClientConnection(client, this.#expiry.get(client) ?? 0);
+    return new ClientConnection(client, this.#expiry.get(client) ?? 0, this.#slots);
   }
 
   get state(): PoolState {
-    return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#pool.waitingCount };
+    return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#slots.waiting };
   }
 
   /** Closes every connection, when each has been put back. */
@@ -92,12 +103,14 @@ export class ConnectionPool {
 class ClientConnection implements PooledConnection {
   readonly #client: pg.PoolClient;
   readonly #expiresAt: number;
+  readonly #slots: Slots;
   #failed = false;
   #cancelling: Promise<void> | undefined;
 
-  constructor(client: pg.PoolClient, expiresAt: number) {
+  constructor(client: pg.PoolClient, expiresAt: number, slots: Slots) {
     this.#client = client;
     this.#expiresAt = expiresAt;
+    this.#slots = slots;
   }
 
   async query(sql: string, parameters: readonly unknown[], signal?: AbortSignal) {
@@ -124,6 +137,7 @@ class ClientConnection implements PooledConnection {
 
   release(discard = false) {
     this.#client.release(discard || this.#failed || performance.now() > this.#expiresAt);
+    this.#slots.give();
   }
 
   async #settle(running: Promise<pg.QueryResult>): Promise<pg.QueryResult> {
@@ -134,4 +148,8 @@ class ClientConnection implements PooledConnection {
       throw translateDriverError(error);
     }
   }
+}
+
+function noConnectionInTime(): Error {
+  return new DatabaseUnavailableError('no connection to the database became free in time');
 }

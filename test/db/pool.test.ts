@@ -50,6 +50,48 @@ describe('ConnectionPool', () => {
     (await waiting).release();
   });
 
+  it('lets a caller whose call is aborted leave the queue at once, and keeps the others in their order', async () => {
+    await using pool = openPool({ poolMax: 1, acquireTimeoutMs: 60_000, maxWaiting: 3 });
+    const held = await pool.acquire();
+    const order: string[] = [];
+    const call = new AbortController();
+    const waitAs = async (name: string, signal?: AbortSignal) => {
+      const connection = await pool.acquire(signal);
+      order.push(name);
+      connection.release();
+    };
+    const first = waitAs('first');
+    const gone = waitAs('gone', call.signal);
+    const last = waitAs('last');
+    expect(pool.state.waiting).toBe(3);
+    const refused = expect(gone).rejects.toThrow('the client left');
+    call.abort(new Error('the client left'));
+    expect(pool.state.waiting).toBe(2);
+    await refused;
+    expect(order).toEqual([]);
+    held.release();
+    await Promise.all([first, last]);
+    expect(order).toEqual(['first', 'last']);
+    expect(pool.state).toEqual({ total: 1, idle: 1, waiting: 0 });
+  });
+
+  it('does not let a call wait that was aborted before', async () => {
+    await using pool = openPool({ poolMax: 1, acquireTimeoutMs: 60_000 });
+    const held = await pool.acquire();
+    await expect(pool.acquire(AbortSignal.abort(new Error('the client left')))).rejects.toThrow('the client left');
+    expect(pool.state.waiting).toBe(0);
+    held.release();
+  });
+
+  it('loses no place for a connection that could not be opened', async () => {
+    const server = net.createServer(socket => socket.destroy()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    await using pool = new EndingPool(`postgres://nobody@127.0.0.1:${port}/none`, aDatabaseConfig({ poolMax: 1 }));
+    for (let n = 0; n < 3; n++) await expect(pool.acquire()).rejects.toThrow(/cannot be reached/);
+    server.close();
+  });
+
   it('refuses when Postgres is not there', async () => {
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
