@@ -79,9 +79,8 @@ async function migrate(config: Config, args: readonly string[], io: ProcessIo): 
   if (args.length > 0) throw new Error(`migrate takes no arguments, but settings: more with --help`);
   const { migrateToLatest } = await import('#src/db/migrate.ts');
   const log = await openLog(config, io);
-  // An embedded one is migrated whenever it starts.
   await using database = await provideDatabase(config, log);
-  const migrations = await migrateToLatest(database.url);
+  const migrations = database.migrations ?? (await migrateToLatest(database.url));
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
   return 0;
 }

@@ -98,6 +98,16 @@ describe('The command line', () => {
     await using service = startCommand(['serve'], env, { cwd: folder.path });
     await service.ready();
   });
+
+  it('says what migrate did to the embedded database, and whether anything', async () => {
+    await using folder = await makeTemporaryFolder();
+    const first = await runCommand(['migrate'], {}, folder.path);
+    expect(migrationsOf(first).length).toBeGreaterThan(0);
+    expect(first.stdout).not.toContain('up to date');
+    const second = await runCommand(['migrate'], {}, folder.path);
+    expect(migrationsOf(second)).toEqual([]);
+    expect(second.stdout).toContain('the schema was up to date');
+  });
 });
 
 /** Runs a command to its end. */
@@ -113,7 +123,8 @@ async function runCommand(
 
 function migrationsOf({ exitCode, stdout, stderr }: CommandEnd): unknown[] {
   expect([exitCode, stderr]).toEqual([0, '']);
-  return JSON.parse(stdout).migrations;
+  const events = stdout.split('\n').filter(line => line !== '');
+  return events.map(line => JSON.parse(line)).find(({ event }) => event === 'migrated')?.migrations;
 }
 
 /** A port that another program listens on. */
