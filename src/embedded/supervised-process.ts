@@ -7,7 +7,10 @@ import type { Account } from '#src/embedded/account.ts';
 export interface SupervisedProcess {
   /** Resolves when the program has ended and all its output was read, with its exit code; 128 + n: killed by signal n. */
   readonly ended: Promise<number>;
-  /** Sends the program a signal, by its name without SIG. No effect when it has ended. */
+  /**
+   * Sends the program a signal, by its name without SIG, and lets it and its child processes run where they are stopped
+   * (SIGSTOP), so that they heed it. No effect when it has ended.
+   */
   signal(name: 'INT' | 'TERM' | 'QUIT' | 'KILL'): void;
 }
 
@@ -51,7 +54,8 @@ export function superviseProcess(
 
 /**
  * The signal is repeated, since one that comes before the program has set its handlers is lost: a shell starts its
- * background jobs with SIGINT ignored. The shell itself ignores what a terminal or an init system sends to everyone.
+ * background jobs with SIGINT ignored. A stopped program heeds no signal, and a Postgres waits for its stopped backends, so
+ * all are woken: children are found where Linux lists them, and the program alone elsewhere. The shell itself ignores what a terminal or an init system sends to everyone.
  */
 const SUPERVISOR = `
 end_signal=$1; shift
@@ -59,9 +63,15 @@ exec 3<&0
 "$@" </dev/null 3<&- &
 program=$!
 trap '' HUP INT TERM
+send() {
+  children=
+  read -r children <"/proc/$program/task/$program/children"
+  kill -s CONT "$program" $children
+  kill -s "$1" "$program"
+}
 (
-  while read -r signal; do kill -s "$signal" "$program"; done <&3
-  while kill -s "$end_signal" "$program"; do sleep 1 3<&-; done
+  while read -r signal; do send "$signal"; done <&3
+  while send "$end_signal"; do sleep 1 3<&-; done
 ) >/dev/null 2>&1 &
 watcher=$!
 wait "$program"; code=$?

@@ -7,6 +7,7 @@ import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { awaitEnd, postmasterOf } from '#test/embedded/process-end.ts';
 import { startServiceProcess } from '#test/embedded/service-process.ts';
 import { query } from '#test/support/query.ts';
+import { signalWithChildren } from '#test/support/signal-with-children.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 describe('a service that was killed', () => {
@@ -33,6 +34,18 @@ describe('a service that was killed', () => {
     client.on('error', () => {});
     await client.connect();
     const pid = await postmasterOf(String(location));
+    await service.kill();
+    await awaitEnd(pid);
+  });
+
+  it('leaves no Postgres behind where every process of that was stopped by SIGSTOP', async () => {
+    await using service = startServiceProcess({ dataDir: folder.path, settings });
+    const { location, url } = await service.outcome;
+    const client = new pg.Client(url);
+    client.on('error', () => {});
+    await client.connect();
+    const pid = await postmasterOf(String(location));
+    await signalWithChildren(pid, 'SIGSTOP');
     await service.kill();
     await awaitEnd(pid);
   });

@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { pino } from 'pino';
 import { migrateToLatest } from '#src/db/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
+import { signalWithChildren } from '#test/support/signal-with-children.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { TEST_SETTINGS } from '#test/support/test-settings.ts';
 
@@ -43,11 +42,6 @@ export async function startPrivatePostgres(
   let running: AsyncDisposable | undefined = first;
 
   const pid = async () => Number((await readFile(join(location, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
-  const signalAll = async (signal: NodeJS.Signals) => {
-    const postmaster = await pid();
-    // The postmaster first, so that it starts no more of them; those that end meanwhile need no signal.
-    for (const process of [postmaster, ...(await childrenOf(postmaster))]) sendSignal(process, signal);
-  };
   const postgres: PrivatePostgres = {
     url,
     pid,
@@ -60,10 +54,9 @@ export async function startPrivatePostgres(
     start: async () => {
       running = await startEmbeddedPostgres({ ...base, settings: { ...settings, port: new URL(url).port } });
     },
-    freeze: () => signalAll('SIGSTOP'),
-    thaw: () => signalAll('SIGCONT'),
+    freeze: async () => signalWithChildren(await pid(), 'SIGSTOP'),
+    thaw: async () => signalWithChildren(await pid(), 'SIGCONT'),
     [Symbol.asyncDispose]: async () => {
-      if (running !== undefined) await signalAll('SIGCONT');
       await running?.[Symbol.asyncDispose]();
       await folder[Symbol.asyncDispose]();
     },
@@ -88,19 +81,5 @@ async function terminateBackends(url: string): Promise<number> {
     return rowCount ?? 0;
   } finally {
     await client.end();
-  }
-}
-
-async function childrenOf(parent: number): Promise<number[]> {
-  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=']);
-  const pairs = stdout.split('\n').map(line => line.trim().split(/\s+/).map(Number));
-  return pairs.filter(([, ppid]) => ppid === parent).map(([pid]) => Number(pid));
-}
-
-function sendSignal(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
