@@ -8,6 +8,7 @@ import { findFreePort } from '#src/embedded/free-port.ts';
 import { PostgresStartError, startServer } from '#src/embedded/postgres-server.ts';
 import { awaitPreviousEnd, ownerOption } from '#src/embedded/previous-postgres.ts';
 import { placeBinaries, placeCluster, SHARED_DIR } from '#src/embedded/reachable-place.ts';
+import { startRestartedServer } from '#src/embedded/restarted-server.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** A running Postgres. Disposing of it stops it and waits until it has ended; bounded, 18 s at the worst. */
@@ -20,8 +21,8 @@ export interface EmbeddedPostgres extends AsyncDisposable {
 
 /**
  * Starts the Postgres that serves where no DATABASE_URL is given, and makes its database when there is none yet. It
- * listens on a free port of 127.0.0.1, asks for a generated password, and ends when this process ends, however that
- * happens. Only one runs on a data folder. Data that an earlier start left are kept.
+ * listens on a free port of 127.0.0.1, asks for a generated password, ends when this process ends, however that happens,
+ * and is started again on the same port when it ends by itself. Only one runs on a data folder. Data that an earlier start left are kept.
  *
  * @param options.dataDir the service's data folder, made where it is missing. It holds the cluster as `postgres`.
  * @param options.settings Postgres settings for this start, such as `{ fsync: 'off' }`; `port` fixes the port.
@@ -48,14 +49,19 @@ export async function startEmbeddedPostgres(options: {
   }
   const paths = clusterPaths(location);
   const password = await readPassword(location);
-  const { port, server } = await retryTransient(async () => {
+  let port = settings.port;
+  const start = async (signal: AbortSignal) => {
     await awaitPreviousEnd(paths.data, log);
-    const port = settings.port ?? String(await findFreePort());
-    const all = { ...SETTINGS, ...settings, port };
+    const found = port ?? String(await findFreePort());
+    const all = { ...SETTINGS, ...settings, port: found };
     const flags = [ownerOption(process.pid), ...Object.entries(all).map(([name, value]) => `${name}=${value}`)];
     const command = [binaries.postgres, '-D', paths.data, ...flags.flatMap(flag => ['-c', flag])];
-    return { port, server: await startServer(command, account, log) };
-  });
+    const server = await startServer(command, account, log, signal);
+    // The URL is in use from now on, so another start has to take the same one.
+    port = found;
+    return server;
+  };
+  const server = await startRestartedServer(signal => retryTransient(() => start(signal), signal), log);
   const url = `postgres://${ROLE}:${password}@127.0.0.1:${port}/${DATABASE}`;
   try {
     await writeForOwner(paths.url, `${url}\n`);
@@ -76,12 +82,12 @@ const SETTINGS = {
 };
 
 /** A port can be taken between finding and using it; backends of a Postgres that was killed take a moment to end. */
-async function retryTransient<T>(attempt: () => Promise<T>): Promise<T> {
+async function retryTransient<T>(attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let left = 50; ; left--) {
     try {
       return await attempt();
     } catch (error) {
-      if (left === 0 || !(error instanceof PostgresStartError && error.isTransient)) throw error;
+      if (left === 0 || signal.aborted || !(error instanceof PostgresStartError && error.isTransient)) throw error;
       await delay(100);
     }
   }

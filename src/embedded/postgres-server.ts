@@ -7,17 +7,27 @@ import type { Logger } from '#src/observability/logger.ts';
 export interface PostgresServer {
   /** Fast shutdown: connections are ended, data are written. Bounded; harsher from step to step. */
   stop(): Promise<void>;
+  /** Resolves when it has ended, however that happened, with why: its exit code and the last lines that it logged. */
+  readonly ended: Promise<PostgresEnd>;
+}
+
+export interface PostgresEnd {
+  /** 128 + n: killed by signal n. */
+  readonly code: number;
+  readonly lines: readonly string[];
 }
 
 /**
  * Starts a Postgres and waits until it says that it accepts connections. What it logs goes to the log at debug level.
  *
+ * @param signal where it aborts before that, Postgres is stopped.
  * @throws PostgresStartError with what it said, when it ends before.
  */
 export async function startServer(
   command: readonly string[],
   account: Account | undefined,
   log: Logger,
+  signal?: AbortSignal,
 ): Promise<PostgresServer> {
   const ready = Promise.withResolvers<void>();
   const lines: string[] = [];
@@ -27,25 +37,26 @@ export async function startServer(
     if (line.endsWith('database system is ready to accept connections')) ready.resolve();
   };
   const postgres = superviseProcess(command, { account, endSignal: 'INT', onLine });
-  let stopping = false;
   const ended = postgres.ended.then(code => {
     ready.reject(new PostgresStartError(code, lines));
-    return code;
+    return { code, lines };
   });
-  await ready.promise;
-  void ended.then(code => {
-    if (!stopping) log.error({ code, lines }, 'the embedded Postgres has ended unexpectedly');
-  });
-  return {
-    stop: async () => {
-      stopping = true;
-      for (const [signal, waitMs] of STOP_STEPS) {
-        postgres.signal(signal);
-        if (await within(ended, waitMs)) return;
-        log.warn({ signal, waitMs }, 'the embedded Postgres does not stop');
-      }
-    },
+  const stop = async () => {
+    for (const [name, waitMs] of STOP_STEPS) {
+      postgres.signal(name);
+      if (await within(ended, waitMs)) return;
+      log.warn({ signal: name, waitMs }, 'the embedded Postgres does not stop');
+    }
   };
+  const abort = () => void stop();
+  if (signal?.aborted) abort();
+  else signal?.addEventListener('abort', abort, { once: true });
+  try {
+    await ready.promise;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+  return { ended, stop };
 }
 
 /** Postgres ended before it was ready. The message has its reason, in one line. */
