@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bytes, duration, integer, list, origin, url } from '#src/setting-types.ts';
+import { bytes, duration, headerValue, integer, list, origin, url } from '#src/setting-types.ts';
 
 /** The service's settings: parsed once, frozen, and handed to what needs them. */
 export interface Config {
@@ -22,6 +22,12 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   /** The most bytes of one request message, as sent and inflated. */
   readonly requestMaxBytes: number;
+  /** From how many bytes on a response is compressed, for a client that takes it. */
+  readonly compressMinBytes: number;
+  /** Whether unary calls take the fast path. */
+  readonly fastPath: boolean;
+  /** The field Cache-Control of answers to GET, by procedure. */
+  readonly cacheControl: Readonly<Record<string, string>>;
   readonly deadline: {
     /** For calls that set no deadline, in milliseconds. */
     readonly defaultMs: number;
@@ -31,7 +37,11 @@ export interface Config {
   readonly database: DatabaseConfig;
   readonly redisUrl: string | undefined;
   readonly dataDir: string;
-  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'pretty' | undefined };
+  readonly log: {
+    readonly level: LogLevel;
+    readonly format: 'json' | 'pretty' | undefined /** Calls that went well beyond so many a second are sampled. */;
+    readonly accessRate: number;
+  };
   /** Unset: generated and kept in `dataDir` (embedded Postgres only). */
   readonly pageTokenSecret: string | undefined;
   readonly shutdownGraceMs: number;
@@ -133,6 +143,23 @@ const SETTINGS = {
     '4MiB',
     "The most bytes of one request message, as sent and as inflated. 4 MiB is gRPC's own default for messages.",
   ],
+  COMPRESS_MIN_BYTES: [
+    bytes('0B', '64MiB'),
+    '8KiB',
+    'From this size on a response is compressed, for a client that takes it. Smaller ones cost more to compress than to send.',
+  ],
+  FAST_PATH: [
+    z.stringbool('is neither true nor false'),
+    'true',
+    'Whether unary calls of Connect and gRPC take the fast path; otherwise every call goes through connect-node.',
+  ],
+  CACHE_CONTROL_GET_POST: [
+    headerValue,
+    'no-cache',
+    'Cache-Control of GetPost by GET. no-cache: caches keep an answer and ask each time whether it is current (304). Try: public, max-age=5, stale-while-revalidate=60.',
+  ],
+  CACHE_CONTROL_BATCH_GET_POSTS: [headerValue, 'no-cache', 'The same for BatchGetPosts.'],
+  CACHE_CONTROL_LIST_POSTS: [headerValue, 'no-cache', 'The same for ListPosts.'],
   DEADLINE_DEFAULT: [duration('1ms', '1h'), '10s', 'Deadline of calls that set none.'],
   DEADLINE_MAX: [duration('1ms', '1h'), '60s', 'Longer deadlines are cut to this.'],
   DATABASE_URL: [databaseUrl, '', 'Postgres, as postgres://user:password@host:5432/name. Unset: one is embedded.'],
@@ -168,6 +195,11 @@ const SETTINGS = {
     z.enum(['json', 'pretty'], 'is neither json nor pretty'),
     '',
     'json or pretty. Unset: pretty on a terminal, JSON elsewhere.',
+  ],
+  ACCESS_LOG_RATE: [
+    integer(0, 1_000_000),
+    '100',
+    'Calls that went well are logged up to this many a second; beyond it 1 in 128, which says so. Others are always logged.',
   ],
   PAGE_TOKEN_SECRET: [
     z.string().min(32, 'has fewer than 32 characters'),
@@ -222,6 +254,13 @@ function toConfig(s: z.infer<typeof schema>): Config {
     connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX, maxAgeMs: s.CONNECTION_MAX_AGE },
     corsOrigins: s.CORS_ORIGINS ?? [],
     requestMaxBytes: s.REQUEST_MAX_BYTES,
+    compressMinBytes: s.COMPRESS_MIN_BYTES,
+    fastPath: s.FAST_PATH,
+    cacheControl: {
+      'blog.v1.PostService/GetPost': s.CACHE_CONTROL_GET_POST,
+      'blog.v1.PostService/BatchGetPosts': s.CACHE_CONTROL_BATCH_GET_POSTS,
+      'blog.v1.PostService/ListPosts': s.CACHE_CONTROL_LIST_POSTS,
+    },
     deadline: { defaultMs: s.DEADLINE_DEFAULT, maxMs: s.DEADLINE_MAX },
     database: {
       url: s.DATABASE_URL,
@@ -237,7 +276,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
     },
     redisUrl: s.REDIS_URL,
     dataDir: s.DATA_DIR,
-    log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT },
+    log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT, accessRate: s.ACCESS_LOG_RATE },
     pageTokenSecret: s.PAGE_TOKEN_SECRET,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
   };

@@ -76,14 +76,17 @@ export async function startServer(config: Config, log: Logger, database: Provide
     },
     stages: { check: validator.check },
     requestMaxBytes: config.requestMaxBytes,
-    compressMinBytes: 1024,
-    unary: { deadline: config.deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
+    compressMinBytes: config.compressMinBytes,
+    unary: config.fastPath
+      ? { deadline: config.deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: config.cacheControl }
+      : undefined,
     shutdownSignal: shutdown.signal,
   });
   const shell = createShell({
     dispatch,
     log,
     metrics,
+    accessLogRate: config.log.accessRate,
     corsOrigins: config.corsOrigins,
     deadline: config.deadline,
     requestMaxBytes: config.requestMaxBytes,

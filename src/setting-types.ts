@@ -68,3 +68,8 @@ function quantity(units: Readonly<Record<string, number>>, form: string, min: st
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
 const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+/** The value of an HTTP field (RFC 9110, 5.5): printable ASCII. */
+export const headerValue = z
+  .string()
+  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 'is no value for an HTTP header');

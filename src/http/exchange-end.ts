@@ -4,16 +4,22 @@ import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 
 /** What is done when a response has ended, in full or not: its line in the log, and its metrics. */
-export function createExchangeEnd(log: Logger, metrics: Pick<Metrics, 'rpcEnded' | 'nonRpcEnded'>): ExchangeEnd {
-  const accessLog = createAccessLog(log);
+export function createExchangeEnd(
+  log: Logger,
+  metrics: Pick<Metrics, 'rpcEnded' | 'nonRpcEnded'>,
+  successesPerSecond: number | undefined,
+): ExchangeEnd {
+  const accessLog = createAccessLog(log, successesPerSecond);
 
   return (exchange, { status, bytesRead, bytesWritten, aborted }) => {
-    const durationMs = performance.now() - exchange.startedAt;
+    const now = performance.now();
+    const durationMs = now - exchange.startedAt;
     const refused = refusalOf(exchange, status);
     const code = refused === undefined ? (exchange.code ?? (aborted ? 'canceled' : 'unknown')) : undefined;
     if (code === undefined) metrics.nonRpcEnded(refused ?? '', status ?? 0);
     else metrics.rpcEnded(exchange.procedure ?? '', exchange.protocol ?? '', code, durationMs / 1000);
-    if (code === 'ok' && !accessLog.wantsSuccess()) return;
+    const sampled = code === 'ok' ? accessLog.sampleSuccess(now) : 1;
+    if (sampled === 0) return;
     const { head, connection } = exchange;
     accessLog.write({
       id: exchange.id,
@@ -32,6 +38,7 @@ export function createExchangeEnd(log: Logger, metrics: Pick<Metrics, 'rpcEnded'
       userAgent: head.userAgent,
       aborted,
       adapted: exchange.adapted,
+      sampled,
       cause: exchange.cause,
     });
   };

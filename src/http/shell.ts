@@ -25,6 +25,8 @@ export interface ShellOptions {
   readonly dispatch: Dispatch;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'rpcEnded' | 'nonRpcEnded'>;
+  /** Calls that went well beyond so many a second are sampled in the access log; unset: each has its line. */
+  readonly accessLogRate?: number;
   /** Origins whose pages may call; `*` stands for any. */
   readonly corsOrigins: readonly string[];
   readonly deadline: DeadlineBounds;
@@ -64,7 +66,7 @@ export function createShell(options: ShellOptions): Shell {
   const guard = createRequestGuard();
   const cors = createCors(options.corsOrigins);
   const bodyDeadline = createHttp2BodyDeadline(options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
-  const end = createExchangeEnd(options.log, options.metrics);
+  const end = createExchangeEnd(options.log, options.metrics, options.accessLogRate);
 
   function handle(request: HttpRequest, response: HttpResponse): void {
     const { rawHeaders, httpVersion } = request;

@@ -47,6 +47,7 @@ export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcE
       userAgent: head.userAgent,
       aborted: false,
       adapted: false,
+      sampled: 1,
       cause: undefined,
     });
     closeLingering(socket as Socket);

@@ -26,6 +26,8 @@ export interface AccessRecord {
   readonly aborted: boolean;
   /** Served by connect-node rather than by the fast path, or refused. Only then it is in the line. */
   readonly adapted: boolean;
+  /** How many calls that went well the line stands for; in the line where it is more than itself. */
+  readonly sampled: number;
   /** What went wrong inside, if anything did. */
   readonly cause: unknown;
 }
@@ -34,9 +36,12 @@ export interface AccessRecord {
  * The access log: one line for each request, level info; with a cause, warn, or error where the fault is ours.
  *
  * The usual line is joined by hand and given to the logger's own stream: pino takes 5 µs for it, which is a good part of what a
- * cached read costs altogether; this takes 1. Text from outside is JSON-escaped and cut, so no client can break a line.
+ * cached read costs altogether; this takes 1, and its system call 3 more. So of calls that went well only so many a second are
+ * written in full, and beyond that a sample. Text from outside is JSON-escaped and cut, so no client can break a line.
+ *
+ * @param successesPerSecond calls that went well beyond this are sampled; unset: none are.
  */
-export function createAccessLog(log: Logger): AccessLog {
+export function createAccessLog(log: Logger, successesPerSecond = Number.POSITIVE_INFINITY): AccessLog {
   const stream = (log as unknown as { [symbols.streamSym]: { write(line: string): void } })[symbols.streamSym];
   const info = log.levels.values.info;
   const bindings = JSON.stringify(log.bindings()).slice(1, -1);
@@ -64,15 +69,35 @@ export function createAccessLog(log: Logger): AccessLog {
     stream.write(`${head}${time}"${fieldsOf(record)},"msg":"request"}\n`);
   }
 
-  return { write, wantsSuccess: () => log.isLevelEnabled('info') };
+  let second = 0;
+  let successes = 0;
+
+  function sampleSuccess(nowMs: number): number {
+    const now = Math.trunc(nowMs / 1000);
+    if (now !== second) {
+      second = now;
+      successes = 0;
+    }
+    successes++;
+    if (successes <= successesPerSecond) return 1;
+    return successes % SAMPLE_EVERY === 0 ? SAMPLE_EVERY : 0;
+  }
+
+  return { write, sampleSuccess };
 }
 
 export interface AccessLog {
   readonly write: (record: AccessRecord) => void;
-  /** Whether a call that went well is to be written. Asked once for each. */
-  readonly wantsSuccess: () => boolean;
+  /**
+   * How many calls a line for one that went well would stand for; 0: it is not to be written. Asked once for each.
+   *
+   * @param nowMs `performance.now()`.
+   */
+  readonly sampleSuccess: (nowMs: number) => number;
 }
 
+/** Above the rate, one of so many is written: enough to see what the calls are like. */
+const SAMPLE_EVERY = 128;
 /** Codes that mean that something is wrong with the service itself. */
 const FAULTS: ReadonlySet<string> = new Set(['internal', 'unknown', 'data_loss']);
 /** The most characters of a text from outside. */
@@ -89,7 +114,8 @@ function fieldsOf(record: AccessRecord): string {
   line += `,"remoteAddress":"${record.remoteAddress}"`;
   if (record.userAgent !== undefined) line += `,"userAgent":${quote(record.userAgent)}`;
   line += `,"aborted":${record.aborted}`;
-  return record.adapted ? `${line},"adapted":true` : line;
+  if (record.adapted) line += ',"adapted":true';
+  return record.sampled > 1 ? `${line},"sampled":${record.sampled}` : line;
 }
 
 function quote(text: string): string {

@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { DurationHistogram } from '#src/observability/duration-histogram.ts';
 
 /** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
 export interface Metrics {
@@ -28,13 +29,13 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
-  const rpcDuration = new Histogram({
-    name: 'rpc_server_duration_seconds',
-    help: 'Time from the arrival of the head of a request to the end of its response.',
-    labelNames: ['procedure', 'protocol', 'code'],
-    buckets: RPC_BUCKETS,
-    registers,
-  });
+  const rpcDuration = new DurationHistogram(
+    'rpc_server_duration_seconds',
+    'Time from the arrival of the head of a request to the end of its response.',
+    ['procedure', 'protocol', 'code'],
+    RPC_BUCKETS,
+  );
+  registry.registerMetric(rpcDuration as unknown as Metric);
   const nonRpc = new Counter({
     name: 'http_non_rpc_requests_total',
     help: 'Requests that never became an RPC, by the reason.',
@@ -66,7 +67,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   }).set({ version: options.version, node_version: process.version }, 1);
 
   return {
-    rpcEnded: (procedure, protocol, code, seconds) => rpcDuration.observe({ procedure, protocol, code }, seconds),
+    rpcEnded: (procedure, protocol, code, seconds) => rpcDuration.observe(procedure, protocol, code, seconds),
     nonRpcEnded: (reason, status) => nonRpc.inc({ reason, status }),
     connectionRefused: reason => refusedConnections.inc({ reason }),
     connectionEnded: reason => endedConnections.inc({ reason }),

@@ -22,6 +22,7 @@ const RECORD: AccessRecord = {
   userAgent: 'test',
   aborted: false,
   adapted: false,
+  sampled: 1,
   cause: undefined,
 };
 
@@ -29,7 +30,7 @@ describe('createAccessLog', () => {
   it('writes the line that the logger would have written', async () => {
     const [byHand, byPino] = [new LogLines(), new LogLines()];
     createAccessLog(await createLogger({ level: 'info', format: 'json' }, byHand)).write(RECORD);
-    const { refused: _, cause: __, adapted: ___, ...fields } = RECORD;
+    const { refused: _, cause: __, adapted: ___, sampled: ____, ...fields } = RECORD;
     (await createLogger({ level: 'info', format: 'json' }, byPino)).info(fields, 'request');
     expect({ ...byHand.lines[0], time: '' }).toEqual({ ...byPino.lines[0], time: '' });
     expect(Date.parse(byHand.lines[0]?.time as string)).toBeGreaterThan(Date.now() - 60_000);
@@ -59,5 +60,22 @@ describe('createAccessLog', () => {
     createAccessLog(await createLogger({ level: 'info', format: 'pretty' }, destination)).write(RECORD);
     const [text] = await once(destination, 'data');
     expect(text).toMatch(/INFO.*request/);
+  });
+
+  it('writes what went well in full up to the rate, and beyond it a sample that says so', async () => {
+    const accessLog = createAccessLog(await createLogger({ level: 'info', format: 'json' }, new LogLines()), 3);
+    const weights = Array.from({ length: 300 }, () => accessLog.sampleSuccess(5_000));
+    expect(weights.slice(0, 5)).toEqual([1, 1, 1, 0, 0]);
+    expect(weights.flatMap((weight, index) => (weight > 1 ? [[index + 1, weight]] : []))).toEqual([
+      [128, 128],
+      [256, 128],
+    ]);
+    expect(accessLog.sampleSuccess(6_000)).toBe(1);
+  });
+
+  it('says how many calls a line stands for', async () => {
+    const log = new LogLines();
+    createAccessLog(await createLogger({ level: 'info', format: 'json' }, log)).write({ ...RECORD, sampled: 128 });
+    expect(log.lines[0]).toMatchObject({ sampled: 128 });
   });
 });

