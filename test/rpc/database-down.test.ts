@@ -70,7 +70,7 @@ describe('while Postgres is stopped', () => {
 
 describe('while Postgres is frozen', () => {
   it('no call outlives its deadline by much, and the service recovers by itself', async () => {
-    await Promise.all(Array.from({ length: 10 }, create));
+    await Promise.all(Array.from({ length: 10 }, recovered));
     await postgres.freeze();
     const overruns: number[] = [];
     const deadlines = new Map<string, number>();
