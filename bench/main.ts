@@ -1,6 +1,10 @@
 /** `npm run bench SCENARIO [ARGUMENT]… [-- --OPTION …]`: runs one benchmark. Results are written to bench/results. */
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  hostile: {
+    purpose: 'whether slow connections, HTTP/2 floods and mutated requests hurt the service or its other clients',
+    run: async args => (await import('./hostile.ts')).benchHostile(args),
+  },
   lists: {
     purpose: 'what page 50,000 of a list costs, against page 1 and against OFFSET, among a million posts',
     run: async args => (await import('./lists.ts')).benchLists(args),
