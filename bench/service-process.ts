@@ -6,6 +6,8 @@ import { createInterface } from 'node:readline';
 
 /** The service in a process of its own, as `npm start` runs it. Disposing of it ends it with SIGTERM. */
 export interface ServiceProcess extends AsyncDisposable {
+  /** Of its public port. */
+  readonly url: string;
   /** From the spawn until its line `ready` was here, in milliseconds. */
   readonly readyMs: number;
   /** What the `ready` event says: where the time went, in milliseconds since the process began. */
@@ -36,6 +38,7 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
     const readyMs = performance.now() - begin;
     child.stdout.resume();
     return {
+      url: event.url,
       readyMs,
       phases: { ...event.phases, ready: event.startupMs },
       rssMiB: () => readRss(child),

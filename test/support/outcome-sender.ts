@@ -77,7 +77,8 @@ export class OutcomeSender implements Disposable {
 
 function outcomeOf(status: number, headers: Readonly<Record<string, unknown>>, body: Buffer): Outcome {
   const text = body.toString('latin1');
-  const grpcStatus = String(headers['grpc-status'] ?? /grpc-status: ?(\d+)/i.exec(text)?.[1] ?? '');
+  const { 'grpc-status': inHeader } = headers;
+  const grpcStatus = typeof inHeader === 'string' ? inHeader : (/grpc-status: ?(\d+)/i.exec(text)?.[1] ?? '');
   // UNKNOWN, INTERNAL, UNAVAILABLE and DATA_LOSS.
   const isFaultCode = ['2', '13', '14', '15'].includes(grpcStatus);
   const isFaultError = /"code":"(?:unknown|internal|unavailable|data_loss)"/.test(text);
