@@ -44,7 +44,7 @@ export class OutcomeSender implements Disposable {
         agent: this.#agent,
       });
       request.on('error', error => resolve({ status: 0, isFault: false, text: error.message }));
-      request.on('response', async response => {
+      request.on('response', response => {
         const chunks: Buffer[] = [];
         response.on('data', chunk => chunks.push(chunk));
         response.on('close', () =>
