@@ -38,6 +38,8 @@ export function* mutatedRequests(seed: number, count: number): Generator<Mutated
       if (random() < 0.1) bytes = Buffer.concat([bytes, bytes]);
     }
     if (!early) bytes = mutate(bytes, random, json && encoding === 'identity');
+    // gRPC asks for INTERNAL where a message is marked as compressed, and no compression is named.
+    if (form.enveloped && encoding === 'identity') bytes = withoutCompressedFlag(bytes);
     const headers: Record<string, string> = { 'content-type': form.type, ...form.headers };
     headers[form.encodingHeader] = encoding;
     if (form.type.startsWith('GET')) {
@@ -108,6 +110,12 @@ function mutate(bytes: Buffer, random: () => number, json: boolean): Buffer {
     }
   }
   return mutated;
+}
+
+function withoutCompressedFlag(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  if (copy.length > 0) copy[0] = (copy[0] ?? 0) & ~1;
+  return copy;
 }
 
 function sample<T extends DescMessage>(rpc: string, schema: T, init: Parameters<typeof create<T>>[1]) {
