@@ -97,7 +97,10 @@ export function createShell(options: ShellOptions): Shell {
 
   /** What every response has. */
   function responseFields({ id, head }: Exchange): string[] {
-    return ['x-request-id', id, 'x-content-type-options', 'nosniff', ...cors.fields(head.origin)];
+    const fields = ['x-request-id', id, 'x-content-type-options', 'nosniff'];
+    const readable = cors.fields(head.origin);
+    if (readable.length > 0) fields.push(...readable);
+    return fields;
   }
 
   /** Everything but the fast path: refusals, preflights, and calls that connect-node serves. */

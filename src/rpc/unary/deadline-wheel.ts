@@ -16,8 +16,8 @@ export class DeadlineWheel {
   /** The last tick whose slot has been emptied. */
   #done = 0;
 
-  add(entry: Expiring, timeoutMs: number): void {
-    const now = performance.now();
+  /** @param now `performance.now()`, which the caller has at hand. */
+  add(entry: Expiring, timeoutMs: number, now: number): void {
     const tick = Math.ceil((now + timeoutMs) / TICK_MS);
     entry.wheelTick = tick;
     const slot = this.#slots.get(tick);

@@ -14,8 +14,8 @@ export class Http1Request extends IncomingMessage {
   /** Takes the body: each chunk, then null. */
   takeBody(take: (chunk: Buffer | null) => void): void {
     this.#take = take;
-    // Tells Node that somebody reads, or it would read the rest off itself after the response.
-    this.read(0);
+    // Tells Node that somebody reads, or it would read the rest off itself after the response, for a microsecond.
+    (this as { _consumed?: boolean })._consumed = true;
   }
 
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
@@ -82,15 +82,23 @@ export class Http1Carrier implements Carrier {
 
   onGone(gone: () => void): void {
     this.#gone = gone;
-    callsOf(this.#request.socket).add(gone);
+    callsOf(this.#request.socket).push(this);
+  }
+
+  /** The connection has closed. */
+  gone(): void {
+    this.#gone?.();
   }
 
   send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
     const response = this.#response;
     const { socket } = this.#request;
-    if (this.#gone !== undefined) callsOf(socket).delete(this.#gone);
+    const calls = callsOf(socket);
+    // Unless the client pipelines, it is the only one.
+    if (calls.length === 1 && calls[0] === this) calls.pop();
+    else if (calls.includes(this)) calls.splice(calls.indexOf(this), 1);
     // Writing to it would be an error that nobody expects.
-    if (response.destroyed) {
+    if (socket.destroyed || response.destroyed) {
       ended({ status, bytesWritten: 0, aborted: true });
       return;
     }
@@ -111,14 +119,14 @@ export class Http1Carrier implements Carrier {
   }
 }
 
-/** What is to be called when the connection closes: one listener for all calls of a connection, instead of one for each. */
-function callsOf(socket: Socket & { [kCalls]?: Set<() => void> }): Set<() => void> {
+/** The calls of a connection that are not answered: one listener for all of them, instead of one for each. */
+function callsOf(socket: Socket & { [kCalls]?: Http1Carrier[] }): Http1Carrier[] {
   let calls = socket[kCalls];
   if (calls === undefined) {
-    calls = new Set();
+    calls = [];
     socket[kCalls] = calls;
     socket.once('close', () => {
-      for (const gone of calls ?? []) gone();
+      for (const call of [...(calls ?? [])]) call.gone();
     });
   }
   return calls;

@@ -14,7 +14,6 @@ import type { UnaryRecord, UnarySettings } from './unary-settings.ts';
 export abstract class UnaryCall implements HandlerContext {
   abstract readonly protocolName: string;
   protected readonly init: UnaryCallInit;
-  readonly #startedAt = performance.now();
   /** Of the deadline wheel. */
   wheelTick = -1;
   #requestRead = false;
@@ -59,7 +58,9 @@ export abstract class UnaryCall implements HandlerContext {
   get timeoutMs(): () => number | undefined {
     return () => {
       const { timeoutMs } = this.init;
-      return timeoutMs === undefined ? undefined : Math.trunc(timeoutMs - (performance.now() - this.#startedAt));
+      return timeoutMs === undefined
+        ? undefined
+        : Math.trunc(timeoutMs - (performance.now() - this.init.record.startedAt));
     };
   }
 
@@ -101,7 +102,7 @@ export abstract class UnaryCall implements HandlerContext {
     settings.running.add(this);
     carrier.onGone(() => this.abort(new ConnectError('the client is gone', Code.Canceled)));
     const firstMs = Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, bodyTimeoutMs);
-    if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs);
+    if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs, this.init.record.startedAt);
   }
 
   /** Inflates the request's message, then goes on with `parse`. */
@@ -173,10 +174,10 @@ export abstract class UnaryCall implements HandlerContext {
   /** The deadline wheel says that the time is over. */
   expire(): void {
     const { timeoutMs = Number.POSITIVE_INFINITY, settings } = this.init;
-    const leftMs = timeoutMs - (performance.now() - this.#startedAt);
+    const leftMs = timeoutMs - (performance.now() - this.init.record.startedAt);
     if (leftMs > 0 && this.#requestRead) {
       // It was the body's time that the wheel had, and the body is here.
-      if (leftMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, leftMs);
+      if (leftMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, leftMs, performance.now());
       return;
     }
     this.abort(new ConnectError('the operation timed out', Code.DeadlineExceeded));

@@ -6,7 +6,7 @@ import type { Carrier } from './carrier.ts';
 import { createCompressor } from './compressor.ts';
 import { ConnectCall } from './connect-call.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
-import { type GetQuery, parseGetQuery } from './get-query.ts';
+import { parseGetQuery } from './get-query.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Http1Carrier, type Http1Request } from './http1-carrier.ts';
 import { Http2Carrier } from './http2-carrier.ts';
@@ -86,56 +86,60 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     for (const call of settings.running) call.abort(options.shutdownSignal.reason);
   });
 
-  /** The call that a request makes; undefined for one that is declined. */
-  function plan(head: RequestHead): Plan | undefined {
-    const method = methods.get(head.path);
-    if (method === undefined || head.repeated.length > 0) return undefined;
-    if (head.method === 'POST') {
-      const format = FORMATS.get(head.contentType ?? '');
-      if (format === undefined || Number(head.contentLength) > options.readMaxBytes) return undefined;
-      const encoding = format.grpc ? head.grpcEncoding : head.contentEncoding;
-      if (encoding !== undefined && encoding !== 'identity' && !decompressions.has(encoding)) return undefined;
-      const timeoutMs = parseTimeout(head, format.grpc, options.deadline);
-      if (timeoutMs === null) return undefined;
-      if (!format.grpc && (head.connectProtocolVersion ?? '1') !== '1') return undefined;
-      return { method, ...format, timeoutMs, query: undefined };
-    }
-    if (!method.isSafe || (head.method !== 'GET' && head.method !== 'HEAD')) return undefined;
-    if (head.contentLength !== undefined || head.transferEncoding !== undefined) return undefined;
-    const query = parseGetQuery(head.query);
-    const timeoutMs = parseTimeout(head, false, options.deadline);
-    if (query === undefined || timeoutMs === null) return undefined;
-    return { method, grpc: false, binary: query.binary, timeoutMs, query };
-  }
-
-  function start(
-    { method, grpc, binary, timeoutMs, query }: Plan,
-    carrier: Carrier,
+  /** Takes a request, or says false. `carry` is called for one that is taken. */
+  function take(
     head: RequestHead,
     fields: string[],
     record: UnaryRecord,
-  ): true {
+    http2: boolean,
+    carry: () => Carrier,
+  ): boolean {
+    const method = methods.get(head.path);
+    if (method === undefined || head.repeated.length > 0) return false;
+    if (head.method !== 'POST') return takeGet(method, head, fields, record, carry);
+    const format = FORMATS.get(head.contentType ?? '');
+    if (format === undefined || Number(head.contentLength) > options.readMaxBytes) return false;
+    const { grpc } = format;
+    // gRPC is not spoken over HTTP/1.1.
+    if (grpc && !http2) return false;
+    const encoding = grpc ? head.grpcEncoding : head.contentEncoding;
+    if (encoding !== undefined && encoding !== 'identity' && !decompressions.has(encoding)) return false;
+    if (!grpc && head.connectProtocolVersion !== undefined && head.connectProtocolVersion !== '1') return false;
+    const timeoutMs = parseTimeout(head, grpc, options.deadline);
+    if (timeoutMs === null) return false;
     record.procedure = method.procedure;
     record.protocol = grpc ? 'grpc' : 'connect';
-    const init: UnaryCallInit = { method, settings, carrier, head, fields, record, timeoutMs };
-    if (grpc) new GrpcCall(init, binary).readBody();
-    else if (query === undefined) new ConnectCall(init, binary).readBody();
-    else new ConnectCall(init, binary).readQuery(query.message);
+    const init: UnaryCallInit = { method, settings, carrier: carry(), head, fields, record, timeoutMs };
+    const call = grpc ? new GrpcCall(init, format.binary) : new ConnectCall(init, format.binary);
+    call.readBody();
+    return true;
+  }
+
+  /** GET, and HEAD, of an RPC without side effects. */
+  function takeGet(
+    method: UnaryMethod,
+    head: RequestHead,
+    fields: string[],
+    record: UnaryRecord,
+    carry: () => Carrier,
+  ): boolean {
+    if (!method.isSafe || (head.method !== 'GET' && head.method !== 'HEAD')) return false;
+    if (head.contentLength !== undefined || head.transferEncoding !== undefined) return false;
+    const query = parseGetQuery(head.query);
+    const timeoutMs = parseTimeout(head, false, options.deadline);
+    if (query === undefined || timeoutMs === null) return false;
+    record.procedure = method.procedure;
+    record.protocol = 'connect';
+    const init: UnaryCallInit = { method, settings, carrier: carry(), head, fields, record, timeoutMs };
+    new ConnectCall(init, query.binary).readQuery(query.message);
     return true;
   }
 
   return {
-    takeHttp1(request, response, head, fields, record) {
-      const planned = plan(head);
-      // gRPC is not spoken over HTTP/1.1.
-      if (planned === undefined || planned.grpc) return false;
-      return start(planned, new Http1Carrier(request, response), head, fields, record);
-    },
-    takeHttp2(stream, headers, rawHeaders, head, fields, record) {
-      const planned = plan(head);
-      if (planned === undefined) return false;
-      return start(planned, new Http2Carrier(stream, headers, rawHeaders), head, fields, record);
-    },
+    takeHttp1: (request, response, head, fields, record) =>
+      take(head, fields, record, false, () => new Http1Carrier(request, response)),
+    takeHttp2: (stream, headers, rawHeaders, head, fields, record) =>
+      take(head, fields, record, true, () => new Http2Carrier(stream, headers, rawHeaders)),
   };
 }
 
@@ -149,12 +153,3 @@ const FORMATS: ReadonlyMap<string, { readonly grpc: boolean; readonly binary: bo
   ['application/grpc+proto', { grpc: true, binary: true }],
   ['application/grpc+json', { grpc: true, binary: false }],
 ]);
-
-interface Plan {
-  readonly method: UnaryMethod;
-  readonly grpc: boolean;
-  readonly binary: boolean;
-  readonly timeoutMs: number | undefined;
-  /** The message of a GET. */
-  readonly query: GetQuery | undefined;
-}

@@ -38,6 +38,8 @@ export interface UnaryHooks {
 
 /** What the caller knows a call by. */
 export interface UnaryRecord {
+  /** `performance.now()` when the request's head had arrived. */
+  readonly startedAt: number;
   /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */
   procedure: string | undefined;
   protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
