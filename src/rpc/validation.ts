@@ -12,6 +12,9 @@ import { invalidArgument } from '#src/rpc/error-mapping.ts';
 export class RequestValidator {
   readonly #validator: Validator = createValidator({ regexMatch: platformMatcher() });
 
+  /** Frozen messages that keep the rules. */
+  readonly #passed = new WeakSet<Message>();
+
   /** Compiles the rules of these message types. */
   warm(types: readonly DescMessage[]): void {
     for (const type of types) this.#validator.validate(type, create(type));
@@ -24,8 +27,13 @@ export class RequestValidator {
    * @throws the validator's own error where a rule can't be compiled: our fault, not the client's.
    */
   readonly check: RequestCheck = (type, message) => {
+    if (this.#passed.has(message)) return;
     const result = this.#validator.validate(type, message);
-    if (result.kind === 'valid') return;
+    if (result.kind === 'valid') {
+      // It can't change, and the rules look at nothing but the message.
+      if (Object.isFrozen(message)) this.#passed.add(message);
+      return;
+    }
     if (result.kind === 'error') throw result.error;
     const faults = result.violations.map(({ field, message: description }) => ({
       field: pathToString(field),

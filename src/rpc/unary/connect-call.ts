@@ -20,7 +20,7 @@ export class ConnectCall extends UnaryCall {
   }
 
   /** Starts a call by GET, whose message is in the URL. */
-  readQuery(message: Uint8Array | string): void {
+  readQuery(message: Buffer | string): void {
     this.watch(Number.POSITIVE_INFINITY);
     this.parse(message);
   }

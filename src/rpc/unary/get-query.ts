@@ -4,7 +4,7 @@ import { base64Decode } from '@bufbuild/protobuf/wire';
 export interface GetQuery {
   /** Whether the message is binary protobuf, or else JSON. */
   readonly binary: boolean;
-  readonly message: Uint8Array | string;
+  readonly message: Buffer | string;
 }
 
 /**
@@ -31,7 +31,7 @@ export function parseGetQuery(query: string): GetQuery | undefined {
     let text = message ?? '';
     if (!PLAIN.test(text)) text = decodeURIComponent(text.replaceAll('+', ' '));
     const binary = encoding === 'proto';
-    if (base64 === '1') return { binary, message: base64Decode(text) };
+    if (base64 === '1') return { binary, message: Buffer.from(base64Decode(text)) };
     return { binary, message: binary ? Buffer.from(text) : text };
   } catch {
     return undefined;

@@ -18,6 +18,11 @@ export class Http1Request extends IncomingMessage {
     (this as { _consumed?: boolean })._consumed = true;
   }
 
+  /** Whether the body is taken, rather than read as a stream. */
+  get isTaken(): boolean {
+    return this.#take !== undefined;
+  }
+
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
     if (chunk !== null) this.bytesRead += chunk.length;
     if (this.#take === undefined) return super.push(chunk, encoding);
@@ -31,6 +36,13 @@ export class Http1Request extends IncomingMessage {
     return this.iterator({ destroyOnReturn: false });
   }
 }
+
+// Node keeps a request, and listens to it, until its body has been read to the end.
+Object.defineProperty(Http1Request.prototype, 'readableEnded', {
+  get(this: Http1Request): boolean {
+    return this.isTaken ? this.complete : Reflect.get(IncomingMessage.prototype, 'readableEnded', this);
+  },
+});
 
 /** A call over HTTP/1.1. */
 export class Http1Carrier implements Carrier {

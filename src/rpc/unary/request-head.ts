@@ -47,10 +47,14 @@ export function readHttp1Head(method: string, target: string, fields: readonly s
   const head = new RequestHead(method, target);
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
-    const key = KEYS.get(name) ?? KEYS.get(name.toLowerCase());
-    if (key === undefined || key === '') continue;
-    if (head[key] === undefined) head[key] = fields[i + 1];
-    else head.repeated = [...head.repeated, key];
+    const candidates = NAMES_BY_LENGTH[name.length];
+    if (candidates === undefined) continue;
+    for (const { lower, usual, key } of candidates) {
+      if (name !== lower && name !== usual && name.toLowerCase() !== lower) continue;
+      if (head[key] === undefined) head[key] = fields[i + 1];
+      else head.repeated = [...head.repeated, key];
+      break;
+    }
   }
   return head;
 }
@@ -87,32 +91,33 @@ type HeadKey = {
     : never;
 }[keyof RequestHead];
 
-/** Field name → where it goes; empty for those that are often there and not looked at, so that they are found at once. */
-const KEYS: ReadonlyMap<string, HeadKey | ''> = new Map(
-  (
-    [
-      ['Host', 'host'],
-      ['Accept-Encoding', 'acceptEncoding'],
-      ['Connect-Protocol-Version', 'connectProtocolVersion'],
-      ['Connect-Timeout-Ms', 'connectTimeout'],
-      ['Content-Encoding', 'contentEncoding'],
-      ['Content-Length', 'contentLength'],
-      ['Content-Type', 'contentType'],
-      ['Expect', 'expect'],
-      ['Grpc-Accept-Encoding', 'grpcAcceptEncoding'],
-      ['Grpc-Encoding', 'grpcEncoding'],
-      ['Grpc-Timeout', 'grpcTimeout'],
-      ['If-None-Match', 'ifNoneMatch'],
-      ['Origin', 'origin'],
-      ['Transfer-Encoding', 'transferEncoding'],
-      ['Upgrade', 'upgrade'],
-      ['User-Agent', 'userAgent'],
-      ['X-Request-Id', 'requestId'],
-      ['Accept', ''],
-      ['Accept-Language', ''],
-      ['Authorization', ''],
-      ['Connection', ''],
-      ['Traceparent', ''],
-    ] as const
-  ).flatMap(([name, key]) => [[name, key] as const, [name.toLowerCase(), key] as const]),
-);
+const NAMES = [
+  ['Host', 'host'],
+  ['Accept-Encoding', 'acceptEncoding'],
+  ['Connect-Protocol-Version', 'connectProtocolVersion'],
+  ['Connect-Timeout-Ms', 'connectTimeout'],
+  ['Content-Encoding', 'contentEncoding'],
+  ['Content-Length', 'contentLength'],
+  ['Content-Type', 'contentType'],
+  ['Expect', 'expect'],
+  ['Grpc-Accept-Encoding', 'grpcAcceptEncoding'],
+  ['Grpc-Encoding', 'grpcEncoding'],
+  ['Grpc-Timeout', 'grpcTimeout'],
+  ['If-None-Match', 'ifNoneMatch'],
+  ['Origin', 'origin'],
+  ['Transfer-Encoding', 'transferEncoding'],
+  ['Upgrade', 'upgrade'],
+  ['User-Agent', 'userAgent'],
+  ['X-Request-Id', 'requestId'],
+] as const;
+
+/** Where fields go, by the length of their names: comparing a few names is cheaper than hashing each. */
+const NAMES_BY_LENGTH: readonly ({ lower: string; usual: string; key: HeadKey }[] | undefined)[] = (() => {
+  const byLength: { lower: string; usual: string; key: HeadKey }[][] = [];
+  for (const [usual, key] of NAMES) {
+    const names = byLength[usual.length] ?? [];
+    names.push({ lower: usual.toLowerCase(), usual, key });
+    byLength[usual.length] = names;
+  }
+  return byLength;
+})();

@@ -106,21 +106,21 @@ export abstract class UnaryCall implements HandlerContext {
   }
 
   /** Inflates the request's message, then goes on with `parse`. */
-  protected decompress(name: string, bytes: Uint8Array): void {
+  protected decompress(name: string, bytes: Buffer): void {
     this.init.settings.decompress(name, bytes).then(
-      inflated => this.parse(inflated),
+      inflated => this.parse(Buffer.from(inflated.buffer, inflated.byteOffset, inflated.length)),
       error => this.refuse(error),
     );
   }
 
   /** Parses the request's message, validates it and has it handled. What is known at once is answered in the same tick. */
-  protected parse(bytes: Uint8Array | string): void {
+  protected parse(bytes: Buffer | string): void {
     if (this.#settled) return;
     const { settings, method } = this.init;
     let message: Message;
     try {
       if (bytes.length > settings.readMaxBytes) throw tooLarge(settings.readMaxBytes);
-      message = this.binary ? method.parseBinary(bytes as Uint8Array) : method.parseJson(bytes);
+      message = method.parse(bytes, this.binary);
     } catch (error) {
       this.refuse(error);
       return;

@@ -12,6 +12,7 @@ import {
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { type EncodedMessage, MessageEncoder } from './encoded-message.ts';
+import { rememberRequests } from './request-memory.ts';
 
 /** A unary RPC, with all that can be worked out before the first call. */
 export interface UnaryMethod {
@@ -22,10 +23,13 @@ export interface UnaryMethod {
   readonly isSafe: boolean;
   /** The field Cache-Control of answers to GET; undefined: none. */
   readonly cacheControl: string | undefined;
-  /** @throws ConnectError INTERNAL, as connect-node does, where the bytes are no such message. */
-  readonly parseBinary: (bytes: Uint8Array) => Message;
-  /** @throws ConnectError INVALID_ARGUMENT where the text is no such message. Unknown fields are ignored. */
-  readonly parseJson: (json: Uint8Array | string) => Message;
+  /**
+   * Unknown fields are ignored. A small request of an RPC without side effects is remembered, and frozen: who asks for the same
+   * thing again is given the same message.
+   *
+   * @throws ConnectError as connect-node does: INTERNAL where the bytes are no such message, INVALID_ARGUMENT for JSON.
+   */
+  readonly parse: (request: Buffer | string, binary: boolean) => Message;
   readonly invoke: UnaryImpl;
   /** @param response what the handler returned: a message, or what one is made of. */
   readonly encode: (response: object, binary: boolean) => EncodedMessage;
@@ -51,6 +55,20 @@ export function createUnaryMethod(
   const json = { ignoreUnknownFields: true, ...jsonOptions };
   const { input, output } = method;
   const textDecoder = new TextDecoder();
+  const parse = (request: Buffer | string, binary: boolean): Message => {
+    if (!binary) {
+      try {
+        return fromJsonString(input, typeof request === 'string' ? request : textDecoder.decode(request), json);
+      } catch (error) {
+        throw ConnectError.from(error, Code.InvalidArgument);
+      }
+    }
+    try {
+      return fromBinary(input, request as Buffer);
+    } catch (error) {
+      throw new ConnectError(`parse binary: ${error instanceof Error ? error.message : error}`, Code.Internal);
+    }
+  };
   const encoder = new MessageEncoder({
     toBinary: message => toBinary(output, message),
     toJson: message => toJsonString(output, message, json),
@@ -60,21 +78,7 @@ export function createUnaryMethod(
     procedure: `${method.parent.typeName}/${method.name}`,
     isSafe: method.idempotency === Idempotency.NO_SIDE_EFFECTS,
     cacheControl,
-    parseBinary(bytes) {
-      try {
-        return fromBinary(input, bytes);
-      } catch (error) {
-        throw new ConnectError(`parse binary: ${error instanceof Error ? error.message : error}`, Code.Internal);
-      }
-    },
-    parseJson(given) {
-      try {
-        const text = typeof given === 'string' ? given : textDecoder.decode(given);
-        return fromJsonString(input, text, json);
-      } catch (error) {
-        throw ConnectError.from(error, Code.InvalidArgument);
-      }
-    },
+    parse: method.idempotency === Idempotency.NO_SIDE_EFFECTS ? rememberRequests(parse) : parse,
     invoke,
     encode: (response, binary) => encoder.encode(create(output, response as MessageInit), binary),
   };
