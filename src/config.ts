@@ -199,7 +199,7 @@ const SETTINGS = {
   ACCESS_LOG_RATE: [
     integer(0, 1_000_000),
     '100',
-    'Calls that went well are logged up to this many a second; beyond it 1 in 128, which says so. Others are always logged.',
+    'Calls that went well are logged up to this many a second; beyond it 1 in 512, which says so. Others are always logged.',
   ],
   PAGE_TOKEN_SECRET: [
     z.string().min(32, 'has fewer than 32 characters'),

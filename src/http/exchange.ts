@@ -1,3 +1,4 @@
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Connection, HttpRequest, HttpResponse } from '#src/http/connection.ts';
 import type { Refusal } from '#src/http/refusal.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
@@ -36,8 +37,13 @@ export class Exchange implements Call {
   }
 
   /** The fast path is done with it. */
-  ended(end: ResponseEnd, { bytesRead }: Carrier): void {
-    this.#end(this, { ...end, bytesRead });
+  ended({ status, bytesWritten, aborted }: ResponseEnd, { bytesRead }: Carrier): void {
+    this.#end(this, { status, bytesRead, bytesWritten, aborted });
+  }
+
+  /** The fast path's stream has closed. */
+  streamClosed(stream: ServerHttp2Stream): void {
+    this.connection?.openStreams.delete(stream);
   }
 
   /** Its response has closed, in full or not. */

@@ -4,7 +4,7 @@ import { announceUnreadBody } from '#src/http/unread-body.ts';
 import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 
 /**
- * An HTTP/1.1 response that counts the bytes of its body, and says `Connection: close` where so much of the request's body is
+ * An HTTP/1.1 response that counts the bytes that are written to it (not those that `end` is given), and says `Connection: close` where so much of the request's body is
  * left that it is not read off.
  */
 export class Http1Response extends ServerResponse<Http1Request> {
@@ -19,12 +19,6 @@ export class Http1Response extends ServerResponse<Http1Request> {
   override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
     this.bytesWritten += sizeOf(chunk);
     return super.write(chunk, ...(rest as []));
-  }
-
-  override end(...args: unknown[]): this {
-    const [chunk] = args;
-    if (typeof chunk === 'string' || chunk instanceof Uint8Array) this.bytesWritten += sizeOf(chunk);
-    return super.end(...(args as []));
   }
 }
 

@@ -1,5 +1,5 @@
 import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
-import { attachConnection, type Connection } from '#src/http/connection.ts';
+import { attachConnection, type Connection, connectionOfSocket } from '#src/http/connection.ts';
 import type { ConnectionEnded } from '#src/http/connection-watch.ts';
 import { Http2Request, Http2Response } from '#src/http/http-messages.ts';
 import { guardFromControlFlood } from '#src/http/http2-flood-guard.ts';
@@ -25,7 +25,6 @@ export function createHttp2Connections(
     arriving.session = session;
     attachConnection(session, arriving);
     session.setLocalWindowSize(HTTP2_CONNECTION_WINDOW);
-    trackStreams(session, arriving);
     guardFromControlFlood(session, arriving.socket, ended);
     limitHandshake(session);
   });
@@ -35,7 +34,14 @@ export function createHttp2Connections(
   if (makeRequest === undefined) throw new Error('this version of Node has another kind of request listener');
   server.removeAllListeners('stream');
   server.on('stream', (stream: ServerHttp2Stream, headers, flags, rawHeaders: string[]) => {
-    if (!shell.handleStream(stream, headers, rawHeaders)) makeRequest.call(server, stream, headers, flags, rawHeaders);
+    const connection = stream.session && connectionOfSocket(stream.session);
+    if (connection !== undefined) {
+      connection.streamsOpened++;
+      connection.openStreams.add(stream);
+    }
+    if (shell.handleStream(stream, headers, rawHeaders)) return;
+    stream.on('close', () => connection?.openStreams.delete(stream));
+    makeRequest.call(server, stream, headers, flags, rawHeaders);
   });
   server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
@@ -52,18 +58,6 @@ export function createHttp2Connections(
     server.emit('connection', connection.socket);
     arriving = undefined;
   };
-}
-
-function trackStreams(session: ServerHttp2Session, connection: Connection): void {
-  const { openStreams } = connection;
-  function forget(this: ServerHttp2Stream): void {
-    openStreams.delete(this);
-  }
-  session.on('stream', stream => {
-    connection.streamsOpened++;
-    openStreams.add(stream);
-    stream.on('close', forget);
-  });
 }
 
 /** Ends a session whose client does not acknowledge our settings: until it does, our limits do not bind it. */

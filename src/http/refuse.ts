@@ -1,6 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Writable } from 'node:stream';
 import type { HttpRequest, HttpResponse } from '#src/http/connection.ts';
+import { Http1Response } from '#src/http/http-messages.ts';
 import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 
 /**
@@ -34,7 +35,9 @@ export function refuse(request: HttpRequest, response: HttpResponse, refusal: Re
     return;
   }
   response.setHeader('content-type', 'application/json');
-  response.setHeader('content-length', Buffer.byteLength(refusal.body));
+  const length = Buffer.byteLength(refusal.body);
+  response.setHeader('content-length', length);
+  if (response instanceof Http1Response) response.bytesWritten = length;
   response.end(refusal.body);
 }
 

@@ -18,7 +18,7 @@ import { boundDeadline, UNBOUNDED } from '#src/rpc/deadline.ts';
 import type { Dispatch } from '#src/rpc/dispatch.ts';
 import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 import { stopUnreadBody } from '#src/rpc/unary/http2-carrier.ts';
-import { readHttp1Head, readHttp2Head } from '#src/rpc/unary/request-head.ts';
+import { readHttp2Head } from '#src/rpc/unary/request-head.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 
 export interface ShellOptions {
@@ -70,9 +70,8 @@ export function createShell(options: ShellOptions): Shell {
 
   function handle(request: HttpRequest, response: HttpResponse): void {
     const { rawHeaders, httpVersion } = request;
-    const method = request.method ?? '';
     const http2 = 'stream' in request;
-    const head = http2 ? readHttp2Head(request.headers) : readHttp1Head(method, request.url ?? '', rawHeaders);
+    const head = http2 ? readHttp2Head(request.headers) : (request as Http1Request).offer();
     const exchange = new Exchange(requestIdFrom(head), head, httpVersion, connectionOf(request), end);
     const refusal = guard(head, httpVersion, rawHeaders);
     if (!http2 && unary !== undefined && refusal === undefined && head.expect === undefined) {

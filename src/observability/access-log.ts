@@ -97,7 +97,7 @@ export interface AccessLog {
 }
 
 /** Above the rate, one of so many is written: enough to see what the calls are like. */
-const SAMPLE_EVERY = 128;
+const SAMPLE_EVERY = 512;
 /** Codes that mean that something is wrong with the service itself. */
 const FAULTS: ReadonlySet<string> = new Set(['internal', 'unknown', 'data_loss']);
 /** The most characters of a text from outside. */

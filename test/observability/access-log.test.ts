@@ -64,18 +64,18 @@ describe('createAccessLog', () => {
 
   it('writes what went well in full up to the rate, and beyond it a sample that says so', async () => {
     const accessLog = createAccessLog(await createLogger({ level: 'info', format: 'json' }, new LogLines()), 3);
-    const weights = Array.from({ length: 300 }, () => accessLog.sampleSuccess(5_000));
+    const weights = Array.from({ length: 1100 }, () => accessLog.sampleSuccess(5_000));
     expect(weights.slice(0, 5)).toEqual([1, 1, 1, 0, 0]);
     expect(weights.flatMap((weight, index) => (weight > 1 ? [[index + 1, weight]] : []))).toEqual([
-      [128, 128],
-      [256, 128],
+      [512, 512],
+      [1024, 512],
     ]);
     expect(accessLog.sampleSuccess(6_000)).toBe(1);
   });
 
   it('says how many calls a line stands for', async () => {
     const log = new LogLines();
-    createAccessLog(await createLogger({ level: 'info', format: 'json' }, log)).write({ ...RECORD, sampled: 128 });
-    expect(log.lines[0]).toMatchObject({ sampled: 128 });
+    createAccessLog(await createLogger({ level: 'info', format: 'json' }, log)).write({ ...RECORD, sampled: 512 });
+    expect(log.lines[0]).toMatchObject({ sampled: 512 });
   });
 });

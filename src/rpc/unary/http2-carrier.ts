@@ -1,5 +1,6 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
+import type { UnaryRecord } from './unary-settings.ts';
 
 /** A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each. */
 export class Http2Carrier implements Carrier {
@@ -9,14 +10,19 @@ export class Http2Carrier implements Carrier {
   bytesRead = 0;
   complete = false;
   #sent = false;
+  #gone: (() => void) | undefined;
 
   /** @param fields names and values in turn, as Node gives them with the stream. */
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[]) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: UnaryRecord) {
     this.#stream = stream;
     this.#headers = headers;
     this.fields = fields;
-    // What fails is followed by `close`, which is dealt with.
+    // What fails is followed by `close`.
     stream.on('error', ignore);
+    stream.on('close', () => {
+      record.streamClosed(stream);
+      if (!this.#sent) this.#gone?.();
+    });
   }
 
   get url(): string {
@@ -46,9 +52,7 @@ export class Http2Carrier implements Carrier {
   }
 
   onGone(gone: () => void): void {
-    this.#stream.on('close', () => {
-      if (!this.#sent) gone();
-    });
+    this.#gone = gone;
   }
 
   send({ status, fields, body, trailers }: UnaryResponse, ended: (end: ResponseEnd) => void): void {

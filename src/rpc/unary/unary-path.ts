@@ -139,7 +139,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     takeHttp1: (request, response, head, fields, record) =>
       take(head, fields, record, false, () => new Http1Carrier(request, response)),
     takeHttp2: (stream, headers, rawHeaders, head, fields, record) =>
-      take(head, fields, record, true, () => new Http2Carrier(stream, headers, rawHeaders)),
+      take(head, fields, record, true, () => new Http2Carrier(stream, headers, rawHeaders, record)),
   };
 }
 

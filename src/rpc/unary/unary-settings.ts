@@ -1,3 +1,4 @@
+import type { ServerHttp2Stream } from 'node:http2';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
 import type { Carrier, ResponseEnd } from './carrier.ts';
@@ -45,4 +46,6 @@ export interface UnaryRecord {
   protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
   /** The response has left, or never will. */
   ended(end: ResponseEnd, carrier: Carrier): void;
+  /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
+  streamClosed(stream: ServerHttp2Stream): void;
 }
