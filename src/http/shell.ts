@@ -9,7 +9,7 @@ import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 import { refuse } from '#src/http/refuse.ts';
 import { createRequestGuard } from '#src/http/request-guard.ts';
-import { requestIdFrom } from '#src/http/request-id.ts';
+import { RequestIds } from '#src/http/request-id.ts';
 import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusal.ts';
 import { dropUnreadBody } from '#src/http/unread-body.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -63,6 +63,7 @@ export function createShell(options: ShellOptions): Shell {
   const { dispatch, deadline, requestMaxBytes } = options;
   const { unary } = dispatch;
   const streamPaths = options.streamPaths ?? new Set();
+  const ids = new RequestIds();
   const guard = createRequestGuard();
   const cors = createCors(options.corsOrigins);
   const bodyDeadline = createHttp2BodyDeadline(options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
@@ -72,7 +73,7 @@ export function createShell(options: ShellOptions): Shell {
     const { rawHeaders, httpVersion } = request;
     const http2 = 'stream' in request;
     const head = http2 ? readHttp2Head(request.headers) : (request as Http1Request).offer();
-    const exchange = new Exchange(requestIdFrom(head), head, httpVersion, connectionOf(request), end);
+    const exchange = new Exchange(ids.of(head), head, httpVersion, connectionOf(request), end);
     const refusal = guard(head, httpVersion, rawHeaders);
     if (!http2 && unary !== undefined && refusal === undefined && head.expect === undefined) {
       const fields = responseFields(exchange);
@@ -90,7 +91,7 @@ export function createShell(options: ShellOptions): Shell {
     const head = readHttp2Head(headers);
     if (head.expect !== undefined || guard(head, '2.0', rawHeaders) !== undefined) return false;
     const connection = stream.session && connectionOfSocket(stream.session);
-    const exchange = new Exchange(requestIdFrom(head), head, '2.0', connection, end);
+    const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
     return unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange);
   }
 
@@ -137,7 +138,7 @@ export function createShell(options: ShellOptions): Shell {
     return dispatch.adapter(request, response, exchange) ? undefined : REFUSALS.unknownPath;
   }
 
-  return { handle, handleStream, ...createSocketRefusal(options.log, options.metrics) };
+  return { handle, handleStream, ...createSocketRefusal(options.log, options.metrics, ids) };
 }
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */

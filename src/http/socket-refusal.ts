@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connectionOfSocket, type HttpRequest } from '#src/http/connection.ts';
 import { closeLingering } from '#src/http/lingering-close.ts';
 import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 import { refuseOnSocket } from '#src/http/refuse.ts';
-import { requestIdFrom } from '#src/http/request-id.ts';
+import type { RequestIds } from '#src/http/request-id.ts';
 import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
@@ -19,13 +18,17 @@ export interface SocketRefusal {
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
 
-export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcEnded'>): SocketRefusal {
+export function createSocketRefusal(
+  log: Logger,
+  metrics: Pick<Metrics, 'nonRpcEnded'>,
+  ids: RequestIds,
+): SocketRefusal {
   const accessLog = createAccessLog(log);
 
   function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
-    const id = requestIdFrom(head);
+    const id = ids.of(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
     refuseOnSocket(socket, refusal, id);
@@ -68,7 +71,7 @@ export function createSocketRefusal(log: Logger, metrics: Pick<Metrics, 'nonRpcE
         connection.closing = true;
         if (connection.latestResponse?.headersSent) socket.destroy();
         else {
-          refuseOnSocket(socket, refusalFor(error), randomUUID());
+          refuseOnSocket(socket, refusalFor(error), ids.next());
           closeLingering(socket as Socket);
         }
         return;

@@ -1,4 +1,5 @@
 import type { Message } from '@bufbuild/protobuf';
+import { RecentMap } from './recent-map.ts';
 
 /** Parses a request's message out of its bytes, or of JSON text. */
 export type ParseRequest = (request: Buffer | string, binary: boolean) => Message;
@@ -10,23 +11,18 @@ export type ParseRequest = (request: Buffer | string, binary: boolean) => Messag
  * What is remembered is frozen, all of it, since many calls share it.
  */
 export function rememberRequests(parse: ParseRequest): ParseRequest {
-  // Two generations: what was not asked for while the younger one filled up is forgotten.
-  let young = new Map<string, Message>();
-  let old = new Map<string, Message>();
+  const recent = new RecentMap<Message>(GENERATION_MAX);
 
   return (request, binary) => {
     if (request.length > REQUEST_MAX_LENGTH) return parse(request, binary);
     const text = typeof request === 'string' ? request : request.toString('latin1');
     // A text that came as such may have other characters than Latin-1 for the same bytes.
     const key = `${binary ? 'b' : typeof request === 'string' ? 't' : 'j'}${text}`;
-    const known = young.get(key);
-    if (known !== undefined) return known;
-    const message = old.get(key) ?? deepFreeze(parse(request, binary));
-    if (young.size >= GENERATION_MAX) {
-      old = young;
-      young = new Map();
+    let message = recent.get(key);
+    if (message === undefined) {
+      message = deepFreeze(parse(request, binary));
+      recent.set(key, message);
     }
-    young.set(key, message);
     return message;
   };
 }

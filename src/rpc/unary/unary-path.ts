@@ -6,10 +6,11 @@ import type { Carrier } from './carrier.ts';
 import { createCompressor } from './compressor.ts';
 import { ConnectCall } from './connect-call.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
-import { parseGetQuery } from './get-query.ts';
+import { type GetQuery, parseGetQuery } from './get-query.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Http1Carrier, type Http1Request } from './http1-carrier.ts';
 import { Http2Carrier } from './http2-carrier.ts';
+import { RecentMap } from './recent-map.ts';
 import type { RequestHead } from './request-head.ts';
 import { type DeadlineBounds, parseTimeout } from './timeout.ts';
 import type { UnaryCallInit } from './unary-call.ts';
@@ -69,6 +70,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     const procedure = `${init.method.parent.typeName}/${init.method.name}`;
     methods.set(`/${procedure}`, createUnaryMethod(init, options.cacheControl[procedure]));
   }
+  const recentQueries = new RecentMap<GetQuery>(RECENT_QUERIES_MAX);
   const decompressions = new Map(options.acceptCompression.map(compression => [compression.name, compression]));
   const settings: UnarySettings = {
     ...options,
@@ -85,6 +87,17 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   options.shutdownSignal.addEventListener('abort', () => {
     for (const call of settings.running) call.abort(options.shutdownSignal.reason);
   });
+
+  /** Clients ask for the same things with the same URLs. */
+  function readQuery(text: string): GetQuery | undefined {
+    if (text.length > QUERY_MAX_LENGTH) return parseGetQuery(text);
+    let query = recentQueries.get(text);
+    if (query === undefined) {
+      query = parseGetQuery(text);
+      if (query !== undefined) recentQueries.set(text, query);
+    }
+    return query;
+  }
 
   /** Takes a request, or says false. `carry` is called for one that is taken. */
   function take(
@@ -125,7 +138,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   ): boolean {
     if (!method.isSafe || (head.method !== 'GET' && head.method !== 'HEAD')) return false;
     if (head.contentLength !== undefined || head.transferEncoding !== undefined) return false;
-    const query = parseGetQuery(head.query);
+    const query = readQuery(head.query);
     const timeoutMs = parseTimeout(head, false, options.deadline);
     if (query === undefined || timeoutMs === null) return false;
     record.procedure = method.procedure;
@@ -142,6 +155,10 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
       take(head, fields, record, true, () => new Http2Carrier(stream, headers, rawHeaders, record)),
   };
 }
+
+/** With both generations at most 2 MB of queries are remembered, and as much of what they mean. */
+const RECENT_QUERIES_MAX = 1024;
+const QUERY_MAX_LENGTH = 1024;
 
 /** Content type → what the body is. Others that mean the same are rare. */
 const FORMATS: ReadonlyMap<string, { readonly grpc: boolean; readonly binary: boolean }> = new Map([

@@ -1,0 +1,30 @@
+/**
+ * A map that forgets: what was not asked for while as many others as it holds were set is gone. Two generations do that for less
+ * than an order by use costs.
+ */
+export class RecentMap<V> {
+  readonly #max: number;
+  #young = new Map<string, V>();
+  #old = new Map<string, V>();
+
+  /** @param max how many entries a generation has; there are two. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get(key: string): V | undefined {
+    const value = this.#young.get(key);
+    if (value !== undefined) return value;
+    const older = this.#old.get(key);
+    if (older !== undefined) this.set(key, older);
+    return older;
+  }
+
+  set(key: string, value: V): void {
+    if (this.#young.size >= this.#max) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, value);
+  }
+}
