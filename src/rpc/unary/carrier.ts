@@ -20,6 +20,8 @@ export interface Carrier {
   onGone(gone: () => void): void;
   /** Sends the whole response, and calls `ended` when it has left or never will. */
   send(response: UnaryResponse, ended: (end: ResponseEnd) => void): void;
+  /** Ends a response that can't be sent. */
+  cut(): void;
 }
 
 export interface UnaryResponse {

@@ -12,7 +12,7 @@ export interface Compressor {
    * @param accepted the field Accept-Encoding, or the like.
    */
   readonly negotiate: (accepted: string | undefined) => string | undefined;
-  /** @returns undefined where it is no smaller, or where too many are being compressed already. */
+  /** @returns the same bytes where nothing is gained; undefined where too many are being compressed already. */
   readonly compress: (name: string, bytes: Uint8Array) => Promise<Uint8Array | undefined>;
 }
 
@@ -40,7 +40,7 @@ export function createCompressor(options: { readonly minBytes: number; readonly 
       running++;
       try {
         const compressed = await compress(bytes);
-        return compressed.length < bytes.length ? compressed : undefined;
+        return compressed.length < bytes.length ? compressed : bytes;
       } finally {
         running--;
       }

@@ -8,13 +8,21 @@ export class EncodedMessage {
   readonly envelope: Buffer;
   /** The message alone: a view of the envelope. */
   readonly bytes: Buffer;
+  readonly #lasting: boolean;
   #text: string | undefined;
   #etag: string | undefined;
-  readonly #compressed = new Map<string, Promise<EncodedMessage | undefined>>();
+  #compressed: Map<string, Promise<EncodedMessage | undefined>> | undefined;
 
-  constructor(bytes: Uint8Array | string, compressed = false) {
+  /** @param options.lasting it is kept: then it has memory of its own, where others share a block that lives as long as one of them. */
+  constructor(
+    bytes: Uint8Array | string,
+    { compressed = false, lasting = false }: { readonly compressed?: boolean; readonly lasting?: boolean } = {},
+  ) {
     const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
-    const envelope = Buffer.allocUnsafe(PREFIX_LENGTH + length);
+    const envelope = lasting
+      ? Buffer.allocUnsafeSlow(PREFIX_LENGTH + length)
+      : Buffer.allocUnsafe(PREFIX_LENGTH + length);
+    this.#lasting = lasting;
     envelope[0] = compressed ? 1 : 0;
     envelope.writeUInt32BE(length, 1);
     if (typeof bytes === 'string') envelope.write(bytes, PREFIX_LENGTH);
@@ -37,17 +45,25 @@ export class EncodedMessage {
 
   /** The same message compressed; undefined where that gains nothing, or can't be had now. Compressed once. */
   compressed(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
+    this.#compressed ??= new Map();
     let compressed = this.#compressed.get(name);
     if (compressed === undefined) {
-      compressed = compressor.compress(name, this.bytes).then(bytes => {
-        if (bytes !== undefined) return new EncodedMessage(bytes, true);
-        // It was too busy: the next one may have more luck.
-        this.#compressed.delete(name);
-        return undefined;
-      });
+      compressed = this.#compress(name, compressor);
       this.#compressed.set(name, compressed);
     }
     return compressed;
+  }
+
+  async #compress(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = await compressor.compress(name, this.bytes);
+    } finally {
+      // It was too busy, or failed: the next one may have more luck.
+      if (bytes === undefined) this.#compressed?.delete(name);
+    }
+    if (bytes === undefined || bytes === this.bytes) return undefined;
+    return new EncodedMessage(bytes, { compressed: true, lasting: this.#lasting });
   }
 }
 
@@ -67,18 +83,18 @@ export class MessageEncoder {
   }
 
   encode(message: Message, binary: boolean): EncodedMessage {
-    if (!Object.isFrozen(message)) return this.#encode(message, binary);
+    if (!Object.isFrozen(message)) return this.#encode(message, binary, false);
     const remembered = binary ? this.#binary : this.#json;
     let encoded = remembered.get(message);
     if (encoded === undefined) {
-      encoded = this.#encode(message, binary);
+      encoded = this.#encode(message, binary, true);
       remembered.set(message, encoded);
     }
     return encoded;
   }
 
-  #encode(message: Message, binary: boolean): EncodedMessage {
-    return new EncodedMessage(binary ? this.#toBinary(message) : this.#toJson(message));
+  #encode(message: Message, binary: boolean, lasting: boolean): EncodedMessage {
+    return new EncodedMessage(binary ? this.#toBinary(message) : this.#toJson(message), { lasting });
   }
 }
 

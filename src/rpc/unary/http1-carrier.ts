@@ -128,6 +128,10 @@ export class Http1Carrier implements Carrier {
     callsOf(this.#request.socket).push(this);
   }
 
+  cut(): void {
+    this.#response.destroy();
+  }
+
   /** The connection has closed. */
   gone(): void {
     this.#gone?.();

@@ -55,6 +55,10 @@ export class Http2Carrier implements Carrier {
     this.#gone = gone;
   }
 
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
   send({ status, fields, body, trailers }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
     this.#sent = true;
     const stream = this.#stream;

@@ -35,8 +35,12 @@ const PROTOCOL_FIELDS: ReadonlySet<string> = new Set([
   'grpc-status-details-bin',
   'grpc-timeout',
   'host',
+  'http2-settings',
   'keep-alive',
+  'proxy-connection',
+  'te',
   'trailer',
   'transfer-encoding',
+  'upgrade',
   'user-agent',
 ]);

@@ -201,7 +201,14 @@ export abstract class UnaryCall implements HandlerContext {
     this.#settled = true;
     settings.running.delete(this);
     settings.deadlines.remove(this);
-    carrier.send(response, end => record.ended(end, carrier));
+    try {
+      carrier.send(response, end => record.ended(end, carrier));
+    } catch (error) {
+      // A field that HTTP does not allow, which a handler has set. Half of a response may have left.
+      settings.failed(record, error, undefined);
+      carrier.cut();
+      record.ended({ status: response.status, bytesWritten: 0, aborted: true }, carrier);
+    }
   }
 
   /** Whether messages are binary protobuf, or else JSON. */
