@@ -12,6 +12,13 @@ describe('parseConfig', () => {
       connections: { perAddress: 2000, max: 10_000, maxAgeMs: 1_800_000 },
       corsOrigins: [],
       requestMaxBytes: 4 * 1024 * 1024,
+      compressMinBytes: 8 * 1024,
+      fastPath: true,
+      cacheControl: {
+        'blog.v1.PostService/GetPost': 'no-cache',
+        'blog.v1.PostService/BatchGetPosts': 'no-cache',
+        'blog.v1.PostService/ListPosts': 'no-cache',
+      },
       deadline: { defaultMs: 10_000, maxMs: 60_000 },
       database: {
         url: undefined,
@@ -27,7 +34,7 @@ describe('parseConfig', () => {
       },
       redisUrl: undefined,
       dataDir: '.data',
-      log: { level: 'info', format: undefined },
+      log: { level: 'info', format: undefined, accessRate: 100 },
       pageTokenSecret: undefined,
       shutdownGraceMs: 10_000,
     });

@@ -2,7 +2,12 @@ import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Ser
 import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
 import type { UnaryRecord } from './unary-settings.ts';
 
-/** A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each. */
+/**
+ * A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each.
+ *
+ * Node keeps streams for some time after they have closed, and with them whatever their listeners hold. So those hold nothing but
+ * this object, which lets go of the call when the stream closes: without that, a fifth of all time went into garbage collection.
+ */
 export class Http2Carrier implements Carrier {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
@@ -10,19 +15,22 @@ export class Http2Carrier implements Carrier {
   bytesRead = 0;
   complete = false;
   #sent = false;
+  #maxBytes = 0;
+  #chunks: Buffer | Buffer[] | undefined;
+  #record: UnaryRecord | undefined;
+  #done: ((body: Buffer | undefined) => void) | undefined;
   #gone: (() => void) | undefined;
+  #closing: (() => void) | undefined;
 
   /** @param fields names and values in turn, as Node gives them with the stream. */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: UnaryRecord) {
     this.#stream = stream;
     this.#headers = headers;
     this.fields = fields;
+    this.#record = record;
     // What fails is followed by `close`.
     stream.on('error', ignore);
-    stream.on('close', () => {
-      record.streamClosed(stream);
-      if (!this.#sent) this.#gone?.();
-    });
+    stream.on('close', () => this.#close());
   }
 
   get url(): string {
@@ -31,24 +39,10 @@ export class Http2Carrier implements Carrier {
   }
 
   readBody(maxBytes: number, done: (body: Buffer | undefined) => void): void {
-    let first: Buffer | undefined;
-    let rest: Buffer[] | undefined;
-    let length = 0;
-    this.#stream.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      this.bytesRead = length;
-      if (this.#sent || length - chunk.length > maxBytes) return;
-      if (length > maxBytes) {
-        first = rest = undefined;
-        done(undefined);
-      } else if (first === undefined) first = chunk;
-      else if (rest === undefined) rest = [first, chunk];
-      else rest.push(chunk);
-    });
-    this.#stream.on('end', () => {
-      this.complete = true;
-      if (length <= maxBytes) done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, length));
-    });
+    this.#maxBytes = maxBytes;
+    this.#done = done;
+    this.#stream.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.#stream.on('end', () => this.#end());
   }
 
   onGone(gone: () => void): void {
@@ -75,13 +69,11 @@ export class Http2Carrier implements Carrier {
       stream.respond(headers, bytes === undefined ? END_STREAM : undefined);
     } else {
       stream.respond(headers, WAIT_FOR_TRAILERS);
-      stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+      sendTrailersAtEnd(stream, trailers);
     }
     const bytesWritten = bytes?.length ?? 0;
     if (bytesWritten > LARGE_RESPONSE_BYTES) {
-      stream.once('close', () =>
-        ended({ status, bytesWritten, aborted: stream.rstCode !== constants.NGHTTP2_NO_ERROR }),
-      );
+      this.#closing = () => ended({ status, bytesWritten, aborted: stream.rstCode !== constants.NGHTTP2_NO_ERROR });
       stream.end(bytes);
     } else {
       if (bytes !== undefined) stream.end(bytes);
@@ -90,6 +82,38 @@ export class Http2Carrier implements Carrier {
     }
     if (!this.complete && !stream.endAfterHeaders) stopUnreadBody(stream);
   }
+
+  #read(chunk: Buffer): void {
+    const before = this.bytesRead;
+    this.bytesRead += chunk.length;
+    if (this.#sent || before > this.#maxBytes) return;
+    if (this.bytesRead > this.#maxBytes) {
+      this.#chunks = undefined;
+      this.#done?.(undefined);
+    } else if (this.#chunks === undefined) this.#chunks = chunk;
+    else if (Array.isArray(this.#chunks)) this.#chunks.push(chunk);
+    else this.#chunks = [this.#chunks, chunk];
+  }
+
+  #end(): void {
+    this.complete = true;
+    if (this.bytesRead > this.#maxBytes) return;
+    const chunks = this.#chunks ?? EMPTY;
+    this.#chunks = undefined;
+    this.#done?.(Array.isArray(chunks) ? Buffer.concat(chunks, this.bytesRead) : chunks);
+  }
+
+  #close(): void {
+    this.#record?.streamClosed(this.#stream);
+    if (!this.#sent) this.#gone?.();
+    this.#closing?.();
+    this.#record = this.#done = this.#gone = this.#closing = this.#chunks = undefined;
+  }
+}
+
+/** A function of its own, so that the listener holds the trailers and nothing else. */
+function sendTrailersAtEnd(stream: ServerHttp2Stream, trailers: OutgoingHttpHeaders): void {
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
 }
 
 /**
