@@ -7,7 +7,7 @@ import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import { isSchemaUpToDate, pingDatabase } from '#src/db/schema-version.ts';
+import { isSchemaUpToDateWithin, pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
@@ -53,7 +53,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const pool = new ConnectionPool(database.url, config.database);
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
-  const schema = isSchemaUpToDate(db);
+  const schema = isSchemaUpToDateWithin(db, DATABASE_WAIT_MS);
   // Compiling the validation rules takes as long as connecting does.
   const validator = new RequestValidator();
   validator.warm(PostService.methods.map(method => method.input));
@@ -130,6 +130,8 @@ function shutdownError() {
   return unavailable('the server is shutting down', 'SHUTTING_DOWN');
 }
 
+/** A database that is up answers well within this, also where the machine is busy with starting everything else. */
+const DATABASE_WAIT_MS = 5000;
 /** Enough for an answer to leave for a client that reads. */
 const LAST_WORDS_MS = 500;
 /** What stays open for as long as the client wants: no deadline is set for it. */

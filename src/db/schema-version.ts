@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
+import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The newest migration, whose schema this code needs. */
@@ -25,3 +27,23 @@ export async function pingDatabase(db: Kysely<Schema>): Promise<boolean> {
     return false;
   }
 }
+
+/**
+ * The same, for a start: waits for a database that can't be reached yet, such as one that starts at the same time, or one that is
+ * busy.
+ *
+ * @throws DatabaseUnavailableError where it can't be reached for `waitMs`.
+ */
+export async function isSchemaUpToDateWithin(db: Kysely<Schema>, waitMs: number): Promise<boolean> {
+  const giveUpAt = performance.now() + waitMs;
+  for (;;) {
+    try {
+      return await isSchemaUpToDate(db);
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailableError) || performance.now() > giveUpAt) throw error;
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+const RETRY_MS = 100;
