@@ -26,25 +26,27 @@ export class GrpcCall extends UnaryCall {
       this.refuse(new ConnectError('protocol error: missing input message for unary method', Code.Unimplemented));
       return;
     }
-    const length = body.length < PREFIX_LENGTH ? -1 : body.readUInt32BE(1);
-    const flags = body[0] as number;
+    const length = messageLength(body);
     const { readMaxBytes } = this.init.settings;
     if (length > readMaxBytes) {
       this.refuse(tooLarge(readMaxBytes));
       return;
     }
     if (length < 0 || body.length < PREFIX_LENGTH + length) {
-      const promised = length < 0 ? 'an incomplete prefix' : `${length} bytes in enveloped message`;
-      const message = `protocol error: promised ${promised}, got ${Math.max(0, body.length - PREFIX_LENGTH)} bytes`;
-      this.refuse(new ConnectError(message, Code.InvalidArgument));
+      this.refuse(new ConnectError('protocol error: incomplete envelope', Code.InvalidArgument));
       return;
     }
     if (body.length > PREFIX_LENGTH + length) {
-      this.refuse(
-        new ConnectError('protocol error: received extra input message for unary method', Code.Unimplemented),
-      );
+      const rest = body.subarray(PREFIX_LENGTH + length);
+      const next = messageLength(rest);
+      const isWhole = next >= 0 && rest.length >= PREFIX_LENGTH + next;
+      const error = isWhole
+        ? new ConnectError('protocol error: received extra input message for unary method', Code.Unimplemented)
+        : new ConnectError('protocol error: incomplete envelope', Code.InvalidArgument);
+      this.refuse(error);
       return;
     }
+    const flags = body[0] as number;
     const message = body.subarray(PREFIX_LENGTH);
     const encoding = this.init.head.grpcEncoding ?? 'identity';
     if ((flags & COMPRESSED) === 0) this.parse(message);
@@ -81,6 +83,11 @@ export class GrpcCall extends UnaryCall {
     if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
     return fields;
   }
+}
+
+/** What the prefix says; -1 where it is not here in full. */
+function messageLength(envelope: Buffer): number {
+  return envelope.length < PREFIX_LENGTH ? -1 : envelope.readUInt32BE(1);
 }
 
 /** A byte of flags and four of length. */
