@@ -21,9 +21,10 @@ const run = (language: string) => snippets.filter(snippet => snippet.language ==
 const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
-const STRICT = '--ignoreConfig --noEmit --strict --skipLibCheck --module nodenext --target es2022 --lib es2022,dom --types'
-  .split(' ')
-  .concat('');
+const STRICT =
+  '--ignoreConfig --noEmit --strict --skipLibCheck --module nodenext --target es2022 --lib es2022,dom --types'
+    .split(' ')
+    .concat('');
 
 let service: TestService;
 let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
