@@ -75,7 +75,8 @@ export class PostgresStartError extends EmbeddedPostgresError {
   }
 }
 
-const TRANSIENT = /Address already in use|pre-existing shared memory block|lock file "postmaster\.pid" (already exists|is empty)/;
+const TRANSIENT =
+  /Address already in use|pre-existing shared memory block|lock file "postmaster\.pid" (already exists|is empty)/;
 
 /**
  * INT ends connections and writes a checkpoint, QUIT leaves that to the next start's recovery, and Postgres itself kills

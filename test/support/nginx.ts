@@ -1,0 +1,104 @@
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { findFreePort } from '#src/embedded/free-port.ts';
+import { superviseProcess } from '#src/embedded/supervised-process.ts';
+import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
+
+/** An NGINX with a cache, in front of a server. It ends with the test process. */
+export interface TestNginx extends AsyncDisposable {
+  readonly url: string;
+}
+
+/**
+ * Starts `nginx` on 127.0.0.1 with proxy_cache, as the README says. Where it is missing it is installed with apt-get, as root on
+ * Debian and its kin. Each answer says in `x-cache-status` where it came from.
+ *
+ * @param upstream the server's URL.
+ */
+export async function startNginxCache(upstream: string): Promise<TestNginx> {
+  const program = (await findProgram()) ?? (await install());
+  const folder = await makeTemporaryFolder();
+  const port = await findFreePort();
+  await mkdir(join(folder.path, 'cache'));
+  const config = join(folder.path, 'nginx.conf');
+  await writeFile(config, configOf(folder.path, port, upstream));
+  const nginx = superviseProcess([program, '-c', config, '-p', folder.path, '-e', join(folder.path, 'error.log')], {
+    endSignal: 'TERM',
+    onLine: () => {},
+  });
+  let hasEnded = false;
+  void nginx.ended.then(() => {
+    hasEnded = true;
+  });
+  while (!(await accepts(port))) {
+    if (hasEnded) throw new Error('nginx ended before it was ready');
+    await sleep(20);
+  }
+  return {
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      nginx.signal('KILL');
+      await nginx.ended;
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function configOf(folder: string, port: number, upstream: string): string {
+  return `daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
+    http {
+      access_log off;
+      client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
+      uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+      proxy_cache_path ${folder}/cache keys_zone=posts:1m;
+      server {
+        listen 127.0.0.1:${port};
+        location / {
+          proxy_pass ${upstream};
+          proxy_http_version 1.1;
+          proxy_set_header Connection "";
+          proxy_cache posts;
+          proxy_cache_revalidate on;
+          add_header X-Cache-Status $upstream_cache_status always;
+        }
+      }
+    }`;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  const accepted = await new Promise<boolean>(resolve => {
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  });
+  socket.destroy();
+  return accepted;
+}
+
+async function findProgram(): Promise<string | undefined> {
+  const { stdout } = await run('/bin/sh', ['-c', 'PATH="$PATH:/usr/sbin" command -v nginx || true']);
+  return stdout.trim() || undefined;
+}
+
+async function install(): Promise<string> {
+  const apt = ['-o', 'DPkg::Lock::Timeout=120', '-y', '--no-install-recommends'];
+  try {
+    if (process.getuid?.() !== 0) throw new Error('only root can install it');
+    await run('apt-get', ['update', '-q']);
+    // RUNLEVEL=1: policy scripts of the package start no server of the system.
+    await run('env', ['RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', ...apt, 'nginx']);
+  } catch (cause) {
+    throw new Error(
+      `the tests need nginx, and it can't be installed here (${cause}); install it with: apt-get install nginx, or brew install nginx`,
+      { cause },
+    );
+  }
+  const program = await findProgram();
+  if (program === undefined) throw new Error('nginx was installed, and is not there');
+  return program;
+}
+
+const run = promisify(execFile);
