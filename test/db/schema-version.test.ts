@@ -13,7 +13,9 @@ describe('isSchemaUpToDateWithin', () => {
     await using database = await createTestDatabase();
     const db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig({ poolMax: 1, acquireTimeoutMs: 20 })));
     try {
-      // The only connection is held until a waiter has given up once.
+      // Opens the only connection, which may take longer than a caller waits for one.
+      expect(await isSchemaUpToDateWithin(db, 30_000)).toBe(true);
+      // It is held until a waiter has given up once.
       const held = db.connection().execute(async () => {
         const refused = db.connection().execute(async () => {});
         await expect(refused).rejects.toThrow(DatabaseUnavailableError);

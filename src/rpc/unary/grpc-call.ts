@@ -70,7 +70,7 @@ export class GrpcCall extends UnaryCall {
 
   protected override sendError(error: ConnectError): void {
     const trailers: Record<string, string | string[]> = this.hasResponseTrailer ? this.#trailers() : {};
-    setTrailerStatus(new Headers(), error).forEach((value, name) => {
+    setTrailerStatus(new Headers(), wellFormed(error)).forEach((value, name) => {
       trailers[name] = value;
     });
     trailers['grpc-message'] = percentEncode(error.rawMessage);
@@ -83,6 +83,13 @@ export class GrpcCall extends UnaryCall {
     if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
     return fields;
   }
+}
+
+/** The error with a message that can be escaped: half of a surrogate pair, as of a cut text, can't. */
+function wellFormed(error: ConnectError): ConnectError {
+  const { rawMessage, code, metadata, details } = error;
+  if (rawMessage.isWellFormed()) return error;
+  return Object.assign(new ConnectError(rawMessage.toWellFormed(), code, metadata), { details });
 }
 
 /** What the prefix says; -1 where it is not here in full. */

@@ -187,12 +187,24 @@ export abstract class UnaryCall implements HandlerContext {
   protected refuse(error: unknown): void {
     if (this.#settled) return;
     const { settings, record } = this.init;
-    this.sendError(settings.unreadable(record, ConnectError.from(error)));
+    this.#answerError(settings.unreadable(record, ConnectError.from(error)));
   }
 
   protected fail(error: unknown): void {
     if (this.#settled) return;
-    this.sendError(this.init.settings.failed(this.init.record, error, this.#abortReason));
+    this.#answerError(this.init.settings.failed(this.init.record, error, this.#abortReason));
+  }
+
+  /** Answers with an error, or where it can't be written, such as for a bad detail, with one that can. */
+  #answerError(error: ConnectError): void {
+    const { fields, settings, record } = this.init;
+    const { length } = fields;
+    try {
+      this.sendError(error);
+    } catch (fault) {
+      fields.length = length;
+      this.sendError(settings.failed(record, fault, undefined));
+    }
   }
 
   /** Settles the call. */

@@ -82,4 +82,6 @@ const ECHOED = ['x-custom', 'custom-bin', 'authorization', 'user-agent', 'x-requ
 const FROZEN = Object.freeze(create(GetPostResponseSchema, { post: { title: 'frozen' } }));
 const LARGE_FROZEN = Object.freeze(create(GetPostResponseSchema, { post: { content: 'frozen '.repeat(1000) } }));
 /** Compressing it makes it longer. */
-const NOISE = Array.from({ length: 1100 }, (_, i) => String.fromCharCode(33 + ((i * i * 7919 + i * 104_729) % 90))).join('');
+const NOISE = Array.from({ length: 1100 }, (_, i) =>
+  String.fromCharCode(33 + ((i * i * 7919 + i * 104_729) % 90)),
+).join('');

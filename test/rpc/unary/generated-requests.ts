@@ -102,7 +102,13 @@ function get(): fc.Arbitrary<GeneratedRequest> {
       push(fields, 'connect-timeout-ms', timeoutOf(made.answer, made.timeout));
       push(fields, 'accept-encoding', made.accept);
       const target = `${path}?${parameters.join('&')}`;
-      return request({ ...made, path: target, fields: [...fields, ...made.extra], body: Buffer.alloc(0), protocol: 'connect' });
+      return request({
+        ...made,
+        path: target,
+        fields: [...fields, ...made.extra],
+        body: Buffer.alloc(0),
+        protocol: 'connect',
+      });
     });
 }
 
@@ -119,7 +125,17 @@ function grpc(): fc.Arbitrary<GeneratedRequest> {
       flags: usually(undefined, 0, 1, 2, 3, 128),
       framing: usually('whole', 'long', 'short', 'huge', 'two', 'none', 'prefix cut', 'too much'),
       timeout: timeouts(['60S', '0S', '0n', 'abc', '1', '123456789S', '99999999H', '-1S', '1.5S', '60s', '']),
-      accept: usually(undefined, 'gzip', 'identity', 'br', 'gzip,br', 'br, gzip', 'zstd', 'gzip;q=0', 'identity,deflate,gzip'),
+      accept: usually(
+        undefined,
+        'gzip',
+        'identity',
+        'br',
+        'gzip,br',
+        'br, gzip',
+        'zstd',
+        'gzip;q=0',
+        'identity,deflate,gzip',
+      ),
       te: usually('trailers', undefined),
       extra: extraFields,
     })
@@ -155,7 +171,17 @@ function encode(schema: DescMessage, message: Message, binary: boolean): Buffer 
 }
 
 type Damage = 'none' | 'empty' | 'cut' | 'garbage' | 'unknown field' | 'no UTF-8' | 'mark' | 'limit' | 'too large';
-const damages = usually<Damage>('none', 'empty', 'cut', 'garbage', 'unknown field', 'no UTF-8', 'mark', 'limit', 'too large');
+const damages = usually<Damage>(
+  'none',
+  'empty',
+  'cut',
+  'garbage',
+  'unknown field',
+  'no UTF-8',
+  'mark',
+  'limit',
+  'too large',
+);
 
 function damaged(bytes: Buffer, damage: Damage): Buffer {
   if (damage === 'empty') return Buffer.alloc(0);
@@ -163,7 +189,8 @@ function damaged(bytes: Buffer, damage: Damage): Buffer {
   if (damage === 'garbage') return Buffer.from('ff00fe7b0a', 'hex');
   if (damage === 'unknown field') return Buffer.concat([Buffer.from('f87f01', 'hex'), bytes]);
   // Field 2, the slug, with bytes that are no UTF-8; and the same in JSON.
-  if (damage === 'no UTF-8') return bytes[0] === 0x7b ? Buffer.from('{"slug":"\xff"}', 'latin1') : Buffer.from('1202c328', 'hex');
+  if (damage === 'no UTF-8')
+    return bytes[0] === 0x7b ? Buffer.from('{"slug":"\xff"}', 'latin1') : Buffer.from('1202c328', 'hex');
   if (damage === 'mark') return Buffer.concat([Buffer.from('\ufeff'), bytes]);
   if (damage === 'limit') return Buffer.concat([bytes, Buffer.alloc(READ_MAX_BYTES - bytes.length, ' ')]);
   if (damage === 'too large') return Buffer.concat([bytes, Buffer.alloc(READ_MAX_BYTES - bytes.length + 1, ' ')]);
@@ -247,14 +274,23 @@ const extraFields = fc.oneof(
   {
     arbitrary: fc.constantFrom<[string, string][]>(
       [['user-agent', 'test/1.0']],
-      [['x-custom', 'a'], ['x-custom', 'b']],
+      [
+        ['x-custom', 'a'],
+        ['x-custom', 'b'],
+      ],
       [['custom-bin', 'AAEC']],
       [['traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01']],
       [['authorization', 'Bearer x']],
       [['origin', 'https://app.example.com']],
       [['origin', 'https://evil.example.com']],
-      [['accept-encoding', 'gzip'], ['accept-encoding', 'br']],
-      [['grpc-accept-encoding', 'gzip'], ['grpc-accept-encoding', 'identity']],
+      [
+        ['accept-encoding', 'gzip'],
+        ['accept-encoding', 'br'],
+      ],
+      [
+        ['grpc-accept-encoding', 'gzip'],
+        ['grpc-accept-encoding', 'identity'],
+      ],
       [['connect-timeout-ms', '70000']],
       [['x-custom', 'ä']],
     ),
@@ -282,4 +318,10 @@ const ODD_TYPES = [
   'application/xml',
   'application/',
 ];
-const ODD_GRPC_TYPES = ['application/grpc-web+proto', 'application/grpc; charset=utf-8', 'application/grpc+xml', 'Application/grpc', 'application/grpc+proto; a=b'];
+const ODD_GRPC_TYPES = [
+  'application/grpc-web+proto',
+  'application/grpc; charset=utf-8',
+  'application/grpc+xml',
+  'Application/grpc',
+  'application/grpc+proto; a=b',
+];
