@@ -6,6 +6,7 @@ import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+import { startTcpProxy } from '#test/support/tcp-proxy.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 
 let database: TestDatabase;
@@ -154,6 +155,21 @@ describe('ConnectionPool', () => {
     second.release();
   });
 
+  it('leaves no statement behind in Postgres where its connection is cut', async () => {
+    await using proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    await using pool = openPool({ statementTimeoutMs: 3_600_000 }, proxy.through(database.url));
+    const connection = await pool.acquire();
+    const statement = expect(connection.query("select pg_sleep(3600), 'cut'", [])).rejects.toThrow();
+    const running = async () =>
+      (await admin.query("select 1 from pg_stat_activity where state = 'active' and query like '%3600), ''cut''%'"))
+        .rowCount;
+    while ((await running()) !== 1);
+    proxy.reset();
+    await statement;
+    connection.release();
+    while ((await running()) !== 0);
+  });
+
   it('refuses the query whose backend is killed, and does not give its connection to anyone else', async () => {
     await using pool = openPool({ poolMax: 1 });
     const connection = await pool.acquire();
@@ -220,8 +236,8 @@ class EndingPool extends ConnectionPool implements AsyncDisposable {
   }
 }
 
-function openPool(fields: Partial<DatabaseConfig> = {}): EndingPool {
-  return new EndingPool(database.url, aDatabaseConfig(fields));
+function openPool(fields: Partial<DatabaseConfig> = {}, url = database.url): EndingPool {
+  return new EndingPool(url, aDatabaseConfig(fields));
 }
 
 type Connection = Awaited<ReturnType<ConnectionPool['acquire']>>;
