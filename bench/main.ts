@@ -1,6 +1,10 @@
 /** `npm run bench SCENARIO [ARGUMENT]… [-- --OPTION …]`: runs one benchmark. Results are written to bench/results. */
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  cancel: {
+    purpose: 'for how long statements outlive the calls that were cancelled, and calls outlive their deadlines',
+    run: async args => (await import('./cancel.ts')).benchCancel(args),
+  },
   hostile: {
     purpose: 'whether slow connections, HTTP/2 floods and mutated requests hurt the service or its other clients',
     run: async args => (await import('./hostile.ts')).benchHostile(args),
