@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import packageJson from '#package.json' with { type: 'json' };
 
 /** The service in a process of its own, as `npm start` runs it. Disposing of it ends it with SIGTERM. */
 export interface ServiceProcess extends AsyncDisposable {
@@ -26,7 +27,7 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
   const { PATH, HOME, TMPDIR } = inherited();
   const env = { PATH, HOME, TMPDIR, PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', ...settings };
   const begin = performance.now();
-  const child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, START, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'close');
   const wrote: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => wrote.push(text));
@@ -51,7 +52,9 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
   throw new Error(`the service ended before it was ready: ${wrote.join('\n')}`);
 }
 
-const MAIN = join(import.meta.dirname, '../src/main.ts');
+const ROOT = join(import.meta.dirname, '..');
+/** What npm gives to node. */
+const START = packageJson.scripts.start.split(' ').slice(1);
 
 async function readRss({ pid }: ChildProcess): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');

@@ -33,7 +33,7 @@ export function startupReport(result: StartupResult): string {
 
 ${formatMachine(machine)}
 
-From the spawn of \`node src/main.ts serve\` until its \`ready\` event is read, ${runs} starts of each kind that take turns, with a warm compile
+From the spawn of \`npm start\`'s command until its \`ready\` event is read, ${runs} starts of each kind that take turns, with a warm compile
 cache; median (quartiles). RSS is that of the service's own process after 5 s without a call, in MB of 10^6 bytes.
 
 ${missed.length === 0 ? 'Every target is met.' : `Missed:\n${missed.map(line => `- ${line}`).join('\n')}`}

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PluginBuild } from 'esbuild';
 
@@ -24,6 +24,9 @@ const PACKAGES = [
 ];
 /** Those that are CommonJS, of which a bundler keeps the default export alone: their names are exported one by one. */
 const COMMONJS_PACKAGES = ['pg', 'pino', 'prom-client'];
+
+/** For those that are CommonJS inside. A file where nothing requires is better off without. */
+const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'node_modules/.prebundled');
@@ -59,9 +62,13 @@ await esbuild.build({
   target: 'node24',
   external: ['pg-native'],
   plugins: [{ name: 'named exports of CommonJS', setup: nameExports }],
-  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  banner: { js: REQUIRE },
   logLevel: 'warning',
 });
+for (const file of await readdir(outdir)) {
+  const code = (await readFile(join(outdir, file), 'utf8')).slice(REQUIRE.length);
+  if (!/\brequire\b/.test(code)) await writeFile(join(outdir, file), code);
+}
 await writeFile(join(outdir, 'manifest.json'), JSON.stringify({ versions, modules }));
 
 /** Lets an entry that is CommonJS be imported by name, as Node lets it. */

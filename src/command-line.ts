@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { type Config, ConfigError, parseConfig } from '#src/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -65,6 +66,9 @@ async function serve(config: Config, args: readonly string[], io: ProcessIo): Pr
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
+  server.warm();
+  // Before the garbage is collected, and with it the code that only a start runs.
+  flushCompileCache();
   releaseStartupGarbage();
 
   const failure = await Promise.race([aborted(io.signal), uncaught()]);
