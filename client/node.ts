@@ -1,8 +1,17 @@
 import type { SecureClientSessionOptions } from 'node:http2';
 import type { RequestOptions } from 'node:https';
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
-import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
+import type { UniversalClientFn } from '@connectrpc/connect/protocol';
+import { createTransport as createConnectTransport } from '@connectrpc/connect/protocol-connect';
+import {
+  compressionBrotli,
+  compressionGzip,
+  createGrpcTransport,
+  createGrpcWebTransport,
+  createNodeHttpClient,
+} from '@connectrpc/connect-node';
 import { PostService } from './blog/v1/post_service_pb.js';
+import { toCanonicalRead } from './canonical-read.ts';
 import { GuardedHttp2SessionManager } from './http2-session-manager.ts';
 
 /** A typed client: one async method for each RPC. */
@@ -19,7 +28,10 @@ export interface PostClientOptions {
   readonly httpVersion?: '1.1' | '2';
   /** Whether messages go as binary Protobuf, or as JSON. Default: binary, which is smaller and faster. */
   readonly useBinaryFormat?: boolean;
-  /** Whether reads go as GET, which HTTP caches can answer; Connect only. Default: yes. */
+  /**
+   * Whether reads go as GET, which HTTP caches can answer; Connect only. The same request has the same URL always, from any
+   * client of this package and from connect-go. One whose URL would be longer than 8 KiB goes as POST. Default: yes.
+   */
   readonly useHttpGet?: boolean;
   /**
    * The deadline, in milliseconds, of unary calls that set no `timeoutMs` of their own. It travels to the server, which
@@ -73,7 +85,31 @@ function createTransport(
   const http = httpVersion === '2' ? http2(baseUrl, options) : http1(options);
   if (protocol === 'grpc') return createGrpcTransport({ ...common, ...http2(baseUrl, options) });
   if (protocol === 'grpc-web') return createGrpcWebTransport({ ...common, ...http });
-  return createConnectTransport({ ...common, ...http, useHttpGet });
+  const httpClient = createNodeHttpClient(
+    http.httpVersion === '2' ? { httpVersion: '2', sessionProvider: () => http.sessionManager } : http,
+  );
+  // As connect-node has it: its own createConnectTransport takes no HTTP client.
+  return createConnectTransport({
+    ...common,
+    useHttpGet,
+    httpClient: withCanonicalReads(httpClient),
+    acceptCompression: [compressionGzip, compressionBrotli],
+    sendCompression: null,
+    compressMinBytes: 1024,
+    writeMaxBytes: 0xffff_ffff,
+  });
+}
+
+function withCanonicalReads(send: UniversalClientFn): UniversalClientFn {
+  return request => {
+    if (request.method !== 'GET') return send(request);
+    const { url, method, header, body } = toCanonicalRead(request.url, request.header);
+    return send({ ...request, url, method, header, ...(body && { body: once(body) }) });
+  };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function http1({ nodeOptions = {} }: PostClientOptions) {

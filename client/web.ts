@@ -1,5 +1,6 @@
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
+import { toCanonicalRead } from './canonical-read.ts';
 import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.ts';
 
@@ -25,7 +26,11 @@ export interface GrpcWebPostClientOptions {
 
 /** How a client in a browser talks to the service over Connect. Every option may be left out. */
 export interface PostClientOptions extends GrpcWebPostClientOptions {
-  /** Whether reads go as GET, which needs no CORS preflight and which HTTP caches can answer. Default: yes. */
+  /**
+   * Whether reads go as GET, which needs no CORS preflight and which HTTP caches can answer. The same request in the same
+   * format has the same URL always, from any client of this package and from connect-go. One whose URL would be longer than
+   * 8 KiB goes as POST. Default: yes.
+   */
   readonly useHttpGet?: boolean;
 }
 
@@ -38,7 +43,8 @@ export interface PostClientOptions extends GrpcWebPostClientOptions {
  */
 export function createPostClient(baseUrl: string, options: PostClientOptions = {}): PostClient {
   const { timeoutMs = 10_000, useBinaryFormat = false, useHttpGet = true } = options;
-  const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared(options) });
+  const fetch = withCanonicalReads(options.fetch);
+  const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared({ ...options, fetch }) });
   return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
 }
 
@@ -54,4 +60,15 @@ export function createGrpcWebPostClient(baseUrl: string, options: GrpcWebPostCli
 
 function shared({ interceptors = [], fetch }: GrpcWebPostClientOptions) {
   return { interceptors: [...interceptors], ...(fetch && { fetch }) };
+}
+
+function withCanonicalReads(fetch: typeof globalThis.fetch | undefined): typeof globalThis.fetch {
+  return (input, init) => {
+    // The global one is looked up for each call, as connect-web does: a page may replace it.
+    const send = fetch ?? globalThis.fetch;
+    // connect-web gives a URL as text, always.
+    if (init?.method !== 'GET' || typeof input !== 'string') return send(input, init);
+    const { header: headers, url, ...read } = toCanonicalRead(input, new Headers(init.headers));
+    return send(url, { ...init, ...read, headers });
+  };
 }

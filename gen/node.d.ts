@@ -15,7 +15,10 @@ export interface PostClientOptions {
     readonly httpVersion?: '1.1' | '2';
     /** Whether messages go as binary Protobuf, or as JSON. Default: binary, which is smaller and faster. */
     readonly useBinaryFormat?: boolean;
-    /** Whether reads go as GET, which HTTP caches can answer; Connect only. Default: yes. */
+    /**
+     * Whether reads go as GET, which HTTP caches can answer; Connect only. The same request has the same URL always, from any
+     * client of this package and from connect-go. One whose URL would be longer than 8 KiB goes as POST. Default: yes.
+     */
     readonly useHttpGet?: boolean;
     /**
      * The deadline, in milliseconds, of unary calls that set no `timeoutMs` of their own. It travels to the server, which

@@ -1,6 +1,8 @@
 import { createClient } from '@connectrpc/connect';
-import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
+import { createTransport as createConnectTransport } from '@connectrpc/connect/protocol-connect';
+import { compressionBrotli, compressionGzip, createGrpcTransport, createGrpcWebTransport, createNodeHttpClient, } from '@connectrpc/connect-node';
 import { PostService } from './blog/v1/post_service_pb.js';
+import { toCanonicalRead } from './canonical-read.js';
 import { GuardedHttp2SessionManager } from './http2-session-manager.js';
 /**
  * Makes a client of the service at `baseUrl`, such as `https://posts.example.com`.
@@ -28,7 +30,28 @@ function createTransport(baseUrl, protocol, httpVersion, { useBinaryFormat = tru
         return createGrpcTransport({ ...common, ...http2(baseUrl, options) });
     if (protocol === 'grpc-web')
         return createGrpcWebTransport({ ...common, ...http });
-    return createConnectTransport({ ...common, ...http, useHttpGet });
+    const httpClient = createNodeHttpClient(http.httpVersion === '2' ? { httpVersion: '2', sessionProvider: () => http.sessionManager } : http);
+    // As connect-node has it: its own createConnectTransport takes no HTTP client.
+    return createConnectTransport({
+        ...common,
+        useHttpGet,
+        httpClient: withCanonicalReads(httpClient),
+        acceptCompression: [compressionGzip, compressionBrotli],
+        sendCompression: null,
+        compressMinBytes: 1024,
+        writeMaxBytes: 0xffff_ffff,
+    });
+}
+function withCanonicalReads(send) {
+    return request => {
+        if (request.method !== 'GET')
+            return send(request);
+        const { url, method, header, body } = toCanonicalRead(request.url, request.header);
+        return send({ ...request, url, method, header, ...(body && { body: once(body) }) });
+    };
+}
+async function* once(bytes) {
+    yield bytes;
 }
 function http1({ nodeOptions = {} }) {
     return { httpVersion: '1.1', nodeOptions: nodeOptions };

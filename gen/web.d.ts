@@ -20,7 +20,11 @@ export interface GrpcWebPostClientOptions {
 }
 /** How a client in a browser talks to the service over Connect. Every option may be left out. */
 export interface PostClientOptions extends GrpcWebPostClientOptions {
-    /** Whether reads go as GET, which needs no CORS preflight and which HTTP caches can answer. Default: yes. */
+    /**
+     * Whether reads go as GET, which needs no CORS preflight and which HTTP caches can answer. The same request in the same
+     * format has the same URL always, from any client of this package and from connect-go. One whose URL would be longer than
+     * 8 KiB goes as POST. Default: yes.
+     */
     readonly useHttpGet?: boolean;
 }
 /**

@@ -1,5 +1,6 @@
 import { createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
+import { toCanonicalRead } from './canonical-read.js';
 import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.js';
 /**
@@ -11,7 +12,8 @@ import { withUnaryTimeout } from './web-timeout.js';
  */
 export function createPostClient(baseUrl, options = {}) {
     const { timeoutMs = 10_000, useBinaryFormat = false, useHttpGet = true } = options;
-    const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared(options) });
+    const fetch = withCanonicalReads(options.fetch);
+    const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared({ ...options, fetch }) });
     return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
 }
 /**
@@ -25,4 +27,15 @@ export function createGrpcWebPostClient(baseUrl, options = {}) {
 }
 function shared({ interceptors = [], fetch }) {
     return { interceptors: [...interceptors], ...(fetch && { fetch }) };
+}
+function withCanonicalReads(fetch) {
+    return (input, init) => {
+        // The global one is looked up for each call, as connect-web does: a page may replace it.
+        const send = fetch ?? globalThis.fetch;
+        // connect-web gives a URL as text, always.
+        if (init?.method !== 'GET' || typeof input !== 'string')
+            return send(input, init);
+        const { header: headers, url, ...read } = toCanonicalRead(input, new Headers(init.headers));
+        return send(url, { ...init, ...read, headers });
+    };
 }

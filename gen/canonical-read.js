@@ -1,0 +1,31 @@
+import { base64Decode } from '@bufbuild/protobuf/wire';
+/**
+ * The most characters of a URL that is sent: the service refuses a longer one, and so do NGINX and others by default. It goes
+ * by POST instead, which no cache answers.
+ */
+export const URL_MAX_LENGTH = 8192;
+/**
+ * Gives a read that connect-es is about to send by GET its canonical URL: the one that connect-go makes too, so that a cache
+ * keeps one answer for all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a
+ * form's is, so that nothing is left that a URL parser would escape once more.
+ *
+ * @param url as connect-es makes it: `?connect=v1&base64=1&encoding=proto&message=…`.
+ */
+export function toCanonicalRead(url, header) {
+    const queryAt = url.indexOf('?');
+    const query = url.slice(queryAt + 1);
+    const sorted = query.split('&').sort().join('&');
+    const percent = (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`;
+    const canonical = `${url.slice(0, queryAt)}?${sorted.replaceAll('%20', '+').replace(/[!'()*]/g, percent)}`;
+    return canonical.length <= URL_MAX_LENGTH
+        ? { url: canonical, method: 'GET', header }
+        : readByPost(url.slice(0, queryAt), new URLSearchParams(query), header);
+}
+function readByPost(url, parameters, getHeader) {
+    const message = parameters.get('message') ?? '';
+    const header = new Headers(getHeader);
+    header.set('content-type', `application/${parameters.get('encoding')}`);
+    header.set('connect-protocol-version', '1');
+    const body = parameters.has('base64') ? base64Decode(message) : new TextEncoder().encode(message);
+    return { url, method: 'POST', header, body };
+}
