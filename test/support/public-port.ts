@@ -7,6 +7,7 @@ import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { HealthService } from '#src/rpc/health.ts';
+import { reflection } from '#src/rpc/reflection.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
 /** The public port as the service has it, in front of the handlers that a test gives. */
@@ -31,6 +32,7 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     routes: (router: ConnectRouter) => {
       router.service(PostService, options.posts ?? {});
       router.service(Health, new HealthService([PostService.typeName]));
+      if (options.reflected) reflection(router, [PostService.file]);
     },
     stages: { check: () => {} },
     requestMaxBytes,
@@ -76,6 +78,8 @@ export interface PublicPortOptions {
   readonly cacheControl?: Readonly<Record<string, string>>;
   readonly compressMinBytes?: number;
   readonly posts?: Partial<ServiceImpl<typeof PostService>>;
+  /** Whether it tells its schema; default: no. */
+  readonly reflected?: boolean;
   readonly port?: number;
   readonly tls?: ListenerOptions['tls'];
   readonly corsOrigins?: readonly string[];
