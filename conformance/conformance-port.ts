@@ -27,7 +27,7 @@ export async function openConformancePort(options: ConformancePortOptions): Prom
     routes: router => router.service(ConformanceService, new ConformanceServiceImpl(), { jsonOptions: { registry } }),
     stages: { check: new RequestValidator().check, translate: toConformanceError },
     requestMaxBytes,
-    compressMinBytes: 1024,
+    compressMinBytes: usual.compressMinBytes,
     unary: options.fastPath ? { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} } : undefined,
     shutdownSignal: new AbortController().signal,
     protocolErrors: { translate: error => withoutDetails(explainFramingError(error)), bareRefusals: true },
