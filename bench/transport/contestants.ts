@@ -42,7 +42,7 @@ export const CONTESTANTS: readonly Contestant[] = [
     command: [...OURS, '--without', 'fast-path'],
     workloads: [...HTTP1, ...HTTP2],
   },
-  { id: 'ours-miss', name: 'ours on a miss', command: [...OURS, '--fresh'], workloads: [...HTTP1, 'grpc'] },
+  { id: 'ours-miss', name: 'ours on a miss', command: [...OURS, '--unfrozen'], workloads: [...HTTP1, 'grpc'] },
   {
     id: 'raw',
     name: 'raw node:http',

@@ -83,7 +83,7 @@ function nameOf(arms: readonly MeasuredArm[], id: string): string {
 function workloadSection(arms: readonly MeasuredArm[], workload: WorkloadId): string {
   const rows = arms.filter(arm => arm.workload === workload);
   const ours = findArm(arms, workload, 'ours');
-  const head = ['server', 'calls/s', 'ours/this', 'CPU µs a call', 'server busy', 'generator busy', 'body, bytes'];
+  const head = ['server', 'calls/s', 'ours/this', 'CPU µs a call', 'server busy', 'body, bytes'];
   const table = markdownTable(
     head,
     rows.map(arm => [
@@ -92,7 +92,6 @@ function workloadSection(arms: readonly MeasuredArm[], workload: WorkloadId): st
       ours === undefined || arm === ours ? '' : formatQuartiles(pairedRatio(ours, arm), 2),
       formatQuartiles(over(arm, 'cpuUs'), 1),
       percent(over(arm, 'serverShare').median),
-      percent(over(arm, 'generatorShare').median),
       `${arm.answer.bytes}${arm.answer.encoding === 'identity' ? '' : ` (${arm.answer.encoding})`}`,
     ]),
   );

@@ -9,7 +9,7 @@ import { inMemoryPosts } from './in-memory-posts.ts';
 
 const { values } = parseArgs({ options: { http2: { type: 'boolean', default: false } } });
 const handle = connectNodeAdapter({
-  routes: router => router.service(PostService, inMemoryPosts({ fresh: false })),
+  routes: router => router.service(PostService, inMemoryPosts({ frozen: false })),
   // By default it compresses answers from 1 KiB on, which would cost it half of its speed here.
   compressMinBytes: 64 * 1024,
 });

@@ -5,18 +5,15 @@ import { SAMPLE_POST, samplePostResponse } from '../sample-post.ts';
 /**
  * GetPost from memory, in an async handler.
  *
- * @param options.fresh false: each call returns the same message, as a cache does; true: each call makes one from the
- *   post, as is done with what comes from the database.
+ * @param options.frozen true: as a cache's messages are, whose bytes the fast path remembers; false: each call encodes its
+ *   message, as other servers do.
  */
-export function inMemoryPosts(options: { readonly fresh: boolean }): Partial<ServiceImpl<typeof PostService>> {
-  const posts = new Map([[SAMPLE_POST.id, SAMPLE_POST]]);
-  // Frozen, as a cache's messages are: the fast path remembers their bytes.
-  const answers = new Map([[SAMPLE_POST.id, Object.freeze(samplePostResponse())]]);
+export function inMemoryPosts(options: { readonly frozen: boolean }): Partial<ServiceImpl<typeof PostService>> {
+  const answer = samplePostResponse();
+  const answers = new Map([[SAMPLE_POST.id, options.frozen ? Object.freeze(answer) : answer]]);
   return {
     async getPost({ key }) {
-      const id = key.value ?? '';
-      if (!options.fresh) return answers.get(id) ?? notFound();
-      return samplePostResponse(posts.get(id) ?? notFound());
+      return answers.get(key.value ?? '') ?? notFound();
     },
   };
 }

@@ -23,8 +23,8 @@ const { values } = parseArgs({
     without: { type: 'string', multiple: true, default: [] },
     /** Pages of another origin may call. */
     cors: { type: 'boolean', default: false },
-    /** Each call makes a new message, as where nothing is cached. */
-    fresh: { type: 'boolean', default: false },
+    /** Each call encodes its message, as where nothing is cached. */
+    unfrozen: { type: 'boolean', default: false },
   },
 });
 const without = new Set(values.without);
@@ -40,7 +40,7 @@ validator.warm(PostService.methods.map(method => method.input));
 
 const deadline = without.has('deadline') ? UNBOUNDED : config.deadline;
 const dispatch = createDispatch({
-  routes: router => router.service(PostService, inMemoryPosts({ fresh: values.fresh })),
+  routes: router => router.service(PostService, inMemoryPosts({ frozen: !values.unfrozen })),
   stages: { check: without.has('validation') ? () => {} : validator.check },
   requestMaxBytes: config.requestMaxBytes,
   compressMinBytes: config.compressMinBytes,

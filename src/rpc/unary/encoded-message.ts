@@ -4,31 +4,37 @@ import type { Compressor } from './compressor.ts';
 
 /** The bytes of one message in one format, and what is made of them, each when it is first asked for. */
 export class EncodedMessage {
-  /** A byte of flags, four of length, and the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
-  readonly envelope: Buffer;
-  /** The message alone: a view of the envelope. */
-  readonly bytes: Buffer;
+  /** Of the message, in bytes. */
+  readonly length: number;
+  readonly #compressedFlag: boolean;
   readonly #lasting: boolean;
+  #envelope: Buffer | undefined;
   #text: string | undefined;
   #etag: string | undefined;
   #compressed: Map<string, Promise<EncodedMessage | undefined>> | undefined;
 
   /** @param options.lasting it is kept: then it has memory of its own, where others share a block that lives as long as one of them. */
   constructor(
-    bytes: Uint8Array | string,
+    message: Uint8Array | string,
     { compressed = false, lasting = false }: { readonly compressed?: boolean; readonly lasting?: boolean } = {},
   ) {
-    const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
-    const envelope = lasting
-      ? Buffer.allocUnsafeSlow(PREFIX_LENGTH + length)
-      : Buffer.allocUnsafe(PREFIX_LENGTH + length);
+    this.#compressedFlag = compressed;
     this.#lasting = lasting;
-    envelope[0] = compressed ? 1 : 0;
-    envelope.writeUInt32BE(length, 1);
-    if (typeof bytes === 'string') envelope.write(bytes, PREFIX_LENGTH);
-    else envelope.set(bytes, PREFIX_LENGTH);
-    this.envelope = envelope;
-    this.bytes = envelope.subarray(PREFIX_LENGTH);
+    this.length = typeof message === 'string' ? Buffer.byteLength(message) : message.length;
+    // What is ASCII is the same in Latin-1.
+    if (message.length === this.length && typeof message === 'string') this.#text = message;
+    else this.#envelope = this.#enclose(message);
+  }
+
+  /** A byte of flags, four of length, and the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
+  get envelope(): Buffer {
+    this.#envelope ??= this.#enclose(this.text);
+    return this.#envelope;
+  }
+
+  /** The message alone: a view of the envelope. */
+  get bytes(): Buffer {
+    return this.envelope.subarray(PREFIX_LENGTH);
   }
 
   /** The bytes as characters of Latin-1: with a head in front, they go to a socket in one write. */
@@ -39,8 +45,18 @@ export class EncodedMessage {
 
   /** A strong entity tag (RFC 9110, 8.8.3): of these very bytes, so each format and compression has its own. */
   get etag(): string {
-    this.#etag ??= `"${hash('sha1', this.bytes, 'base64url')}"`;
+    this.#etag ??= `"${hash('sha1', this.#envelope === undefined ? this.text : this.bytes, 'base64url')}"`;
     return this.#etag;
+  }
+
+  #enclose(message: Uint8Array | string): Buffer {
+    const size = PREFIX_LENGTH + this.length;
+    const envelope = this.#lasting ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
+    envelope[0] = this.#compressedFlag ? 1 : 0;
+    envelope.writeUInt32BE(this.length, 1);
+    if (typeof message === 'string') envelope.write(message, PREFIX_LENGTH);
+    else envelope.set(message, PREFIX_LENGTH);
+    return envelope;
   }
 
   /** The same message compressed; undefined where that gains nothing, or can't be had now. Compressed once. */

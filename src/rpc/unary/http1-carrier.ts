@@ -149,7 +149,7 @@ export class Http1Carrier implements Carrier {
       ended({ status, bytesWritten: 0, aborted: true });
       return;
     }
-    const length = body?.bytes.length ?? 0;
+    const length = body?.length ?? 0;
     if (status !== 304) fields.push('content-length', String(length));
     response.writeHead(status, fields);
     if (body === undefined || this.#request.method === 'HEAD') {

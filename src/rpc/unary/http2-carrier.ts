@@ -62,13 +62,12 @@ export class Http2Carrier implements Carrier {
     }
     const bytes =
       this.#headers[':method'] === 'HEAD' ? undefined : trailers === undefined ? body?.bytes : body?.envelope;
-    const headers: OutgoingHttpHeaders = { ':status': status };
-    for (let i = 0; i < fields.length; i += 2) append(headers, fields[i] as string, fields[i + 1] as string);
+    const head = [':status', String(status), ...fields];
     if (trailers === undefined) {
-      if (status !== 304) headers['content-length'] = body?.bytes.length ?? 0;
-      stream.respond(headers, bytes === undefined ? END_STREAM : undefined);
+      if (status !== 304) head.push('content-length', String(body?.length ?? 0));
+      stream.respond(head, bytes === undefined ? END_STREAM : undefined);
     } else {
-      stream.respond(headers, WAIT_FOR_TRAILERS);
+      stream.respond(head, WAIT_FOR_TRAILERS);
       sendTrailersAtEnd(stream, trailers);
     }
     const bytesWritten = bytes?.length ?? 0;
@@ -125,12 +124,6 @@ export function stopUnreadBody(stream: ServerHttp2Stream): void {
   stream.resume();
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));
-}
-
-function append(headers: OutgoingHttpHeaders, name: string, value: string): void {
-  const given = headers[name];
-  if (given === undefined) headers[name] = value;
-  else headers[name] = Array.isArray(given) ? [...given, value] : [String(given), value];
 }
 
 function ignore(): void {}

@@ -145,7 +145,7 @@ export abstract class UnaryCall implements HandlerContext {
     const { compressor, writeMaxBytes } = this.init.settings;
     try {
       const encoded = this.init.method.encode(response, this.binary);
-      const { length } = encoded.bytes;
+      const { length } = encoded;
       if (length > writeMaxBytes) throw tooLarge(writeMaxBytes);
       const name = length < compressor.minBytes ? undefined : compressor.negotiate(this.acceptedEncodings);
       if (name === undefined) {

@@ -7,11 +7,11 @@ import {
   type JsonWriteOptions,
   type Message,
   toBinary,
-  toJsonString,
 } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { type EncodedMessage, MessageEncoder } from './encoded-message.ts';
+import { createJsonWriter } from './json-writer.ts';
 import { rememberRequests } from './request-memory.ts';
 
 /** A unary RPC, with all that can be worked out before the first call. */
@@ -71,7 +71,7 @@ export function createUnaryMethod(
   };
   const encoder = new MessageEncoder({
     toBinary: message => toBinary(output, message),
-    toJson: message => toJsonString(output, message, json),
+    toJson: createJsonWriter(output, json),
   });
   return {
     method,
