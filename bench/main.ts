@@ -5,6 +5,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'for how long statements outlive the calls that were cancelled, and calls outlive their deadlines',
     run: async args => (await import('./cancel.ts')).benchCancel(args),
   },
+  compression: {
+    purpose: 'from which size on it pays to compress an answer',
+    run: async args => (await import('./compression.ts')).benchCompression(args),
+  },
   hostile: {
     purpose: 'whether slow connections, HTTP/2 floods and mutated requests hurt the service or its other clients',
     run: async args => (await import('./hostile.ts')).benchHostile(args),
@@ -26,7 +30,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 const [name = '', ...args] = process.argv.slice(2);
 const scenario = Object.hasOwn(SCENARIOS, name) ? SCENARIOS[name] : undefined;
 if (scenario === undefined) {
-  const lines = Object.entries(SCENARIOS).map(([known, { purpose }]) => `  ${known.padEnd(10)} ${purpose}`);
+  const lines = Object.entries(SCENARIOS).map(([known, { purpose }]) => `  ${known.padEnd(12)} ${purpose}`);
   console.error(`Which benchmark? npm run bench SCENARIO\n${lines.join('\n')}`);
   process.exitCode = 2;
 } else {
