@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import * as posts from '#src/db/migrations/0001-posts.ts';
+import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 
 /**
@@ -36,5 +37,6 @@ export async function migrateToLatest(url: string): Promise<string[]> {
 
 /** Every migration in its order. They only add to what older code of the service needs. */
 const MIGRATIONS: Record<string, Migration> = {
-  [LATEST_MIGRATION]: posts,
+  '0001-posts': posts,
+  [LATEST_MIGRATION]: postChanges,
 };

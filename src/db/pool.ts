@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
+import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { DatabaseUnavailableError, leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
 import { Slots } from '#src/db/slots.ts';
@@ -153,20 +154,3 @@ class ClientConnection implements PooledConnection {
 function noConnectionInTime(): Error {
   return new DatabaseUnavailableError('no connection to the database became free in time');
 }
-
-/**
- * Has Postgres look whether the other end of a connection is still there while a statement runs or waits for a lock. By
- * itself it only looks when it writes, so the statement of a client that was destroyed, or of a service that was killed,
- * would hold its locks until its time limit. Options in the URL come later, and win.
- *
- * https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL
- */
-function withConnectionCheck(url: string): string {
-  const parsed = new URL(url);
-  const given = parsed.searchParams.get('options') ?? '';
-  parsed.searchParams.set('options', `-c client_connection_check_interval=${CONNECTION_CHECK_MS} ${given}`.trimEnd());
-  return parsed.href;
-}
-
-/** A look is one system call. */
-const CONNECTION_CHECK_MS = 100;

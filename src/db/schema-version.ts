@@ -4,7 +4,7 @@ import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The newest migration, whose schema this code needs. */
-export const LATEST_MIGRATION = '0001-posts';
+export const LATEST_MIGRATION = '0002-post-changes';
 
 /**
  * Tells whether the database has the schema that this code needs, or a newer one (migrations only expand).

@@ -5,6 +5,8 @@ export interface Schema {
   posts: PostsTable;
   post_tags: PostTagsTable;
   create_requests: CreateRequestsTable;
+  post_changes: PostChangesTable;
+  post_changes_removed: PostChangesRemovedTable;
 }
 
 /** One row a post, soft-deleted ones included. Times have millisecond precision. */
@@ -48,6 +50,37 @@ export interface CreateRequestsTable {
   /** The slug that the post got. */
   slug: string;
   create_time: ColumnType<Date, never, never>;
+}
+
+/** One row a change of a post. Written by triggers on `posts`. */
+export interface PostChangesTable {
+  id: GeneratedAlways<string>;
+  /** The transaction that made the change: an xid8, which pg reads as text. */
+  xid: Generated<string>;
+  at: Generated<Date>;
+  kind: 'created' | 'updated' | 'deleted' | 'undeleted' | 'purged';
+  post_id: string;
+  /** The post as it was then, but for its content. */
+  slug: string;
+  title: string;
+  author: string;
+  tags: string[];
+  publish_time: Date | null;
+  create_time: Date;
+  update_time: Date;
+  delete_time: Date | null;
+  purge_time: Date | null;
+  revision: string;
+  /** What it was before; null for a new post. */
+  previous_slug: string | null;
+  previous_author: string | null;
+  previous_tags: string[] | null;
+}
+
+/** One row: no change of a transaction after this one has been removed for its age. */
+export interface PostChangesRemovedTable {
+  single_row: Generated<boolean>;
+  xid: string;
 }
 
 /** Read as a Date; written as one, or as text that Postgres understands. */

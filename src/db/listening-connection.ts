@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { withConnectionCheck } from '#src/db/connection-check.ts';
+
+/**
+ * One connection that listens for notifications, and comes back by itself when it is lost.
+ *
+ * Notifications of the time without a connection are lost: whoever listens has to look for itself at each `onConnect`.
+ */
+export class ListeningConnection implements AsyncDisposable {
+  readonly #url: string;
+  readonly #options: ListeningOptions;
+  readonly #ended = new AbortController();
+  readonly #running: Promise<void>;
+  #client: pg.Client | undefined;
+
+  constructor(url: string, options: ListeningOptions) {
+    this.#url = withConnectionCheck(url);
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /**
+   * Runs a statement on this connection.
+   *
+   * @throws where there is no connection, or no answer within the time limit; the connection is made anew then.
+   */
+  async query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    const client = this.#client;
+    if (client === undefined) throw new Error('there is no connection to the database');
+    const timer = setTimeout(() => cut(client), this.#options.timeoutMs);
+    try {
+      return (await client.query<Row>(text, values as unknown[])).rows;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    if (this.#client !== undefined) cut(this.#client);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ended;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        await this.#listen(() => {
+          failures = 0;
+        });
+      } catch (error) {
+        if (!signal.aborted) this.#options.onLost(error);
+      }
+      // Jitter, so that instances that were cut off together do not come back together.
+      const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10)) * (0.5 + Math.random());
+      await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Connects, listens, and settles when the connection has ended. */
+  async #listen(onConnect: () => void): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'postservice feed',
+      connectionTimeoutMillis: this.#options.timeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+    });
+    const lost = new Promise<Error>(resolve => {
+      client.on('error', resolve);
+      client.on('end', () => resolve(new Error('the connection has ended')));
+    });
+    try {
+      await client.connect();
+      client.on('notification', () => this.#options.onNotify());
+      await client.query(`listen ${pg.escapeIdentifier(this.#options.channel)}`);
+      this.#ended.signal.throwIfAborted();
+      this.#client = client;
+      onConnect();
+      this.#options.onConnect();
+      throw await lost;
+    } finally {
+      this.#client = undefined;
+      cut(client);
+    }
+  }
+}
+
+export interface ListeningOptions {
+  readonly channel: string;
+  /** For connecting, and for each statement, in milliseconds. */
+  readonly timeoutMs: number;
+  /** It listens now: again, where it had been lost. */
+  readonly onConnect: () => void;
+  readonly onNotify: () => void;
+  /** It could not be had, or was lost; it is tried again. */
+  readonly onLost: (error: unknown) => void;
+}
+
+/** Not by `end()`, which waits for a server that may be frozen. */
+function cut(client: pg.Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;

@@ -1,0 +1,36 @@
+/**
+ * Which transactions a statement has seen: Postgres' `pg_snapshot`. Of two snapshots of one server, the later one has seen all that
+ * the earlier one had.
+ *
+ * It answers what no number can: transaction ids are given out at the first write, and become visible at the commit, in another order.
+ *
+ * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+ */
+export class Snapshot {
+  /** As Postgres prints it: `xmin:xmax:xip,xip,…`. */
+  readonly text: string;
+  readonly #min: bigint;
+  readonly #max: bigint;
+  readonly #running: ReadonlySet<bigint>;
+
+  /** @throws RangeError for text that is no snapshot. */
+  constructor(text: string) {
+    const [, min, max, running] = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/.exec(text) ?? [];
+    if (min === undefined || max === undefined) throw new RangeError(`no snapshot: '${text.slice(0, 100)}'`);
+    this.text = text;
+    this.#min = BigInt(min);
+    this.#max = BigInt(max);
+    this.#running = new Set(running === '' ? [] : running?.split(',').map(BigInt));
+  }
+
+  /** Whether it has seen what this transaction wrote, given that the transaction was committed. */
+  sees(xid: bigint): boolean {
+    if (xid < this.#min) return true;
+    return xid < this.#max && !this.#running.has(xid);
+  }
+
+  /** Whether this transaction, and every one with a lower id, had ended before it was taken. */
+  hasEnded(xid: bigint): boolean {
+    return xid < this.#min;
+  }
+}

@@ -1,0 +1,127 @@
+import { ListeningConnection } from '#src/db/listening-connection.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { PostChangeBatch } from '#src/posts/post-change.ts';
+import { PostChangesExpiredError, readPostChanges, readSnapshot } from '#src/posts/post-change-query.ts';
+
+/** Who is told of changes. Listeners do no work that takes long, and throw nothing. */
+export interface ChangeListener {
+  /** Every batch once, in order. */
+  onBatch(batch: PostChangeBatch): void;
+  /** Changes up to this snapshot were missed, and can't be had any more. */
+  onGap(upTo: Snapshot): void;
+}
+
+/**
+ * Every change of a post, told to this process a few milliseconds after its commit: one connection for all who listen.
+ *
+ * Postgres' notifications only say that there is something; what it is, is read from the table, from where the last reading ended.
+ * So a lost notification, or a lost connection, delays changes and loses none.
+ */
+export class ChangeFeed implements AsyncDisposable {
+  readonly #listeners = new Set<ChangeListener>();
+  readonly #connection: ListeningConnection;
+  readonly #log: Logger;
+  readonly #poll: NodeJS.Timeout;
+  readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
+    this.#connection.query<Row>(text, values);
+  #snapshot: Snapshot | undefined;
+  #freshAt = Number.NEGATIVE_INFINITY;
+  #reading = false;
+  #again = false;
+  #wasLost = false;
+
+  /** @param url of the primary. */
+  constructor(url: string, log: Logger) {
+    this.#log = log;
+    this.#connection = new ListeningConnection(url, {
+      channel: 'post_changes',
+      timeoutMs: TIMEOUT_MS,
+      onConnect: () => this.#read(),
+      onNotify: () => this.#read(),
+      onLost: error => {
+        if (!this.#wasLost)
+          log.warn({ err: error }, 'the change feed has lost its connection, and tries to get it again');
+        this.#wasLost = true;
+      },
+    });
+    this.#poll = setInterval(() => this.#read(), POLL_MS).unref();
+  }
+
+  /** Listeners have been told of all that it has seen; undefined until there was a connection. */
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
+  get lagMs(): number {
+    return performance.now() - this.#freshAt;
+  }
+
+  /** @returns what ends it. */
+  listen(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#poll);
+    this.#listeners.clear();
+    await this.#connection[Symbol.asyncDispose]();
+  }
+
+  /** One reading at a time; what is asked for meanwhile is one more. */
+  #read(): void {
+    if (this.#reading) {
+      this.#again = true;
+      return;
+    }
+    this.#reading = true;
+    this.#readAll()
+      // The connection is lost, which it says itself, and reading goes on when it is back.
+      .catch(error => this.#log.debug({ err: error }, 'the change feed could not be read'))
+      .finally(() => {
+        this.#reading = false;
+        if (this.#again) this.#read();
+      });
+  }
+
+  async #readAll(): Promise<void> {
+    do {
+      this.#again = false;
+      const startedAt = performance.now();
+      await this.#readOnce();
+      this.#freshAt = startedAt;
+    } while (this.#again);
+    if (this.#wasLost) this.#log.info('the change feed has caught up');
+    this.#wasLost = false;
+  }
+
+  async #readOnce(): Promise<void> {
+    const from = this.#snapshot;
+    if (from === undefined) {
+      this.#snapshot = await readSnapshot(this.#run);
+      return;
+    }
+    let batch: PostChangeBatch | undefined;
+    do {
+      const position = { from, to: batch?.to, afterId: batch?.changes.at(-1)?.id };
+      try {
+        batch = await readPostChanges(this.#run, position, BATCH_CHANGES);
+      } catch (error) {
+        if (!(error instanceof PostChangesExpiredError)) throw error;
+        const now = await readSnapshot(this.#run);
+        this.#snapshot = now;
+        for (const listener of this.#listeners) listener.onGap(now);
+        return;
+      }
+      if (batch.complete) this.#snapshot = batch.to;
+      for (const listener of this.#listeners) listener.onBatch(batch);
+    } while (!batch.complete);
+  }
+}
+
+const BATCH_CHANGES = 1000;
+/** Should a notification be lost, such as by a pooler in between. */
+const POLL_MS = 500;
+const TIMEOUT_MS = 2000;

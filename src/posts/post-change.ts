@@ -1,0 +1,29 @@
+import type { Snapshot } from '#src/db/snapshot.ts';
+import type { Post } from '#src/posts/post.ts';
+
+/** What happened to a post, from the change feed. */
+export interface PostChange {
+  /** The order of one post's changes. */
+  readonly id: bigint;
+  /** The transaction that made it. */
+  readonly xid: bigint;
+  readonly kind: PostChangeKind;
+  readonly time: Date;
+  /** As it was after the change, without its content; where it was purged, as it was before. */
+  readonly post: Post;
+  /** What it was before; undefined for a new post. */
+  readonly previous: Pick<Post, 'slug' | 'author' | 'tags'> | undefined;
+}
+
+/** `purged`: its row is gone. */
+export type PostChangeKind = 'created' | 'updated' | 'deleted' | 'undeleted' | 'purged';
+
+/** All or a part of what was committed between two snapshots: first things that `from` has not seen and `to` has. */
+export interface PostChangeBatch {
+  readonly from: Snapshot;
+  readonly to: Snapshot;
+  /** Each post's changes in their order; others in about the order of their writes. */
+  readonly changes: readonly PostChange[];
+  /** False: there are more between the two, with higher ids. */
+  readonly complete: boolean;
+}

@@ -1,0 +1,53 @@
+import fc from 'fast-check';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Snapshot } from '#src/db/snapshot.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+
+let database: TestDatabase;
+let client: pg.Client;
+beforeAll(async () => {
+  database = await createTestDatabase({ migrated: false });
+  client = new pg.Client(database.url);
+  await client.connect();
+});
+afterAll(async () => {
+  await client?.end();
+  await database?.[Symbol.asyncDispose]();
+});
+
+const snapshot = fc
+  .record({
+    min: fc.bigInt(3n, 2n ** 48n),
+    ids: fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 8 }),
+    length: fc.integer({ min: 0, max: 30 }),
+  })
+  .map(({ min, ids, length }) => {
+    const running = ids.filter(id => id < length).toSorted((a, b) => a - b);
+    return { min, text: `${min}:${min + BigInt(length)}:${running.map(id => min + BigInt(id)).join(',')}` };
+  });
+
+describe('A snapshot', () => {
+  it('sees the transactions that Postgres says it sees', async () => {
+    await fc.assert(
+      fc.asyncProperty(snapshot, fc.integer({ min: -3, max: 33 }), async ({ min, text }, offset) => {
+        const xid = min + BigInt(offset);
+        const { rows } = await client.query('select pg_visible_in_snapshot($1::xid8, $2::pg_snapshot) as sees', [
+          String(xid),
+          text,
+        ]);
+        expect(new Snapshot(text).sees(xid)).toBe(rows[0].sees);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('knows which transactions had all ended before it', () => {
+    const { hasEnded } = { hasEnded: (xid: bigint) => new Snapshot('10:20:10,15').hasEnded(xid) };
+    expect([9n, 10n, 11n, 25n].map(hasEnded)).toEqual([true, false, false, false]);
+  });
+
+  it.each(['', '1:2', '1:2:x', '1:2:3,', ':2:', '-1:2:', `1:2:${'9'.repeat(30)}`])('refuses the text %j', text => {
+    expect(() => new Snapshot(text)).toThrow(RangeError);
+  });
+});

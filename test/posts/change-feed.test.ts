@@ -1,0 +1,205 @@
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createDatabase, type Database } from '#src/db/database.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { createLogger } from '#src/observability/logger.ts';
+import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { FeedLedger, untilConnected } from '#test/support/feed-ledger.ts';
+import { LogLines } from '#test/support/log-lines.ts';
+import { aNewPost } from '#test/support/post-builder.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+import { startTcpProxy } from '#test/support/tcp-proxy.ts';
+import { aDatabaseConfig } from '#test/support/test-database-config.ts';
+
+let database: TestDatabase;
+let db: Database;
+let store: PostgresPostStore;
+let feed: ChangeFeed;
+let ledger: FeedLedger;
+const WRITE = { validateOnly: false, etag: undefined };
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
+  store = new PostgresPostStore(db);
+});
+afterAll(async () => {
+  await db?.destroy();
+  await database?.[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  feed = await openFeed();
+  ledger = new FeedLedger(feed);
+});
+afterEach(() => feed[Symbol.asyncDispose]());
+
+describe('The change feed', () => {
+  it('tells each kind of change once, in order', async () => {
+    const post = aNewPost({ slug: 'one', tags: ['a'] });
+    await store.create([post], WRITE);
+    await store.update(post.id, { slug: 'two', tags: ['b'] }, WRITE);
+    await store.delete(post.id, undefined);
+    await store.undelete(post.id, undefined);
+    await sqlOf(`delete from posts where id = '${post.id}'`);
+    await ledger.until(({ changes }) => changes.at(-1)?.kind === 'purged');
+    expect(ledger.kindsOf(post.id)).toEqual(['created', 'updated', 'deleted', 'undeleted', 'purged']);
+    const [created, updated] = ledger.changes;
+    expect(created).toMatchObject({ post: { slug: 'one', content: '', tags: ['a'] }, previous: undefined });
+    expect(updated).toMatchObject({ post: { slug: 'two', tags: ['b'] }, previous: { slug: 'one', tags: ['a'] } });
+    expect(updated?.post.etag).toMatch(/^2-/);
+  });
+
+  it('tells what was changed by hand', async () => {
+    const posts = [aNewPost(), aNewPost()];
+    await store.create(posts, WRITE);
+    await sqlOf(`update posts set title = 'By hand' where id = any('{${posts.map(({ id }) => id)}}')`);
+    await ledger.until(({ changes }) => changes.length === 4);
+    expect(ledger.changes.slice(2).map(({ kind, post }) => [kind, post.title])).toEqual([
+      ['updated', 'By hand'],
+      ['updated', 'By hand'],
+    ]);
+  });
+
+  it('tells nothing of what is rolled back, or only tried', async () => {
+    const post = aNewPost();
+    await store.create([post], { validateOnly: true });
+    await sqlOf(`begin; insert into posts (id, slug, title, content, author, tags, create_time, update_time)
+      values ('${post.id}', 'x', 'x', '', '', '{}', now(), now()); rollback`);
+    const last = aNewPost();
+    await store.create([last], WRITE);
+    await ledger.until(({ changes }) => changes.some(change => change.post.id === last.id));
+    expect(ledger.changes.map(change => change.post.id)).toEqual([last.id]);
+  });
+
+  it('tells a change when it is committed, however many were begun and committed meanwhile', async () => {
+    const [early, late] = [aNewPost(), aNewPost()];
+    const other = await openClient();
+    await other.query('begin');
+    // It has the lower transaction id, and the lower id in the feed.
+    await other.query(insert(early.id));
+    await store.create([late], WRITE);
+    await ledger.until(({ changes }) => changes.length === 1);
+    await other.query('commit');
+    await other.end();
+    await ledger.until(({ changes }) => changes.length === 2);
+    expect(ledger.changes.map(change => change.post.id)).toEqual([late.id, early.id]);
+  });
+
+  it("tells one post's changes in their order, where the later writer's transaction is the older one", async () => {
+    const [post, another] = [aNewPost(), aNewPost()];
+    await store.create([post], WRITE);
+    const [older, running] = [await openClient(), await openClient()];
+    await older.query('begin');
+    await older.query(insert(another.id));
+    await running.query('begin');
+    await running.query(insert(aNewPost().id));
+    await store.update(post.id, { title: 'First' }, WRITE);
+    await older.query(`update posts set title = 'Second' where id = '${post.id}'`);
+    await older.query('commit');
+    const titles = () => ledger.changes.filter(({ post: { id } }) => id === post.id).map(change => change.post.title);
+    await ledger.until(() => titles().length === 3);
+    expect(titles()).toEqual(['A title', 'First', 'Second']);
+    await running.query('rollback');
+    await Promise.all([older.end(), running.end()]);
+  });
+
+  it('tells all of a change of more posts than it reads at once', async () => {
+    await sqlOf(`insert into posts (id, slug, title, content, author, tags, create_time, update_time)
+      select gen_random_uuid(), 'many-' || n, 'Many', '', 'many', '{}', now(), now() from generate_series(1, 2500) n`);
+    await ledger.until(({ changes }) => changes.length >= 2500);
+    const slugs = ledger.changes.map(change => change.post.slug);
+    expect(new Set(slugs).size).toBe(2500);
+    expect(ledger.changes).toHaveLength(2500);
+  });
+
+  it('loses nothing where its connection is killed, or cut for a while', async () => {
+    await using proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    await using cutFeed = await openFeed(proxy.through(database.url));
+    const told = new FeedLedger(cutFeed);
+    const ids: string[] = [];
+    for (const disturb of [
+      () => sqlOf("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'postservice feed'"),
+      () => proxy.reset(),
+      () => proxy.set({ blackHole: true }),
+    ]) {
+      await disturb();
+      const post = aNewPost();
+      ids.push(post.id);
+      await store.create([post], WRITE);
+    }
+    proxy.heal();
+    await told.until(({ changes }) => changes.length === ids.length);
+    expect(told.changes.map(change => change.post.id)).toEqual(ids);
+    expect(told.gaps).toBe(0);
+  });
+
+  it('says so where changes were removed before it could read them', async () => {
+    await using proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    await using cutFeed = await openFeed(proxy.through(database.url));
+    const told = new FeedLedger(cutFeed);
+    proxy.set({ blackHole: true });
+    await store.create([aNewPost()], WRITE);
+    await sqlOf('update post_changes_removed set xid = (select max(xid) from post_changes); delete from post_changes');
+    proxy.heal();
+    await told.until(({ gaps }) => gaps === 1);
+    expect(told.changes).toEqual([]);
+    await sqlOf("update post_changes_removed set xid = '0'");
+  });
+});
+
+describe('Eight writers at once', () => {
+  it("have every change told once, and each post's in order", async () => {
+    const posts = Array.from({ length: 5 }, () => aNewPost());
+    await store.create(posts, WRITE);
+    let acknowledged = 0;
+    const writer = async (n: number) => {
+      const client = await openClient();
+      for (let i = 0; i < 40; i++) {
+        // Two posts in one transaction, always in the same order, so that no two block each other.
+        await client.query('begin');
+        const [first, second] = [posts[(n + i) % 4], posts[4]];
+        await client.query("update posts set title = 'x', revision = revision + 1 where id = $1", [first?.id]);
+        if (i % 3 === 0) {
+          await client.query("update posts set title = 'x', revision = revision + 1 where id = $1", [second?.id]);
+        }
+        const commits = i % 5 !== 0;
+        await client.query(commits ? 'commit' : 'rollback');
+        if (commits) acknowledged += i % 3 === 0 ? 2 : 1;
+      }
+      await client.end();
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, n) => writer(n)));
+    await ledger.until(({ changes }) => changes.length >= posts.length + acknowledged);
+    expect(ledger.changes).toHaveLength(posts.length + acknowledged);
+    for (const { id } of posts) {
+      const revisions = ledger.changes
+        .filter(({ post }) => post.id === id)
+        .map(({ post }) => Number(post.etag.split('-')[0]));
+      expect(revisions).toEqual(Array.from({ length: revisions.length }, (_, i) => i + 1));
+    }
+  });
+});
+
+async function openFeed(url = database.url): Promise<ChangeFeed> {
+  const opened = new ChangeFeed(url, await createLogger({ level: 'fatal', format: 'json' }, new LogLines()));
+  await untilConnected(opened);
+  return opened;
+}
+
+async function openClient(): Promise<pg.Client> {
+  const client = new pg.Client(database.url);
+  await client.connect();
+  return client;
+}
+
+async function sqlOf(text: string): Promise<void> {
+  const client = await openClient();
+  await client.query(text);
+  await client.end();
+}
+
+function insert(id: string): string {
+  return `insert into posts (id, slug, title, content, author, tags, create_time, update_time)
+    values ('${id}', 'post-${id}', 'A title', '', '', '{}', now(), now())`;
+}
