@@ -18,7 +18,10 @@ afterAll(async () => {
 
 const snapshot = fc
   .record({
-    min: fc.bigInt(3n, 2n ** 48n),
+    // The lower 32 bits are never 0 to 2, which stand for no transaction.
+    min: fc
+      .tuple(fc.bigInt(0n, 2n ** 20n), fc.bigInt(3n, 2n ** 32n - 100n))
+      .map(([epoch, low]) => epoch * 2n ** 32n + low),
     ids: fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 8 }),
     length: fc.integer({ min: 0, max: 30 }),
   })
