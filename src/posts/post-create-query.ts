@@ -16,7 +16,7 @@ export interface CreatedPost {
  *
  * The posts are one JSON parameter, so that the statement is the same for any number of them.
  */
-export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost> {
+export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & { readonly xid: string }> {
   const input = JSON.stringify(
     posts.map(({ request, publishTime, ...post }) => ({
       ...post,
@@ -25,7 +25,7 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
       digest: request && Buffer.from(request.digest).toString('hex'),
     })),
   );
-  return sql<CreatedPost>`
+  return sql<CreatedPost & { readonly xid: string }>`
     with input as (
       select * from json_to_recordset(${input}) as post(
         id uuid, slug text, title text, content text, author text, tags text[], publish_time timestamptz,
@@ -39,7 +39,7 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
     insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
     select id, slug, title, content, author, tags, publish_time, now(), now() from input
     where request_id is null or id in (select post_id from claimed)
-    returning id, slug, create_time`;
+    returning id, slug, create_time, pg_current_xact_id()::text as xid`;
 }
 
 /** The post as it was when it had just been created. */

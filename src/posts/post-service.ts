@@ -36,15 +36,15 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async getPost({ key }: GetPostRequest, { signal }: HandlerContext) {
     const post =
       key.case === 'slug'
-        ? await this.#store.getBySlug(key.value, signal)
-        : await this.#store.getById(key.value?.toLowerCase() ?? '', signal);
+        ? await this.#store.getBySlug(key.value, { signal })
+        : await this.#store.getById(key.value?.toLowerCase() ?? '', { signal });
     if (post === undefined) throw new PostNotFoundError([key.value ?? '']);
     return { post: toMessage(post) };
   }
 
   async batchGetPosts(request: BatchGetPostsRequest, { signal }: HandlerContext) {
     const ids = request.ids.map(id => id.toLowerCase());
-    const found = await this.#store.getMany([...new Set(ids)], PAGE_CONTENT_MAX_BYTES, signal);
+    const found = await this.#store.getMany([...new Set(ids)], PAGE_CONTENT_MAX_BYTES, { signal });
     const messages = new Map(found.map(post => [post.id, toMessage(post)]));
     const absent = [...new Set(ids)].filter(id => !messages.has(id));
     if (absent.length > 0) throw new PostNotFoundError(absent);
@@ -62,7 +62,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
         limit: Math.min(request.pageSize || PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX),
         maxContentBytes: hasContent(request.view) ? PAGE_CONTENT_MAX_BYTES : 0,
       },
-      signal,
+      { signal },
     );
     return {
       posts: page.posts.map(toMessage),
@@ -72,7 +72,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async createPost(request: CreatePostRequest, { signal }: HandlerContext) {
     const { validateOnly } = request;
-    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, signal);
+    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, { signal });
     return { post: post && toMessage(post) };
   }
 
@@ -94,7 +94,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
       if (post.request !== undefined) requestIds.add(post.request.id);
       return post;
     });
-    const created = await this.#store.create(posts, { validateOnly }, signal);
+    const created = await this.#store.create(posts, { validateOnly }, { signal });
     return { posts: created.map(toMessage) };
   }
 
@@ -105,13 +105,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const id = message.id.toLowerCase();
     const changes = toChanges(updateMask, toContent(message, 'post'), id);
     const etag = message.etag || undefined;
-    const post = await this.#store.update(id, changes, { validateOnly, etag }, signal);
+    const post = await this.#store.update(id, changes, { validateOnly, etag }, { signal });
     return { post: toMessage(post) };
   }
 
   async deletePost({ id, etag, allowMissing }: DeletePostRequest, { signal }: HandlerContext) {
     try {
-      return { post: toMessage(await this.#store.delete(id.toLowerCase(), etag || undefined, signal)) };
+      return { post: toMessage(await this.#store.delete(id.toLowerCase(), etag || undefined, { signal })) };
     } catch (error) {
       if (allowMissing && (error instanceof PostNotFoundError || error instanceof PostDeletedError)) return {};
       throw error;
@@ -119,7 +119,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   }
 
   async undeletePost({ id, etag }: UndeletePostRequest, { signal }: HandlerContext) {
-    return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, signal)) };
+    return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, { signal })) };
   }
 }
 

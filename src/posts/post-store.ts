@@ -1,27 +1,28 @@
+import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 
 /**
  * Where posts are kept. What holds for one implementation holds for all: the contract suite in test/posts runs on each.
  *
- * `signal` aborts the work, and the promise then rejects with the signal's reason. Any method may throw
- * DatabaseUnavailableError, WriteConflictError or StatementTimeoutError.
+ * Any method may throw DatabaseUnavailableError, WriteConflictError or StatementTimeoutError, or the reason of `call.signal`.
+ * Posts and pages do not change any more when they have been returned: they may be shared.
  */
 export interface PostStore {
   /** The post with this id, soft-deleted or not. */
-  getById(id: string, signal?: AbortSignal): Promise<Post | undefined>;
+  getById(id: string, call?: StoreCall): Promise<Post | undefined>;
 
   /** The live post with this slug, or else the one that was deleted last. */
-  getBySlug(slug: string, signal?: AbortSignal): Promise<Post | undefined>;
+  getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined>;
 
   /**
    * The posts with these ids, soft-deleted ones included, in no certain order; ids that are absent are left out.
    *
    * @throws PostsTooLargeError where they have more than `maxContentBytes` of content together.
    */
-  getMany(ids: readonly string[], maxContentBytes: number, signal?: AbortSignal): Promise<Post[]>;
+  getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]>;
 
   /** One page of posts. */
-  list(query: PostQuery, signal?: AbortSignal): Promise<PostPage>;
+  list(query: PostQuery, call?: StoreCall): Promise<PostPage>;
 
   /**
    * Creates all of the posts, or none, and returns them in the same order. Where a request id came before with the same
@@ -29,28 +30,42 @@ export interface PostStore {
    *
    * @throws SlugTakenError, RequestIdReusedError.
    */
-  create(posts: readonly NewPost[], options: WriteOptions, signal?: AbortSignal): Promise<Post[]>;
+  create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]>;
 
   /**
    * Sets the given fields of a live post.
    *
    * @throws PostNotFoundError, PostDeletedError, EtagMismatchError, SlugTakenError.
    */
-  update(id: string, changes: Partial<PostContent>, options: UpdateOptions, signal?: AbortSignal): Promise<Post>;
+  update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
 
   /**
    * Soft-deletes a live post.
    *
    * @throws PostNotFoundError, PostDeletedError, EtagMismatchError.
    */
-  delete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post>;
+  delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post>;
 
   /**
    * Brings a soft-deleted post back.
    *
    * @throws PostNotFoundError, PostNotDeletedError, EtagMismatchError, SlugTakenError.
    */
-  undelete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post>;
+  undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post>;
+}
+
+/** What a call wants of the store, and what it is told beside the result. */
+export interface StoreCall {
+  /** Aborts the work; the promise then rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Transactions whose writes a read has to see. */
+  readonly mustSee?: readonly bigint[] | undefined;
+  /** The answer to a read is what this snapshot of the database has. */
+  readAt?(snapshot: Snapshot): void;
+  /** The database fails, and the answer to a read is what it had so many milliseconds ago. */
+  servedStale?(ageMs: number): void;
+  /** This transaction has committed the write. Not called where nothing was written. */
+  committed?(xid: bigint): void;
 }
 
 /** A post to create. */

@@ -1,7 +1,8 @@
-import { type Expression, sql } from 'kysely';
+import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
+import { Snapshot } from '#src/db/snapshot.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 import { type CreatedPost, createPostsQuery, toCreatedPost } from '#src/posts/post-create-query.ts';
 import { postListQuery } from '#src/posts/post-list-query.ts';
@@ -18,6 +19,7 @@ import {
   PostsTooLargeError,
   RequestIdReusedError,
   SlugTakenError,
+  type StoreCall,
   type UpdateOptions,
   type WriteOptions,
 } from '#src/posts/post-store.ts';
@@ -30,101 +32,126 @@ export class PostgresPostStore implements PostStore {
     this.#db = db;
   }
 
-  async getById(id: string, signal?: AbortSignal): Promise<Post | undefined> {
-    const query = sql<PostRow>`select ${postColumns('p', true)} from posts p where p.id = ${id}::uuid`;
-    const { rows } = await query.execute(this.#db, { signal });
-    return rows[0] && toPost(rows[0]);
+  async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
+    return this.#getOne(sql`select ${postColumns('p', true)} from posts p where p.id = ${id}::uuid`, call);
   }
 
-  async getBySlug(slug: string, signal?: AbortSignal): Promise<Post | undefined> {
+  async getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {
     // No text of Postgres can hold it, not even one to compare with.
     if (slug.includes('\0')) return undefined;
     // Two index look-ups: live slugs have a unique index, those of deleted posts one with the time of deletion.
-    const query = sql<PostRow>`
+    const query = sql`
       (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and not p.deleted)
       union all
       (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and p.deleted
        order by p.delete_time desc, p.id desc limit 1)
       limit 1`;
-    const { rows } = await query.execute(this.#db, { signal });
-    return rows[0] && toPost(rows[0]);
+    return this.#getOne(query, call);
   }
 
-  async getMany(ids: readonly string[], maxContentBytes: number, signal?: AbortSignal): Promise<Post[]> {
+  async getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]> {
     const query = sql<PostRow & { fits: boolean }>`
       with found as (
         select ${postColumns('p', true)}, sum(octet_length(p.content)) over () <= ${maxContentBytes} as fits
         from posts p where p.id = any(${ids}::uuid[])
       )
       select ${postColumns('f', false)}, case when f.fits then f.content end as content, f.fits from found f`;
-    const { rows } = await query.execute(this.#db, { signal });
+    const rows = await this.#read(query, call);
     if (rows[0]?.fits === false) throw new PostsTooLargeError(maxContentBytes);
     return rows.map(toPost);
   }
 
-  async list(query: PostQuery, signal?: AbortSignal): Promise<PostPage> {
-    const { rows } = await postListQuery(query).execute(this.#db, { signal });
+  async list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
+    const rows = await this.#read(postListQuery(query), call);
     const posts = rows.slice(0, query.limit).map(toPost);
     const last = posts.at(-1);
     const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;
     return { posts, next: isLastPage ? undefined : { time: last[query.order.by], id: last.id } };
   }
 
-  async create(posts: readonly NewPost[], options: WriteOptions, signal?: AbortSignal): Promise<Post[]> {
+  async create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]> {
     // One post is one statement, which needs no transaction around it.
-    if (posts.length === 1 && !options.validateOnly) return this.#create(this.#db, posts, signal);
-    return this.#inTransaction(options, db => this.#create(db, posts, signal));
+    const { created, xid } =
+      posts.length === 1 && !options.validateOnly
+        ? await this.#create(this.#db, posts, call)
+        : await this.#inTransaction(options, db => this.#create(db, posts, call));
+    if (xid !== undefined && !options.validateOnly) call?.committed?.(BigInt(xid));
+    return created;
   }
 
-  async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, signal?: AbortSignal): Promise<Post> {
-    if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, signal);
+  async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+    if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, call);
     const { publishTime, tags, ...texts } = changes;
     const assignments = Object.entries(texts).map(([name, value]) => sql`${sql.ref(name)} = ${value}`);
     if ('tags' in changes) assignments.push(sql`tags = ${tags}::text[]`);
     if ('publishTime' in changes) {
       assignments.push(sql`publish_time = ${publishTime?.toISOString() ?? null}::timestamptz`);
     }
-    const update = (db: Database) => this.#write(db, id, options.etag, 'live', assignments, signal);
-    return options.validateOnly ? this.#inTransaction(options, update) : update(this.#db);
+    const update = (db: Database) => this.#write(db, id, options.etag, 'live', assignments, call);
+    if (options.validateOnly) return (await this.#inTransaction(options, update)).post;
+    return committed(await update(this.#db), call);
   }
 
-  async delete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post> {
+  async delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = now()`, sql`purge_time = now() + interval '30 days'`];
-    return this.#write(this.#db, id, etag, 'live', assignments, signal);
+    return committed(await this.#write(this.#db, id, etag, 'live', assignments, call), call);
   }
 
-  async undelete(id: string, etag: string | undefined, signal?: AbortSignal): Promise<Post> {
+  async undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = null`, sql`purge_time = null`];
-    return this.#write(this.#db, id, etag, 'deleted', assignments, signal);
+    return committed(await this.#write(this.#db, id, etag, 'deleted', assignments, call), call);
   }
 
-  async #create(db: Database, posts: readonly NewPost[], signal: AbortSignal | undefined): Promise<Post[]> {
-    const { rows } = await createPostsQuery(posts).execute(db, { signal }).catch(translateConstraint);
-    const results = new Map(rows.map(row => [row.id, row]));
+  async #getOne(query: RawBuilder<unknown>, call: StoreCall | undefined): Promise<Post | undefined> {
+    const [row] = await this.#read(query as RawBuilder<PostRow>, call);
+    return row && toPost(row);
+  }
+
+  /** The query's rows; with it, where the call asks for it, the snapshot that they are of. */
+  async #read<Row extends object>(query: RawBuilder<Row>, call: StoreCall | undefined): Promise<Row[]> {
+    const { signal } = call ?? {};
+    if (call?.readAt === undefined) return (await query.execute(this.#db, { signal })).rows;
+    // A row of its own, since the query may have none.
+    const { rows } = await sql<Row & { taken: string; present: true | null }>`
+      select s.taken, q.* from (select pg_current_snapshot()::text as taken) s
+      left join (select row_number() over () as position, true as present, * from (${query}) rows) q on true
+      order by q.position`.execute(this.#db, { signal });
+    call.readAt(new Snapshot(rows[0]?.taken ?? ''));
+    return rows.filter(row => row.present !== null);
+  }
+
+  async #create(
+    db: Database,
+    posts: readonly NewPost[],
+    call: StoreCall | undefined,
+  ): Promise<{ readonly created: Post[]; readonly xid: string | undefined }> {
+    const { rows } = await createPostsQuery(posts).execute(db, { signal: call?.signal }).catch(translateConstraint);
+    const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {
-      for (const [id, first] of await this.#firstResults(db, repeated, signal)) results.set(id, first);
+      for (const [id, first] of await this.#firstResults(db, repeated, call)) results.set(id, first);
     }
-    return posts.map(post => {
+    const created = posts.map(post => {
       const result = results.get(post.id);
       // Between two statements the request id can only have been removed for its age.
       if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
       return toCreatedPost(post, result);
     });
+    return { created, xid: rows[0]?.xid };
   }
 
   /** What the posts' request ids created before, by the ids that the posts would have now. */
   async #firstResults(
     db: Database,
     posts: readonly NewPost[],
-    signal: AbortSignal | undefined,
+    call: StoreCall | undefined,
   ): Promise<Map<string, CreatedPost>> {
     const byRequest = new Map(posts.map(post => [post.request?.id ?? '', post]));
     const rows = await db
       .selectFrom('create_requests')
       .select(['request_id', 'digest', 'post_id as id', 'slug', 'create_time'])
       .where('request_id', 'in', [...byRequest.keys()])
-      .execute({ signal });
+      .execute({ signal: call?.signal });
     const results = new Map<string, CreatedPost>();
     for (const row of rows) {
       const post = byRequest.get(row.request_id);
@@ -142,8 +169,8 @@ export class PostgresPostStore implements PostStore {
     etag: string | undefined,
     wanted: 'live' | 'deleted',
     assignments: readonly Expression<unknown>[],
-    signal: AbortSignal | undefined,
-  ): Promise<Post> {
+    call: StoreCall | undefined,
+  ): Promise<WrittenPost> {
     const version = etag === undefined ? undefined : parseEtag(etag);
     const conditions = [sql`p.id = ${id}::uuid`, wanted === 'live' ? sql`not p.deleted` : sql`p.deleted`];
     if (version !== undefined) {
@@ -151,16 +178,16 @@ export class PostgresPostStore implements PostStore {
       conditions.push(sql`p.revision = ${version.revision} and p.update_time = ${updateTime}::timestamptz`);
     }
     if (etag === undefined || version !== undefined) {
-      const { rows } = await sql<PostRow>`
+      const { rows } = await sql<PostRow & { xid: string }>`
         update posts p
         set ${sql.join(assignments)}, revision = p.revision + 1, update_time = greatest(now(), p.update_time)
         where ${sql.join(conditions, sql` and `)}
-        returning ${postColumns('p', true)}`
-        .execute(db, { signal })
+        returning ${postColumns('p', true)}, pg_current_xact_id()::text as xid`
+        .execute(db, { signal: call?.signal })
         .catch(translateConstraint);
-      if (rows[0] !== undefined) return toPost(rows[0]);
+      if (rows[0] !== undefined) return { post: toPost(rows[0]), xid: rows[0].xid };
     }
-    throw await this.#explainMiss(db, id, etag, wanted, signal);
+    throw await this.#explainMiss(db, id, etag, wanted, call);
   }
 
   /** Why no post was written. */
@@ -169,13 +196,13 @@ export class PostgresPostStore implements PostStore {
     id: string,
     etag: string | undefined,
     wanted: 'live' | 'deleted',
-    signal: AbortSignal | undefined,
+    call: StoreCall | undefined,
   ): Promise<Error> {
     const row = await db
       .selectFrom('posts')
       .select(['deleted', 'revision', 'update_time as updateTime'])
       .where('id', '=', id)
-      .executeTakeFirst({ signal });
+      .executeTakeFirst({ signal: call?.signal });
     if (row === undefined) return new PostNotFoundError([id]);
     if (wanted === 'live' && row.deleted) return new PostDeletedError(id);
     if (wanted === 'deleted' && !row.deleted) return new PostNotDeletedError(id);
@@ -185,8 +212,8 @@ export class PostgresPostStore implements PostStore {
   }
 
   /** The live post, if it has the etag that is asked for. */
-  async #getVersion(id: string, etag: string | undefined, signal: AbortSignal | undefined): Promise<Post> {
-    const post = await this.getById(id, signal);
+  async #getVersion(id: string, etag: string | undefined, call: StoreCall | undefined): Promise<Post> {
+    const post = await this.getById(id, call);
     if (post === undefined) throw new PostNotFoundError([id]);
     if (post.deleteTime !== undefined) throw new PostDeletedError(id);
     if (etag !== undefined && etag !== post.etag) throw new EtagMismatchError(id, post.etag);
@@ -208,6 +235,17 @@ export class PostgresPostStore implements PostStore {
     if (result === undefined) throw new Error('the transaction gave no result');
     return result.value;
   }
+}
+
+/** A post, and the transaction that wrote it. */
+interface WrittenPost {
+  readonly post: Post;
+  readonly xid: string;
+}
+
+function committed({ post, xid }: WrittenPost, call: StoreCall | undefined): Post {
+  call?.committed?.(BigInt(xid));
+  return post;
 }
 
 function translateConstraint(error: unknown): never {
