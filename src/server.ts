@@ -16,7 +16,6 @@ import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
-import { PageTokens } from '#src/posts/page-token.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
@@ -63,7 +62,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const store = new PostgresPostStore(db);
-  const posts = new PostServiceImpl(store, new PageTokens(secret));
+  const posts = new PostServiceImpl(store, secret);
   const health = new HealthService([PostService.typeName]);
   const metrics = createMetrics({ version: packageJson.version });
   const shutdown = new AbortController();

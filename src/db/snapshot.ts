@@ -33,4 +33,13 @@ export class Snapshot {
   hasEnded(xid: bigint): boolean {
     return xid < this.#min;
   }
+
+  /** Whether it has seen all that the other one had: it is as late as that one, or later. */
+  covers(other: Snapshot): boolean {
+    if (other.text === this.text || other.#max <= this.#min) return true;
+    for (const xid of this.#running) if (other.sees(xid)) return false;
+    // What began after this one was taken, of which the other one can have seen nothing.
+    for (let xid = this.#max; xid < other.#max; xid++) if (other.sees(xid)) return false;
+    return true;
+  }
 }

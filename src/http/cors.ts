@@ -45,8 +45,15 @@ export function createCors(origins: readonly string[]): Cors {
 }
 
 const ALLOWED_METHODS = cors.allowedMethods.join(', ');
-const ALLOWED_HEADERS = [...cors.allowedHeaders, 'X-Request-Id', 'If-None-Match'].join(', ');
-const EXPOSED_HEADERS = [...cors.exposedHeaders, 'X-Request-Id', 'ETag'].join(', ');
+const ALLOWED_HEADERS = [...cors.allowedHeaders, 'X-Request-Id', 'X-Consistency-Token', 'If-None-Match'].join(', ');
+const EXPOSED_HEADERS = [
+  ...cors.exposedHeaders,
+  'X-Request-Id',
+  'X-Consistency-Token',
+  'ETag',
+  'Age',
+  'Cache-Status',
+].join(', ');
 const EXPOSE_HEADERS = ['access-control-expose-headers', EXPOSED_HEADERS];
 const NONE: readonly string[] = [];
 /** Also where a request has no origin: a cache must not give its answer to a page that has one. */

@@ -1,3 +1,4 @@
+import { create } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type {
   BatchCreatePostsRequest,
@@ -5,19 +6,30 @@ import type {
   CreatePostRequest,
   DeletePostRequest,
   GetPostRequest,
+  GetPostResponse,
   ListPostsRequest,
+  ListPostsResponse,
   PostService,
   UndeletePostRequest,
   UpdatePostRequest,
 } from '#gen/blog/v1/post_service_pb.js';
+import { GetPostResponseSchema, ListPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
 import { invalidField } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
-import type { PageTokens } from '#src/posts/page-token.ts';
+import { PageTokens } from '#src/posts/page-token.ts';
 import type { Post } from '#src/posts/post.ts';
+import { PostCall } from '#src/posts/post-call.ts';
 import { hasContent, toPostFilter } from '#src/posts/post-list.ts';
 import { toContent, toMessage } from '#src/posts/post-message.ts';
 import { parseOrder } from '#src/posts/post-order.ts';
-import { PostDeletedError, PostNotFoundError, type PostStore, PostsTooLargeError } from '#src/posts/post-store.ts';
+import {
+  PostDeletedError,
+  PostNotFoundError,
+  type PostPage,
+  type PostStore,
+  PostsTooLargeError,
+} from '#src/posts/post-store.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
 
 /**
@@ -27,24 +39,31 @@ import { toChanges } from '#src/posts/update-mask.ts';
 export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #store: PostStore;
   readonly #pageTokens: PageTokens;
+  readonly #consistencyTokens: ConsistencyTokens;
+  /** A post, or a page, that the store returns again is answered with the same message, whose bytes are remembered. */
+  readonly #posts = new WeakMap<Post, GetPostResponse>();
+  readonly #pages = new WeakMap<PostPage, ListPostsResponse>();
 
-  constructor(store: PostStore, pageTokens: PageTokens) {
+  /** @param secret of the tokens, the same on every instance. */
+  constructor(store: PostStore, secret: string) {
     this.#store = store;
-    this.#pageTokens = pageTokens;
+    this.#pageTokens = new PageTokens(secret);
+    this.#consistencyTokens = new ConsistencyTokens(secret);
   }
 
-  async getPost({ key }: GetPostRequest, { signal }: HandlerContext) {
+  async getPost({ key }: GetPostRequest, context: HandlerContext) {
+    const call = this.#call(context);
     const post =
       key.case === 'slug'
-        ? await this.#store.getBySlug(key.value, { signal })
-        : await this.#store.getById(key.value?.toLowerCase() ?? '', { signal });
+        ? await this.#store.getBySlug(key.value, call)
+        : await this.#store.getById(key.value?.toLowerCase() ?? '', call);
     if (post === undefined) throw new PostNotFoundError([key.value ?? '']);
-    return { post: toMessage(post) };
+    return remembered(this.#posts, post, () => create(GetPostResponseSchema, { post: toMessage(post) }));
   }
 
-  async batchGetPosts(request: BatchGetPostsRequest, { signal }: HandlerContext) {
+  async batchGetPosts(request: BatchGetPostsRequest, context: HandlerContext) {
     const ids = request.ids.map(id => id.toLowerCase());
-    const found = await this.#store.getMany([...new Set(ids)], PAGE_CONTENT_MAX_BYTES, { signal });
+    const found = await this.#store.getMany([...new Set(ids)], PAGE_CONTENT_MAX_BYTES, this.#call(context));
     const messages = new Map(found.map(post => [post.id, toMessage(post)]));
     const absent = [...new Set(ids)].filter(id => !messages.has(id));
     if (absent.length > 0) throw new PostNotFoundError(absent);
@@ -52,7 +71,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     return { posts: ids.flatMap(id => messages.get(id) ?? []) };
   }
 
-  async listPosts(request: ListPostsRequest, { signal }: HandlerContext) {
+  async listPosts(request: ListPostsRequest, context: HandlerContext) {
     const list = { ...toPostFilter(request), order: parseOrder(request.orderBy) };
     const page = await this.#store.list(
       {
@@ -62,21 +81,23 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
         limit: Math.min(request.pageSize || PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX),
         maxContentBytes: hasContent(request.view) ? PAGE_CONTENT_MAX_BYTES : 0,
       },
-      { signal },
+      this.#call(context),
     );
-    return {
-      posts: page.posts.map(toMessage),
-      nextPageToken: page.next === undefined ? '' : this.#pageTokens.seal(page.next, list),
-    };
+    return remembered(this.#pages, page, () =>
+      create(ListPostsResponseSchema, {
+        posts: page.posts.map(toMessage),
+        nextPageToken: page.next === undefined ? '' : this.#pageTokens.seal(page.next, list),
+      }),
+    );
   }
 
-  async createPost(request: CreatePostRequest, { signal }: HandlerContext) {
+  async createPost(request: CreatePostRequest, context: HandlerContext) {
     const { validateOnly } = request;
-    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, { signal });
+    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, this.#call(context));
     return { post: post && toMessage(post) };
   }
 
-  async batchCreatePosts({ requests }: BatchCreatePostsRequest, { signal }: HandlerContext) {
+  async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
     const different = requests.findIndex(request => request.validateOnly !== validateOnly);
     if (different >= 0) {
@@ -94,33 +115,51 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
       if (post.request !== undefined) requestIds.add(post.request.id);
       return post;
     });
-    const created = await this.#store.create(posts, { validateOnly }, { signal });
+    const created = await this.#store.create(posts, { validateOnly }, this.#call(context));
     return { posts: created.map(toMessage) };
   }
 
-  async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, { signal }: HandlerContext) {
+  async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
     if (message === undefined || message.id === '') {
       throw invalidField('post.id', 'is required');
     }
     const id = message.id.toLowerCase();
     const changes = toChanges(updateMask, toContent(message, 'post'), id);
     const etag = message.etag || undefined;
-    const post = await this.#store.update(id, changes, { validateOnly, etag }, { signal });
+    const post = await this.#store.update(id, changes, { validateOnly, etag }, this.#call(context));
     return { post: toMessage(post) };
   }
 
-  async deletePost({ id, etag, allowMissing }: DeletePostRequest, { signal }: HandlerContext) {
+  async deletePost({ id, etag, allowMissing }: DeletePostRequest, context: HandlerContext) {
     try {
-      return { post: toMessage(await this.#store.delete(id.toLowerCase(), etag || undefined, { signal })) };
+      return { post: toMessage(await this.#store.delete(id.toLowerCase(), etag || undefined, this.#call(context))) };
     } catch (error) {
       if (allowMissing && (error instanceof PostNotFoundError || error instanceof PostDeletedError)) return {};
       throw error;
     }
   }
 
-  async undeletePost({ id, etag }: UndeletePostRequest, { signal }: HandlerContext) {
-    return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, { signal })) };
+  async undeletePost({ id, etag }: UndeletePostRequest, context: HandlerContext) {
+    return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, this.#call(context))) };
   }
+
+  #call(context: HandlerContext): PostCall {
+    return new PostCall(context, this.#consistencyTokens);
+  }
+}
+
+/** Frozen: so the transport knows that it does not change. */
+function remembered<Key extends object, Response extends object>(
+  responses: WeakMap<Key, Response>,
+  key: Key,
+  make: () => Response,
+): Response {
+  let response = responses.get(key);
+  if (response === undefined) {
+    response = Object.freeze(make());
+    responses.set(key, response);
+  }
+  return response;
 }
 
 /** The store has counted the content of each post once, and the answer has it as often as it was asked for. */

@@ -112,12 +112,12 @@ export class PostgresPostStore implements PostStore {
     const { signal } = call ?? {};
     if (call?.readAt === undefined) return (await query.execute(this.#db, { signal })).rows;
     // A row of its own, since the query may have none.
-    const { rows } = await sql<Row & { taken: string; present: true | null }>`
+    const { rows } = await sql<Row & { taken: string; answer_present: true | null }>`
       select s.taken, q.* from (select pg_current_snapshot()::text as taken) s
-      left join (select row_number() over () as position, true as present, * from (${query}) rows) q on true
-      order by q.position`.execute(this.#db, { signal });
+      left join (select row_number() over () as answer_position, true as answer_present, * from (${query}) rows) q on true
+      order by q.answer_position`.execute(this.#db, { signal });
     call.readAt(new Snapshot(rows[0]?.taken ?? ''));
-    return rows.filter(row => row.present !== null);
+    return rows.filter(row => row.answer_present !== null);
   }
 
   async #create(

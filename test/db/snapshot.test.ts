@@ -45,6 +45,29 @@ describe('A snapshot', () => {
     );
   });
 
+  it('covers those that see no transaction that it does not see', () => {
+    const small = fc
+      .record({
+        min: fc.integer({ min: 3, max: 8 }),
+        running: fc.array(fc.integer({ min: 0, max: 7 })),
+        length: fc.nat(7),
+      })
+      .map(({ min, running, length }) => ({
+        text: `${min}:${min + length}:${[...new Set(running)]
+          .filter(id => id < length)
+          .toSorted((a, b) => a - b)
+          .map(id => min + id)}`,
+      }));
+    fc.assert(
+      fc.property(small, small, (a, b) => {
+        const [one, other] = [new Snapshot(a.text), new Snapshot(b.text)];
+        const all = Array.from({ length: 20 }, (_, xid) => BigInt(xid));
+        expect(one.covers(other)).toBe(all.every(xid => one.sees(xid) || !other.sees(xid)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   it('knows which transactions had all ended before it', () => {
     const { hasEnded } = { hasEnded: (xid: bigint) => new Snapshot('10:20:10,15').hasEnded(xid) };
     expect([9n, 10n, 11n, 25n].map(hasEnded)).toEqual([true, false, false, false]);

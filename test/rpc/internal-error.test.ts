@@ -2,7 +2,6 @@ import { createClient, createRouterTransport } from '@connectrpc/connect';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { PageTokens } from '#src/posts/page-token.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
 import { outcome } from '#src/rpc/outcome.ts';
@@ -23,7 +22,7 @@ const broken = new Proxy({} as PostStore, {
     throw error;
   },
 });
-const impl = new PostServiceImpl(broken, new PageTokens('x'.repeat(32)));
+const impl = new PostServiceImpl(broken, 'x'.repeat(32));
 let port: PublicPort;
 
 beforeAll(async () => {

@@ -7,7 +7,6 @@ import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { parseConfig } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import { PageTokens } from '#src/posts/page-token.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { outcome } from '#src/rpc/outcome.ts';
@@ -83,7 +82,7 @@ describe('the life of a post', () => {
   it('is the same in memory, without a socket', async () => {
     const config = parseConfig({ DATABASE_URL: plain.databaseUrl, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
     const db = createDatabase(new ConnectionPool(plain.databaseUrl, config.database));
-    const impl = new PostServiceImpl(new PostgresPostStore(db), new PageTokens('x'.repeat(32)));
+    const impl = new PostServiceImpl(new PostgresPostStore(db), 'x'.repeat(32));
     try {
       const stages = [outcome(), validation(new RequestValidator().check)];
       const routes = { router: { interceptors: stages } };

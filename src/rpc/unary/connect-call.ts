@@ -48,7 +48,9 @@ export class ConnectCall extends UnaryCall {
       return;
     }
     const { cacheControl } = this.init.method;
-    if (cacheControl !== undefined) fields.push('cache-control', cacheControl);
+    // What the handler says of this answer counts for more than what is set for all.
+    const isSaid = this.hasResponseHeader && this.responseHeader.has('cache-control');
+    if (cacheControl !== undefined && !isSaid) fields.push('cache-control', cacheControl);
     const vary = fields.indexOf('vary');
     if (vary < 0) fields.push('vary', 'Accept-Encoding');
     else fields[vary + 1] += ', Accept-Encoding';

@@ -69,6 +69,19 @@ export abstract class UnaryCall implements HandlerContext {
     return this.#requestHeader;
   }
 
+  /** One field of the request's header, whose name is given in lower case, without making Headers of all. */
+  get requestField(): (name: string) => string | undefined {
+    return name => {
+      const { fields } = this.init.carrier;
+      for (let i = 0; i < fields.length; i += 2) {
+        const field = fields[i] as string;
+        if (field.length === name.length && field.toLowerCase() === name)
+          return this.requestHeader.get(name) ?? undefined;
+      }
+      return undefined;
+    };
+  }
+
   get responseHeader(): Headers {
     this.#responseHeader ??= new Headers();
     return this.#responseHeader;

@@ -1,0 +1,68 @@
+import { Snapshot } from '#src/db/snapshot.ts';
+import type { Post } from '#src/posts/post.ts';
+import type { PostPage } from '#src/posts/post-store.ts';
+
+/** What the cache keeps: an answer of the store, and when and of what it was read. It does not change any more. */
+export interface CachedAnswer<T = AnswerValue> {
+  /** Undefined: there is no such post. */
+  readonly value: T;
+  readonly snapshot: Snapshot;
+  /** On the cache's clock, in milliseconds. */
+  readonly readAt: number;
+  /** How long it may be used, in milliseconds. */
+  readonly ttlMs: number;
+  /** Whose later writes make it useless. */
+  readonly dependencies: readonly string[];
+}
+
+export type AnswerValue = Post | PostPage | undefined;
+
+/** About how many bytes of memory an answer takes, with the bytes of the messages that are made of it and remembered. */
+export function sizeOfAnswer({ value, dependencies }: CachedAnswer): number {
+  const keys = dependencies.reduce((sum, key) => sum + key.length, 0);
+  if (value === undefined) return 300 + keys;
+  const posts = 'posts' in value ? value.posts : [value];
+  return posts.reduce((sum, post) => sum + 1200 + COPIES * textLength(post), 300 + keys);
+}
+
+/** For the shared cache. */
+export function encodeAnswer(answer: CachedAnswer, ageMs: number, wallClock: number): string {
+  const { value, snapshot, ttlMs, dependencies } = answer;
+  return JSON.stringify({
+    version: VERSION,
+    snapshot: snapshot.text,
+    at: wallClock - ageMs,
+    ttlMs,
+    dependencies,
+    value,
+  });
+}
+
+/**
+ * @param clock of the cache.
+ * @param wallClock which other processes share, about: one that jumps makes answers older, or as old as they may get.
+ * @returns undefined for what is no answer, or one of another version of this code.
+ */
+export function decodeAnswer(text: string, clock: number, wallClock: number): CachedAnswer | undefined {
+  try {
+    const { version, snapshot, at, ttlMs, dependencies, value } = JSON.parse(text, reviveTimes);
+    if (version !== VERSION || !Array.isArray(dependencies) || !(ttlMs > 0)) return undefined;
+    const ageMs = Math.max(0, wallClock - at);
+    return { value, snapshot: new Snapshot(snapshot), readAt: clock - ageMs, ttlMs, dependencies };
+  } catch {
+    return undefined;
+  }
+}
+
+function textLength({ title, content, slug, author, tags }: Post): number {
+  return title.length + content.length + slug.length + author.length + tags.reduce((sum, tag) => sum + tag.length, 0);
+}
+
+function reviveTimes(key: string, value: unknown): unknown {
+  return key === 'time' || (key.endsWith('Time') && typeof value === 'string') ? new Date(value as string) : value;
+}
+
+/** Of another one than this are misses. */
+const VERSION = 1;
+/** The text itself, two bytes a character at worst, and its encoding in protobuf and in JSON. */
+const COPIES = 3;

@@ -1,0 +1,105 @@
+import type { Snapshot } from '#src/db/snapshot.ts';
+
+/**
+ * What is known of the last writes of all that cached answers depend on: posts, slugs, lists. An answer may be used if the snapshot
+ * that it was read at covers them. So it does not matter in which order reads and writes come to their ends, in this process or in
+ * others: an answer that was read before a write is never taken for one that has it.
+ *
+ * Bounded: what is forgotten makes older answers unusable, never the other way round.
+ */
+export class LastWrites {
+  readonly #entries = new Map<string, LastWrite>();
+  readonly #keepMs: number;
+  readonly #maxEntries: number;
+  readonly #now: () => number;
+  /** An answer has to cover this one, whatever it depends on. */
+  #floor: Snapshot | undefined;
+  /** Own writes that were forgotten before the feed told of them. */
+  #floorXid = 0n;
+
+  /**
+   * @param options.keepMs the age of the oldest answers that may still be used.
+   * @param options.maxEntries of about 200 bytes each.
+   */
+  constructor(options: { readonly keepMs: number; readonly maxEntries: number; readonly now: () => number }) {
+    this.#keepMs = options.keepMs;
+    this.#maxEntries = options.maxEntries;
+    this.#now = options.now;
+  }
+
+  /** The feed tells that these were written before this snapshot. */
+  seen(dependencies: Iterable<string>, snapshot: Snapshot): void {
+    for (const dependency of dependencies) {
+      const before = this.#entries.get(dependency);
+      const own = before?.own.filter(xid => !snapshot.sees(xid)) ?? NONE;
+      const ended = before === undefined || snapshot.hasEnded(before.ended) ? 0n : before.ended;
+      this.#put(dependency, { snapshot, own, ended, at: this.#now() });
+    }
+    this.#forget();
+  }
+
+  /** A transaction of this process has written these, and was committed. The feed will tell of it too. */
+  wrote(dependencies: Iterable<string>, xid: bigint): void {
+    for (const dependency of dependencies) {
+      const before = this.#entries.get(dependency);
+      const { snapshot, own = NONE, ended = 0n } = before ?? {};
+      const at = this.#now();
+      // Many of one list, and no word from the feed.
+      if (own.length < OWN_MAX) this.#put(dependency, { snapshot, own: [...own, xid], ended, at });
+      else this.#put(dependency, { snapshot, own: NONE, ended: [...own, xid, ended].reduce(max), at });
+    }
+    this.#forget();
+  }
+
+  /** Changes were missed: anything may have been written before this snapshot. */
+  missed(snapshot: Snapshot): void {
+    this.#floor = snapshot;
+  }
+
+  /** Whether an answer that was read at this snapshot has all that is known to have been written. */
+  isCurrent(snapshot: Snapshot, dependencies: readonly string[]): boolean {
+    if (this.#floor !== undefined && !snapshot.covers(this.#floor)) return false;
+    if (this.#floorXid > 0n && !snapshot.hasEnded(this.#floorXid)) return false;
+    for (const dependency of dependencies) {
+      const last = this.#entries.get(dependency);
+      if (last === undefined) continue;
+      if (last.snapshot !== undefined && !snapshot.covers(last.snapshot)) return false;
+      if (last.ended > 0n && !snapshot.hasEnded(last.ended)) return false;
+      for (const xid of last.own) if (!snapshot.sees(xid)) return false;
+    }
+    return true;
+  }
+
+  /** Last of all: entries are in the order of their age. */
+  #put(dependency: string, entry: LastWrite): void {
+    this.#entries.delete(dependency);
+    this.#entries.set(dependency, entry);
+  }
+
+  #forget(): void {
+    const oldest = this.#now() - this.#keepMs;
+    for (const [dependency, { snapshot, own, ended, at }] of this.#entries) {
+      if (at >= oldest && this.#entries.size <= this.#maxEntries) return;
+      this.#entries.delete(dependency);
+      if (at < oldest) continue;
+      if (snapshot !== undefined && !this.#floor?.covers(snapshot)) this.#floor = snapshot;
+      this.#floorXid = [...own, ended, this.#floorXid].reduce(max);
+    }
+  }
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+const NONE: readonly bigint[] = [];
+const OWN_MAX = 64;
+
+interface LastWrite {
+  readonly snapshot: Snapshot | undefined;
+  /** Has to be seen. */
+  readonly own: readonly bigint[];
+  /** Has to have ended, and all with lower ids. */
+  readonly ended: bigint;
+  readonly at: number;
+}
