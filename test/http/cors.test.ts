@@ -20,7 +20,9 @@ describe('a page of an allowed origin', () => {
     await using port = await openPublicPort({ corsOrigins: [PAGE] });
     const { headers } = await call(port.url, PAGE);
     expect(headers.get('access-control-allow-origin')).toBe(PAGE);
-    expect(headers.get('access-control-expose-headers')).toMatch(/Grpc-Status.*X-Request-Id, X-Consistency-Token, ETag/i);
+    expect(headers.get('access-control-expose-headers')).toMatch(
+      /Grpc-Status.*X-Request-Id, X-Consistency-Token, ETag/i,
+    );
     expect(headers.get('access-control-allow-credentials')).toBeNull();
     expect(headers.get('vary')).toBe('Origin');
   });

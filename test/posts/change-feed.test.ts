@@ -120,8 +120,8 @@ describe('The change feed', () => {
     const ids: string[] = [];
     for (const disturb of [
       () => sqlOf("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'postservice feed'"),
-      () => proxy.reset(),
-      () => proxy.set({ blackHole: true }),
+      async () => proxy.reset(),
+      async () => proxy.set({ blackHole: true }),
     ]) {
       await disturb();
       const post = aNewPost();
