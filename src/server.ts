@@ -16,7 +16,9 @@ import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
+import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
+import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
@@ -62,7 +64,9 @@ export async function startServer(config: Config, log: Logger, database: Provide
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const store = new PostgresPostStore(db);
-  const posts = new PostServiceImpl(store, secret);
+  const feed = parts.use(new ChangeFeed(database.url, log));
+  const watches = new PostWatches(feed, db);
+  const posts = new PostServiceImpl(store, watches, secret);
   const health = new HealthService([PostService.typeName]);
   const metrics = createMetrics({ version: packageJson.version });
   const shutdown = new AbortController();
@@ -108,6 +112,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
   });
   parts.defer(async () => {
     health.stop();
+    watches.stop();
     // At the end of the grace what still runs is told so, and has a moment to pass it on before it is cut off.
     const graceEnd = setTimeout(() => shutdown.abort(shutdownError()), config.shutdownGraceMs);
     await listener.close(config.shutdownGraceMs + LAST_WORDS_MS);
@@ -140,6 +145,7 @@ const DATABASE_WAIT_MS = 5000;
 const LAST_WORDS_MS = 500;
 /** What stays open for as long as the client wants: no deadline is set for it. */
 const STREAM_PATHS = new Set([
+  `/${PostService.typeName}/WatchPosts`,
   `/${Health.typeName}/Watch`,
   ...[ServerReflection, ServerReflectionAlpha].map(service => `/${service.typeName}/ServerReflectionInfo`),
 ]);

@@ -11,7 +11,7 @@ export interface PostChangePosition {
   readonly afterId?: bigint | undefined;
 }
 
-/** Changes have been removed for their age that the reader has not read. */
+/** Changes have been removed for their age that the reader has not read, or the place is none of this database. */
 export class PostChangesExpiredError extends Error {
   override readonly name = 'PostChangesExpiredError';
 }
@@ -44,8 +44,12 @@ export async function readPostChanges(
   if (first === undefined) throw new Error('the table post_changes_removed has lost its row');
   if (!from.hasEnded(BigInt(first.removed)))
     throw new PostChangesExpiredError('changes of that time have been removed');
+  const taken = new Snapshot(first.taken);
+  // Of another database, or of this one before it was restored from a backup.
+  if (!taken.covers(to ?? from))
+    throw new PostChangesExpiredError('the place is of a time that this database has not seen');
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
-  return { from, to: to ?? new Snapshot(first.taken), changes, complete: changes.length < limit };
+  return { from, to: to ?? taken, afterId, changes, complete: changes.length < limit };
 }
 
 /** Found by the transaction's id, which has an index; joined afterwards, so that no plan reads the feed from its beginning. */

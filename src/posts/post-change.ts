@@ -22,6 +22,8 @@ export type PostChangeKind = 'created' | 'updated' | 'deleted' | 'undeleted' | '
 export interface PostChangeBatch {
   readonly from: Snapshot;
   readonly to: Snapshot;
+  /** It begins behind the change with this id: 0 where it is the first part of all between the two. */
+  readonly afterId: bigint;
   /** Each post's changes in their order; others in about the order of their writes. */
   readonly changes: readonly PostChange[];
   /** False: there are more between the two, with higher ids. */

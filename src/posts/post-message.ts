@@ -43,18 +43,19 @@ export function toContent(message: PostMessage, field: string): PostContent {
   };
 }
 
+/** The message for a time; none for none. */
+export function toTimestamp(date: Date | undefined): Timestamp | undefined {
+  if (date === undefined) return undefined;
+  const ms = date.getTime();
+  const seconds = Math.floor(ms / 1000);
+  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 });
+}
+
 /** JSON can escape half of a surrogate pair, which no UTF-8 can hold. */
 function requireWellFormed(text: string, field: string): void {
   if (!text.isWellFormed()) {
     throw invalidField(field, 'has half of a surrogate pair, which is no Unicode text');
   }
-}
-
-function toTimestamp(date: Date | undefined): Timestamp | undefined {
-  if (date === undefined) return undefined;
-  const ms = date.getTime();
-  const seconds = Math.floor(ms / 1000);
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 });
 }
 
 /** Drops what is finer than a millisecond. */

@@ -12,6 +12,8 @@ import type {
   PostService,
   UndeletePostRequest,
   UpdatePostRequest,
+  WatchPostsRequest,
+  WatchPostsResponse,
 } from '#gen/blog/v1/post_service_pb.js';
 import { GetPostResponseSchema, ListPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
 import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
@@ -30,7 +32,10 @@ import {
   type PostStore,
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
+import type { PostWatches } from '#src/posts/post-watches.ts';
+import { ResumeTokens } from '#src/posts/resume-token.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
+import { WatchResponses } from '#src/posts/watch-responses.ts';
 
 /**
  * What each RPC means, as post_service.proto promises it. Requests have passed the .proto's validation rules before they
@@ -38,15 +43,21 @@ import { toChanges } from '#src/posts/update-mask.ts';
  */
 export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #store: PostStore;
+  readonly #watches: Pick<PostWatches, 'watch'>;
   readonly #pageTokens: PageTokens;
   readonly #consistencyTokens: ConsistencyTokens;
   /** A post, or a page, that the store returns again is answered with the same message, whose bytes are remembered. */
   readonly #posts = new WeakMap<Post, GetPostResponse>();
   readonly #pages = new WeakMap<PostPage, ListPostsResponse>();
+  readonly #resumeTokens: ResumeTokens;
+  readonly #watchResponses: WatchResponses;
 
   /** @param secret of the tokens, the same on every instance. */
-  constructor(store: PostStore, secret: string) {
+  constructor(store: PostStore, watches: Pick<PostWatches, 'watch'>, secret: string) {
     this.#store = store;
+    this.#watches = watches;
+    this.#resumeTokens = new ResumeTokens(secret);
+    this.#watchResponses = new WatchResponses(this.#resumeTokens);
     this.#pageTokens = new PageTokens(secret);
     this.#consistencyTokens = new ConsistencyTokens(secret);
   }
@@ -141,6 +152,15 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async undeletePost({ id, etag }: UndeletePostRequest, context: HandlerContext) {
     return { post: toMessage(await this.#store.undelete(id.toLowerCase(), etag || undefined, this.#call(context))) };
+  }
+
+  async *watchPosts(
+    { resumeToken, author, tag }: WatchPostsRequest,
+    { signal }: HandlerContext,
+  ): AsyncGenerator<WatchPostsResponse> {
+    const start = resumeToken === '' ? undefined : this.#resumeTokens.open(resumeToken);
+    const filter = { author: author || undefined, tag: tag || undefined };
+    for await (const place of this.#watches.watch(start, filter, signal)) yield this.#watchResponses.of(place);
   }
 
   #call(context: HandlerContext): PostCall {

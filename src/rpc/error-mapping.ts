@@ -5,6 +5,7 @@ import { codeToString } from '@connectrpc/connect/protocol-connect';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import { PostChangesExpiredError } from '#src/posts/post-change-query.ts';
 import {
   EtagMismatchError,
   PostDeletedError,
@@ -14,6 +15,7 @@ import {
   RequestIdReusedError,
   SlugTakenError,
 } from '#src/posts/post-store.ts';
+import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 
 /**
@@ -94,6 +96,13 @@ const TABLE = [
       metadata: { max_content_bytes: String(e.maxContentBytes) },
     }),
   ),
+  on(PostChangesExpiredError, e =>
+    rpcError(Code.OutOfRange, `${e.message}: list what is of interest anew, and watch without a resume_token`, {
+      reason: 'RESUME_TOKEN_EXPIRED',
+      metadata: { field: 'resume_token' },
+    }),
+  ),
+  on(WatcherTooSlowError, e => unavailable(`${e.message}: resume with the last resume_token`, 'WATCHER_TOO_SLOW')),
   on(StatementTimeoutError, e =>
     rpcError(Code.DeadlineExceeded, 'the database took too long', { reason: 'STATEMENT_TIMEOUT' }, [], e),
   ),

@@ -5,6 +5,7 @@ import { ConnectionPool } from '#src/db/pool.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { changeByContendingWriters } from '#test/support/contending-writers.ts';
 import { FeedLedger, untilConnected } from '#test/support/feed-ledger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 import { aNewPost } from '#test/support/post-builder.ts';
@@ -151,27 +152,12 @@ describe('The change feed', () => {
 describe('Eight writers at once', () => {
   it("have every change told once, and each post's in order", async () => {
     const posts = Array.from({ length: 5 }, () => aNewPost());
+    const ids = posts.map(({ id }) => id);
     await store.create(posts, WRITE);
-    let acknowledged = 0;
-    const writer = async (n: number) => {
-      const client = await openClient();
-      for (let i = 0; i < 40; i++) {
-        // Two posts in one transaction, always in the same order, so that no two block each other.
-        await client.query('begin');
-        const [first, second] = [posts[(n + i) % 4], posts[4]];
-        await client.query("update posts set title = 'x', revision = revision + 1 where id = $1", [first?.id]);
-        if (i % 3 === 0) {
-          await client.query("update posts set title = 'x', revision = revision + 1 where id = $1", [second?.id]);
-        }
-        const commits = i % 5 !== 0;
-        await client.query(commits ? 'commit' : 'rollback');
-        if (commits) acknowledged += i % 3 === 0 ? 2 : 1;
-      }
-      await client.end();
-    };
-    await Promise.all(Array.from({ length: 8 }, (_, n) => writer(n)));
-    await ledger.until(({ changes }) => changes.length >= posts.length + acknowledged);
-    expect(ledger.changes).toHaveLength(posts.length + acknowledged);
+    const acknowledged = await changeByContendingWriters(database.url, ids);
+    const expected = posts.length + [...acknowledged.values()].reduce((sum, count) => sum + count, 0);
+    await ledger.until(({ changes }) => changes.length >= expected);
+    expect(ledger.changes).toHaveLength(expected);
     for (const { id } of posts) {
       const revisions = ledger.changes
         .filter(({ post }) => post.id === id)

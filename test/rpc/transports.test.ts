@@ -7,7 +7,10 @@ import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { parseConfig } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import { createLogger } from '#src/observability/logger.ts';
+import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
+import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { outcome } from '#src/rpc/outcome.ts';
 import { RequestValidator, validation } from '#src/rpc/validation.ts';
@@ -82,7 +85,8 @@ describe('the life of a post', () => {
   it('is the same in memory, without a socket', async () => {
     const config = parseConfig({ DATABASE_URL: plain.databaseUrl, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
     const db = createDatabase(new ConnectionPool(plain.databaseUrl, config.database));
-    const impl = new PostServiceImpl(new PostgresPostStore(db), 'x'.repeat(32));
+    await using feed = new ChangeFeed(plain.databaseUrl, await createLogger({ level: 'silent', format: 'json' }));
+    const impl = new PostServiceImpl(new PostgresPostStore(db), new PostWatches(feed, db), 'x'.repeat(32));
     try {
       const stages = [outcome(), validation(new RequestValidator().check)];
       const routes = { router: { interceptors: stages } };

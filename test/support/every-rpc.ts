@@ -15,14 +15,16 @@ import type { Client, ServiceImpl } from '@connectrpc/connect';
 import * as grpc from '@grpc/grpc-js';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 
-/** All RPCs, and those without side effects, which can be called by GET. */
-export const RPCS = PostService.methods as readonly DescMethodUnary[];
+/** All unary RPCs, and those without side effects, which can be called by GET. */
+export const RPCS = PostService.methods.filter(
+  ({ methodKind }) => methodKind === 'unary',
+) as readonly DescMethodUnary[];
 export const READS = RPCS.filter(({ idempotency }) => idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS);
 
 const ID = '0198a6f0-0000-7000-8000-000000000001';
 const POST = { title: 'Ünï ☃', slug: 'hello-world', content: 'Some *content*.\n' };
 
-/** Answers every RPC that is called here. */
+/** Answers every RPC that is called here, and none by the stream. */
 export const ANSWERS = {
   getPost: () => ({ post: POST }),
   batchGetPosts: () => ({ posts: [POST] }),
@@ -32,9 +34,10 @@ export const ANSWERS = {
   updatePost: () => ({ post: POST }),
   deletePost: () => ({ post: POST }),
   undeletePost: () => ({ post: POST }),
+  watchPosts: async function* () {},
 } satisfies ServiceImpl<typeof PostService>;
 
-/** Calls every RPC once by a client of Connect. Throws, as all of these do, where a call fails. */
+/** Calls every unary RPC once by a client of Connect. Throws, as all of these do, where a call fails. */
 export async function callByConnect(client: Client<typeof PostService>): Promise<void> {
   const posts = client as unknown as Record<string, (request: object) => Promise<Message>>;
   for (const [name, request] of Object.entries(REQUESTS)) await posts[name]?.(request);
@@ -114,7 +117,11 @@ const REQUESTS = {
   updatePost: { post: { id: ID, title: 'Updated' }, updateMask: { paths: ['title'] } },
   deletePost: { id: ID },
   undeletePost: { id: ID },
-} satisfies { [Name in keyof typeof PostService.method]: MessageInitShape<(typeof PostService.method)[Name]['input']> };
+} satisfies {
+  [Name in Exclude<keyof typeof PostService.method, 'watchPosts'>]: MessageInitShape<
+    (typeof PostService.method)[Name]['input']
+  >;
+};
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const BUF = join(ROOT, 'node_modules', '.bin', 'buf');

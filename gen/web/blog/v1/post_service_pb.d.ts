@@ -2,10 +2,10 @@
 // @generated from file blog/v1/post_service.proto (package blog.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 import type { Post, PostView, PublishState } from "./post_pb.js";
-import type { FieldMask } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file blog/v1/post_service.proto.
@@ -474,6 +474,163 @@ export declare type UndeletePostResponse = Message<"blog.v1.UndeletePostResponse
 export declare const UndeletePostResponseSchema: GenMessage<UndeletePostResponse>;
 
 /**
+ * Asks for the changes of posts.
+ *
+ * @generated from message blog.v1.WatchPostsRequest
+ */
+export declare type WatchPostsRequest = Message<"blog.v1.WatchPostsRequest"> & {
+  /**
+   * Where to go on: the `resume_token` of the last response that was handled. Empty: from now on.
+   *
+   * @generated from field: string resume_token = 1;
+   */
+  resumeToken: string;
+
+  /**
+   * Only changes of posts whose `author` is exactly this, or was before the change. Empty: any. Up to 255 characters.
+   *
+   * @generated from field: string author = 2;
+   */
+  author: string;
+
+  /**
+   * Only changes of posts that have exactly this tag, or had it before the change. Empty: any. Up to 64 characters.
+   *
+   * @generated from field: string tag = 3;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message blog.v1.WatchPostsRequest.
+ * Use `create(WatchPostsRequestSchema)` to create a new message.
+ */
+export declare const WatchPostsRequestSchema: GenMessage<WatchPostsRequest>;
+
+/**
+ * A change, or a sign of life. The first response comes at once, and one comes every 15 seconds at least.
+ *
+ * @generated from message blog.v1.WatchPostsResponse
+ */
+export declare type WatchPostsResponse = Message<"blog.v1.WatchPostsResponse"> & {
+  /**
+   * The place in the stream behind this response. Opaque and URL-safe; good for as long as changes are kept, 7 days by default. May be
+   * used with other filters.
+   *
+   * @generated from field: string resume_token = 1;
+   */
+  resumeToken: string;
+
+  /**
+   * What has changed. Unset: nothing, the stream is alive.
+   *
+   * @generated from field: blog.v1.PostChange change = 2;
+   */
+  change?: PostChange | undefined;
+};
+
+/**
+ * Describes the message blog.v1.WatchPostsResponse.
+ * Use `create(WatchPostsResponseSchema)` to create a new message.
+ */
+export declare const WatchPostsResponseSchema: GenMessage<WatchPostsResponse>;
+
+/**
+ * One change of one post.
+ *
+ * @generated from message blog.v1.PostChange
+ */
+export declare type PostChange = Message<"blog.v1.PostChange"> & {
+  /**
+   * What happened.
+   *
+   * @generated from field: blog.v1.PostChangeKind kind = 1;
+   */
+  kind: PostChangeKind;
+
+  /**
+   * The post as it was right after the change, without its `content`; purged: as it was before.
+   *
+   * @generated from field: blog.v1.Post post = 2;
+   */
+  post?: Post | undefined;
+
+  /**
+   * When the transaction of the change began.
+   *
+   * @generated from field: google.protobuf.Timestamp change_time = 3;
+   */
+  changeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message blog.v1.PostChange.
+ * Use `create(PostChangeSchema)` to create a new message.
+ */
+export declare const PostChangeSchema: GenMessage<PostChange>;
+
+/**
+ * What happened to a post.
+ *
+ * @generated from enum blog.v1.PostChangeKind
+ */
+export declare const PostChangeKind: {
+  /**
+   * Not used.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_UNSPECIFIED = 0;
+   */
+  readonly UNSPECIFIED: 0,
+
+  /**
+   * It was created.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_CREATED = 1;
+   */
+  readonly CREATED: 1,
+
+  /**
+   * Some of its fields were changed.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_UPDATED = 2;
+   */
+  readonly UPDATED: 2,
+
+  /**
+   * It was soft-deleted.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_DELETED = 3;
+   */
+  readonly DELETED: 3,
+
+  /**
+   * It was brought back.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_UNDELETED = 4;
+   */
+  readonly UNDELETED: 4,
+
+  /**
+   * It was removed for good.
+   *
+   * @generated from enum value: POST_CHANGE_KIND_PURGED = 5;
+   */
+  readonly PURGED: 5,
+};
+
+/**
+ * What happened to a post.
+ *
+ * @generated from enum blog.v1.PostChangeKind
+ */
+export declare type PostChangeKind = (typeof PostChangeKind)[keyof typeof PostChangeKind] | UnknownEnum;
+
+/**
+ * Describes the enum blog.v1.PostChangeKind.
+ */
+export declare const PostChangeKindSchema: GenEnum<PostChangeKind>;
+
+/**
  * Stores blog posts and lists them.
  *
  * The methods follow Google's API Improvement Proposals (AIP-131 to 135, 154, 155, 158, 163, 164, 231 and 233).
@@ -601,6 +758,25 @@ export declare const PostService: GenService<{
     methodKind: "unary";
     input: typeof UndeletePostRequestSchema;
     output: typeof UndeletePostResponseSchema;
+  },
+  /**
+   * Streams the changes of posts, a few milliseconds after each was committed, until the client ends the call.
+   *
+   * Each response carries a `resume_token`. A client that keeps the one of the last response that it has handled, and sends it with
+   * the next call, on whichever instance, gets every change once: nothing is lost and nothing is repeated. A change is a committed
+   * one, by this API or by hand. The changes of one post come in their order; a change that was committed before another was begun
+   * comes before that one. The server ends the stream without an error where it shuts down: resume.
+   *
+   * Errors: OUT_OF_RANGE (reason RESUME_TOKEN_EXPIRED) where changes since the token have been removed for their age: list what is
+   * of interest anew, and watch without a token; INVALID_ARGUMENT (reason INVALID_RESUME_TOKEN); UNAVAILABLE (reason
+   * WATCHER_TOO_SLOW) where the client left thousands of changes unread and read nothing for 10 seconds: resume.
+   *
+   * @generated from rpc blog.v1.PostService.WatchPosts
+   */
+  watchPosts: {
+    methodKind: "server_streaming";
+    input: typeof WatchPostsRequestSchema;
+    output: typeof WatchPostsResponseSchema;
   },
 }>;
 

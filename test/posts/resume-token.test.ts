@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Snapshot } from '#src/db/snapshot.ts';
+import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
+import type { PostChangePosition } from '#src/posts/post-change-query.ts';
+import { ResumeTokens } from '#src/posts/resume-token.ts';
+
+const SECRET = 'a secret of thirty-two characters';
+const tokens = new ResumeTokens(SECRET);
+
+const xid = fc.bigInt({ min: 3n, max: 2n ** 63n });
+const snapshots = fc
+  .tuple(xid, fc.array(fc.bigInt({ min: 0n, max: 1000n }), { maxLength: 50 }))
+  .map(([min, later]) => new Snapshot(`${min}:${min + 1001n}:${later.map(n => min + n).join(',')}`));
+const positions: fc.Arbitrary<PostChangePosition> = fc.oneof(
+  snapshots.map(from => ({ from, to: undefined, afterId: 0n })),
+  fc.record({ from: snapshots, to: snapshots, afterId: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }) }),
+);
+
+describe('ResumeTokens', () => {
+  it('give back the place that they were made for, on every instance with the same secret', () => {
+    const other = new ResumeTokens(SECRET);
+    fc.assert(
+      fc.property(positions, position => {
+        const { from, to, afterId } = other.open(tokens.seal(position));
+        expect([from.text, to?.text, afterId]).toEqual([position.from.text, position.to?.text, position.afterId]);
+      }),
+    );
+  });
+
+  it('are refused with another secret', () => {
+    const other = new ResumeTokens('another secret of 32 characters!!');
+    fc.assert(fc.property(positions, position => refused(() => other.open(tokens.seal(position)))));
+  });
+
+  it('are refused when any one character is another, and when they are cut, padded or made up', () => {
+    fc.assert(
+      fc.property(positions, fc.nat(), fc.constantFrom(...'Aaz09-_=+/ '), fc.string(), (position, at, other, junk) => {
+        const token = tokens.seal(position);
+        const place = at % token.length;
+        const altered = token.slice(0, place) + other + token.slice(place + 1);
+        if (altered !== token) refused(() => tokens.open(altered));
+        refused(() => tokens.open(token.slice(0, place)));
+        refused(() => tokens.open(`${token}=`));
+        refused(() => tokens.open(junk));
+      }),
+    );
+  });
+
+  it('are below the limit of the request with a thousand transactions running', () => {
+    const running = Array.from({ length: 1000 }, (_, n) => 10_000_000_000n + BigInt(n) * 2n);
+    const from = new Snapshot(`${running[0]}:${10_000_003_000n}:${running.join(',')}`);
+    expect(tokens.seal({ from, to: from, afterId: 2n ** 62n }).length).toBeLessThan(32_768);
+  });
+});
+
+function refused(open: () => unknown): void {
+  expect(open).toThrow(expect.objectContaining({ name: InvalidArgumentError.name, reason: 'INVALID_RESUME_TOKEN' }));
+}
