@@ -1,11 +1,12 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ConnectError } from '@connectrpc/connect';
 import { errorFromJson } from '@connectrpc/connect/protocol-connect';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aSlug } from '#test/support/post-builder.ts';
+import { aPost, aSlug } from '#test/support/post-builder.ts';
 import { failureOf } from '#test/support/rpc-failure.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
@@ -56,6 +57,7 @@ describe('buf curl', () => {
       'blog.v1.PostService/ListPosts',
       'blog.v1.PostService/UndeletePost',
       'blog.v1.PostService/UpdatePost',
+      'blog.v1.PostService/WatchPosts',
       'grpc.health.v1.Health/Check',
       'grpc.health.v1.Health/List',
       'grpc.health.v1.Health/Watch',
@@ -101,6 +103,26 @@ describe.each([
     const undeleted = await call('UndeletePost', { id }, flags());
     expect(undeleted).toMatchObject({ post: { id } });
     expect(undeleted.post).not.toHaveProperty('deleteTime');
+  });
+
+  it('watches changes', async () => {
+    const author = uuidv7();
+    const url = `${service.url}/blog.v1.PostService/WatchPosts`;
+    // The command is a script that runs the program: both are to end.
+    const watching = spawn(BUF, ['curl', ...flags(), '-d', JSON.stringify({ author }), url], { detached: true });
+    try {
+      let printed = '';
+      for await (const chunk of watching.stdout) {
+        printed += chunk;
+        if (printed.includes('CREATED')) break;
+        if (!printed.includes('resumeToken')) continue;
+        await service.client.createPost({ post: aPost({ title: 'Seen', author }) });
+      }
+      expect(printed).toContain('"title": "Seen"');
+    } finally {
+      process.kill(-(watching.pid ?? 0), 'SIGKILL');
+      await once(watching, 'close');
+    }
   });
 
   it('prints an error with its details', async () => {

@@ -1,0 +1,111 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { retryDelayMs } from './errors.ts';
+
+/** Which changes to follow, and from where. */
+export interface FollowRequest {
+  /** Of the last response that was handled, from whichever stream; default: from now on. */
+  readonly resumeToken?: string;
+  /** Only posts of this author. */
+  readonly author?: string;
+  /** Only posts with this tag. */
+  readonly tag?: string;
+}
+
+/** How to follow them. Every option may be left out. */
+export interface FollowOptions {
+  /** Ends it: the loop over it ends, without an error. */
+  readonly signal?: AbortSignal;
+  /** Sent with each call. */
+  readonly headers?: HeadersInit;
+  /**
+   * A stream that is silent for longer than this, in milliseconds, is given up, and a new one opened. Default: 45,000, three times the
+   * service's heartbeat.
+   */
+  readonly silenceMs?: number;
+  /** Told of each stream that was lost, before the next is tried; for a log. */
+  readonly onLost?: (error: ConnectError | undefined) => void;
+}
+
+/**
+ * Follows the changes of posts for as long as the loop over it goes on: where a stream ends, or breaks, or is silent for too long, the
+ * next one goes on behind the last response that was taken. So every change comes once, also over restarts of the service.
+ *
+ * Responses without a change are signs of life; their `resumeToken` is as good as others'. To go on after a restart of your own, keep the
+ * token of the last response that you have handled.
+ *
+ * @param client of Node or of a browser.
+ * @throws ConnectError with OUT_OF_RANGE where the token is older than the changes that are kept: list what is of interest anew, and
+ *   follow without a token; and what no repetition helps with, such as INVALID_ARGUMENT.
+ */
+export async function* followPosts<Response extends { readonly resumeToken: string }>(
+  client: WatchingClient<Response>,
+  request: FollowRequest = {},
+  { signal, headers, silenceMs = 45_000, onLost }: FollowOptions = {},
+): AsyncGenerator<Response, void, void> {
+  let resumeToken = request.resumeToken ?? '';
+  for (let failures = 0; !signal?.aborted; ) {
+    const stream = new AbortController();
+    const end = () => stream.abort();
+    signal?.addEventListener('abort', end);
+    let silence = setTimeout(end, silenceMs);
+    let error: ConnectError | undefined;
+    try {
+      const options = { signal: stream.signal, ...(headers && { headers }) };
+      for await (const response of client.watchPosts({ ...request, resumeToken }, options)) {
+        clearTimeout(silence);
+        yield response;
+        // Not before it was handled: a loop that is left begins again with what it had not handled.
+        resumeToken = response.resumeToken;
+        failures = 0;
+        silence = setTimeout(end, silenceMs);
+      }
+    } catch (reason) {
+      error = ConnectError.from(reason);
+      if (signal?.aborted) return;
+      if (FINAL.has(error.code)) throw error;
+    } finally {
+      clearTimeout(silence);
+      signal?.removeEventListener('abort', end);
+      stream.abort();
+    }
+    if (signal?.aborted) return;
+    onLost?.(error);
+    await pause(error === undefined ? 0 : (retryDelayMs(error) ?? 0), failures++, signal);
+  }
+}
+
+/** What there has to be of a client. */
+export interface WatchingClient<Response> {
+  watchPosts(
+    request: FollowRequest,
+    options: { readonly signal?: AbortSignal; readonly headers?: HeadersInit },
+  ): AsyncIterable<Response>;
+}
+
+/** With jitter, so that clients that were cut off together do not come back together; the first time hardly at all. */
+function pause(leastMs: number, failures: number, signal: AbortSignal | undefined): Promise<void> {
+  const ms = leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
+  return new Promise(resolve => {
+    const timer = setTimeout(end, ms);
+    function end() {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    }
+    signal?.addEventListener('abort', end);
+  });
+}
+
+const SHORTEST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** Repeating the call does not help. Others come from a connection that was lost, or a service that is not there now. */
+const FINAL: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.OutOfRange,
+  Code.NotFound,
+  Code.Unimplemented,
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.FailedPrecondition,
+]);
