@@ -35,11 +35,18 @@ export interface Config {
     readonly maxMs: number;
   };
   readonly database: DatabaseConfig;
+  readonly purge: {
+    /** How often what is no longer kept is removed, in milliseconds. */
+    readonly intervalMs: number;
+    /** For how long changes are kept for watchers, in milliseconds. */
+    readonly changeRetentionMs: number;
+  };
   readonly redisUrl: string | undefined;
   readonly dataDir: string;
   readonly log: {
     readonly level: LogLevel;
-    readonly format: 'json' | 'pretty' | undefined /** Calls that went well beyond so many a second are sampled. */;
+    readonly format: 'json' | 'pretty' | undefined;
+    /** Calls that went well beyond so many a second are sampled. */
     readonly accessRate: number;
   };
   /** Unset: generated and kept in `dataDir` (embedded Postgres only). */
@@ -188,6 +195,16 @@ const SETTINGS = {
     '10s',
     'Postgres ends a transaction that idles this long.',
   ],
+  CHANGE_RETENTION: [
+    duration('1h', '8760h'),
+    '168h',
+    'For how long changes are kept, so for how long a resume_token of WatchPosts is good: 7 days leave time for a weekend.',
+  ],
+  PURGE_INTERVAL: [
+    duration('100ms', '24h'),
+    '10min',
+    'About how often soft-deleted posts whose purge_time has come, old request ids and old changes are removed, in small batches.',
+  ],
   REDIS_URL: [url('redis', 'rediss'), '', 'The shared cache. Checked, and not used yet: this version has no cache.'],
   DATA_DIR: [z.string(), '.data', 'Folder of the embedded Postgres and of the generated page token secret.'],
   LOG_LEVEL: [z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`), 'info', 'The least level that is logged.'],
@@ -274,6 +291,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
       lockTimeoutMs: s.DATABASE_LOCK_TIMEOUT,
       transactionIdleTimeoutMs: s.DATABASE_TRANSACTION_IDLE_TIMEOUT,
     },
+    purge: { intervalMs: s.PURGE_INTERVAL, changeRetentionMs: s.CHANGE_RETENTION },
     redisUrl: s.REDIS_URL,
     dataDir: s.DATA_DIR,
     log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT, accessRate: s.ACCESS_LOG_RATE },

@@ -20,6 +20,7 @@ import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { PurgeJob } from '#src/posts/purge-job.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
 import { HealthService } from '#src/rpc/health.ts';
@@ -67,6 +68,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const feed = parts.use(new ChangeFeed(database.url, log));
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(store, watches, secret);
+  parts.use(new PurgeJob(db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const metrics = createMetrics({ version: packageJson.version });
   const shutdown = new AbortController();

@@ -32,6 +32,7 @@ describe('parseConfig', () => {
         lockTimeoutMs: 2_000,
         transactionIdleTimeoutMs: 10_000,
       },
+      purge: { intervalMs: 600_000, changeRetentionMs: 604_800_000 },
       redisUrl: undefined,
       dataDir: '.data',
       log: { level: 'info', format: undefined, accessRate: 100 },

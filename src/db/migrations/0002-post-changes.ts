@@ -90,4 +90,17 @@ export async function up(db: Kysely<never>): Promise<void> {
     referencing old table as removed new table as added for each statement execute function post_changes_replace()`.execute(
     db,
   );
+
+  // Of a truncation no row tells: readers are told that they have missed changes.
+  await sql`
+    create function post_changes_truncate() returns trigger language plpgsql as $$
+    begin
+      truncate post_tags;
+      update post_changes_removed set xid = greatest(xid, pg_current_xact_id());
+      perform pg_notify('post_changes', '');
+      return null;
+    end $$`.execute(db);
+  await sql`
+    create trigger post_changes_truncate after truncate on posts
+    for each statement execute function post_changes_truncate()`.execute(db);
 }

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { CompiledQuery } from 'kysely';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createDatabase, type Database } from '#src/db/database.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import { PostChangesExpiredError, readPostChanges, readSnapshot } from '#src/posts/post-change-query.ts';
+import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { purge } from '#src/posts/purge-job.ts';
+import { aNewPost } from '#test/support/post-builder.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+import { query } from '#test/support/query.ts';
+import { aDatabaseConfig } from '#test/support/test-database-config.ts';
+import { startTestService } from '#test/support/test-service.ts';
+
+const HOUR_MS = 3_600_000;
+const WEEK = { changeRetentionMs: 7 * 24 * HOUR_MS };
+let database: TestDatabase;
+let db: Database;
+let store: PostgresPostStore;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
+  store = new PostgresPostStore(db);
+});
+afterAll(async () => {
+  await db?.destroy();
+  await database?.[Symbol.asyncDispose]();
+});
+beforeEach(() => query(database.url, 'truncate posts, post_changes, create_requests'));
+
+const run = async <Row extends object>(text: string, values: readonly unknown[]) =>
+  (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows;
+
+describe('A purge', () => {
+  it('removes soft-deleted posts whose purge_time has come, and no others', async () => {
+    const [due, deleted, live] = [aNewPost(), aNewPost(), aNewPost()];
+    await store.create([due, deleted, live], { validateOnly: false });
+    await store.delete(due.id, undefined);
+    await store.delete(deleted.id, undefined);
+    await query(database.url, `update posts set purge_time = now() where id = '${due.id}'`);
+    expect(await purge(db, WEEK)).toMatchObject({ posts: 1 });
+    const left = await store.getMany([due.id, deleted.id, live.id], 1000);
+    expect(left.map(({ id }) => id).toSorted()).toEqual([deleted.id, live.id]);
+    expect(await query(database.url, 'select kind, post_id from post_changes order by id desc limit 1')).toEqual([
+      { kind: 'purged', post_id: due.id },
+    ]);
+  });
+
+  it('removes request ids that are older than a day', async () => {
+    const request = () => ({ id: randomUUID(), digest: Buffer.alloc(32) });
+    const [old, young] = [aNewPost({ request: request() }), aNewPost({ request: request() })];
+    await store.create([old, young], { validateOnly: false });
+    const age = "update create_requests set create_time = now() - interval '25 hours' where request_id =";
+    await query(database.url, `${age} '${old.request?.id}'`);
+    expect(await purge(db, WEEK)).toMatchObject({ create_requests: 1 });
+    expect(await query(database.url, 'select request_id from create_requests')).toEqual([
+      { request_id: young.request?.id },
+    ]);
+  });
+
+  it('removes changes that are older than they are kept, and those who had not read them are told', async () => {
+    const before = await readSnapshot(run);
+    await store.create([aNewPost()], { validateOnly: false });
+    const between = await readSnapshot(run);
+    await store.create([aNewPost()], { validateOnly: false });
+    await query(
+      database.url,
+      "update post_changes set at = now() - interval '8 days' where id = (select min(id) from post_changes)",
+    );
+    expect(await purge(db, WEEK)).toMatchObject({ post_changes: 1 });
+    await expect(readPostChanges(run, { from: before }, 10)).rejects.toThrow(PostChangesExpiredError);
+    expect((await readPostChanges(run, { from: between }, 10)).changes).toHaveLength(1);
+  });
+
+  it('takes as many batches as there are', async () => {
+    await store.create(
+      Array.from({ length: 25 }, () => aNewPost()),
+      { validateOnly: false },
+    );
+    await query(database.url, 'update posts set delete_time = now(), purge_time = now()');
+    expect(await purge(db, { ...WEEK, batchRows: 10 })).toMatchObject({ posts: 25 });
+    expect(await query(database.url, 'select id from posts')).toEqual([]);
+  });
+
+  it('leaves the work to the one that is at it', async () => {
+    const post = aNewPost();
+    await store.create([post], { validateOnly: false });
+    await query(database.url, 'update posts set delete_time = now(), purge_time = now()');
+    const other = new pg.Client(database.url);
+    await other.connect();
+    await other.query(`select pg_advisory_lock(${0x70_6f_73_74})`);
+    expect(await purge(db, WEEK)).toEqual({ posts: 0, create_requests: 0, post_changes: 0 });
+    await other.end();
+    expect(await purge(db, WEEK)).toMatchObject({ posts: 1 });
+  });
+});
+
+describe('The service', () => {
+  it('purges by itself', async () => {
+    await using service = await startTestService({ PURGE_INTERVAL: '100ms' });
+    const { post } = await service.client.createPost({ post: { title: 'To go' } });
+    await service.client.deletePost({ id: post?.id ?? '' });
+    await query(service.databaseUrl, 'update posts set purge_time = now()');
+    expect(await service.log.line({ msg: 'purged what is no longer kept' })).toMatchObject({ rows: { posts: 1 } });
+  });
+});
+
+describe('A truncation by hand', () => {
+  it('tells readers of changes that they have missed some, and empties the lists', async () => {
+    await store.create([aNewPost({ tags: ['truncated'] })], { validateOnly: false });
+    const before = await readSnapshot(run);
+    await query(database.url, 'truncate posts');
+    await expect(readPostChanges(run, { from: before }, 10)).rejects.toThrow(PostChangesExpiredError);
+    expect(await query(database.url, "select * from post_tags where tag = 'truncated'")).toEqual([]);
+  });
+});
