@@ -64,8 +64,8 @@ export async function startServer(config: Config, log: Logger, database: Provide
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const store = new PostgresPostStore(db);
   const feed = parts.use(new ChangeFeed(database.url, log));
+  const store = new PostgresPostStore(db, () => feed.announce());
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(store, watches, secret);
   parts.use(new PurgeJob(db, config.purge, log));

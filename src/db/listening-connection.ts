@@ -13,6 +13,7 @@ export class ListeningConnection implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   #client: pg.Client | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(url: string, options: ListeningOptions) {
     this.#url = withConnectionCheck(url);
@@ -21,11 +22,23 @@ export class ListeningConnection implements AsyncDisposable {
   }
 
   /**
-   * Runs a statement on this connection.
+   * Runs a statement on this connection, after those before it.
    *
    * @throws where there is no connection, or no answer within the time limit; the connection is made anew then.
    */
-  async query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    const rows = this.#last.then(() => this.#query<Row>(text, values));
+    this.#last = rows.catch(() => {});
+    return rows;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    if (this.#client !== undefined) cut(this.#client);
+    await this.#running;
+  }
+
+  async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
     const client = this.#client;
     if (client === undefined) throw new Error('there is no connection to the database');
     const timer = setTimeout(() => cut(client), this.#options.timeoutMs);
@@ -34,12 +47,6 @@ export class ListeningConnection implements AsyncDisposable {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#ended.abort();
-    if (this.#client !== undefined) cut(this.#client);
-    await this.#running;
   }
 
   async #run(): Promise<void> {

@@ -15,8 +15,8 @@ export interface ChangeListener {
 /**
  * Every change of a post, told to this process a few milliseconds after its commit: one connection for all who listen.
  *
- * Postgres' notifications only say that there is something; what it is, is read from the table, from where the last reading ended.
- * So a lost notification, or a lost connection, delays changes and loses none.
+ * It looks into the table from time to time, and at once when an instance announces that it has written. So a lost announcement, or a
+ * lost connection, delays changes and loses none.
  */
 export class ChangeFeed implements AsyncDisposable {
   readonly #listeners = new Set<ChangeListener>();
@@ -27,6 +27,7 @@ export class ChangeFeed implements AsyncDisposable {
     this.#connection.query<Row>(text, values);
   #snapshot: Snapshot | undefined;
   #freshAt = Number.NEGATIVE_INFINITY;
+  #announcing: NodeJS.Timeout | undefined;
   #reading = false;
   #again = false;
   #wasLost = false;
@@ -35,7 +36,7 @@ export class ChangeFeed implements AsyncDisposable {
   constructor(url: string, log: Logger) {
     this.#log = log;
     this.#connection = new ListeningConnection(url, {
-      channel: 'post_changes',
+      channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
       onConnect: () => this.#read(),
       onNotify: () => this.#read(),
@@ -58,6 +59,17 @@ export class ChangeFeed implements AsyncDisposable {
     return performance.now() - this.#freshAt;
   }
 
+  /** This process has committed a write: the feeds of all instances, this one's too, look for it now. */
+  announce(): void {
+    // Not for each write: a notification costs every instance a look.
+    this.#announcing ??= setTimeout(() => {
+      this.#announcing = undefined;
+      this.#run("select pg_notify($1, '')", [CHANNEL])
+        // Those that listen look by themselves soon.
+        .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
+    }, ANNOUNCE_MS).unref();
+  }
+
   /** @returns what ends it. */
   listen(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
@@ -66,6 +78,7 @@ export class ChangeFeed implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#poll);
+    clearTimeout(this.#announcing);
     this.#listeners.clear();
     await this.#connection[Symbol.asyncDispose]();
   }
@@ -122,6 +135,9 @@ export class ChangeFeed implements AsyncDisposable {
 }
 
 const BATCH_CHANGES = 1000;
-/** Should a notification be lost, such as by a pooler in between. */
-const POLL_MS = 500;
+const CHANNEL = 'post_changes';
+/** Writes within this share one announcement. */
+const ANNOUNCE_MS = 5;
+/** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */
+const POLL_MS = 100;
 const TIMEOUT_MS = 2000;

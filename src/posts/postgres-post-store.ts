@@ -27,9 +27,12 @@ import {
 /** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
 export class PostgresPostStore implements PostStore {
   readonly #db: Database;
+  readonly #onCommit: () => void;
 
-  constructor(db: Database) {
+  /** @param onCommit told of each write when it was committed. */
+  constructor(db: Database, onCommit: () => void = () => {}) {
     this.#db = db;
+    this.#onCommit = onCommit;
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
@@ -75,7 +78,7 @@ export class PostgresPostStore implements PostStore {
       posts.length === 1 && !options.validateOnly
         ? await this.#create(this.#db, posts, call)
         : await this.#inTransaction(options, db => this.#create(db, posts, call));
-    if (xid !== undefined && !options.validateOnly) call?.committed?.(BigInt(xid));
+    if (xid !== undefined && !options.validateOnly) this.#committed(xid, call);
     return created;
   }
 
@@ -89,17 +92,28 @@ export class PostgresPostStore implements PostStore {
     }
     const update = (db: Database) => this.#write(db, id, options.etag, 'live', assignments, call);
     if (options.validateOnly) return (await this.#inTransaction(options, update)).post;
-    return committed(await update(this.#db), call);
+    return this.#writeAndTell(update(this.#db), call);
   }
 
   async delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = now()`, sql`purge_time = now() + interval '30 days'`];
-    return committed(await this.#write(this.#db, id, etag, 'live', assignments, call), call);
+    return this.#writeAndTell(this.#write(this.#db, id, etag, 'live', assignments, call), call);
   }
 
   async undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = null`, sql`purge_time = null`];
-    return committed(await this.#write(this.#db, id, etag, 'deleted', assignments, call), call);
+    return this.#writeAndTell(this.#write(this.#db, id, etag, 'deleted', assignments, call), call);
+  }
+
+  async #writeAndTell(write: Promise<WrittenPost>, call: StoreCall | undefined): Promise<Post> {
+    const { post, xid } = await write;
+    this.#committed(xid, call);
+    return post;
+  }
+
+  #committed(xid: string, call: StoreCall | undefined): void {
+    call?.committed?.(BigInt(xid));
+    this.#onCommit();
   }
 
   async #getOne(query: RawBuilder<unknown>, call: StoreCall | undefined): Promise<Post | undefined> {
@@ -241,11 +255,6 @@ export class PostgresPostStore implements PostStore {
 interface WrittenPost {
   readonly post: Post;
   readonly xid: string;
-}
-
-function committed({ post, xid }: WrittenPost, call: StoreCall | undefined): Post {
-  call?.committed?.(BigInt(xid));
-  return post;
 }
 
 function translateConstraint(error: unknown): never {
