@@ -9,6 +9,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'from which size on it pays to compress an answer',
     run: async args => (await import('./compression.ts')).benchCompression(args),
   },
+  feed: {
+    purpose: 'what the change feed costs writers, how soon instances follow, and what watchers cost that do not read',
+    run: async args => (await import('./feed.ts')).benchFeed(args),
+  },
   hostile: {
     purpose: 'whether slow connections, HTTP/2 floods and mutated requests hurt the service or its other clients',
     run: async args => (await import('./hostile.ts')).benchHostile(args),
