@@ -10,6 +10,7 @@ import { type Arm, createArm } from './arms.ts';
 import { checkAnswer } from './check-answers.ts';
 import type { Contestant } from './contestants.ts';
 import { measureWithH2load } from './h2load.ts';
+import { measureProcesses } from './measure-processes.ts';
 import { measureRounds } from './measure-rounds.ts';
 import { selectArms } from './select-arms.ts';
 import type { Slice } from './slice.ts';
@@ -71,13 +72,17 @@ export async function benchTransport(args: readonly string[]): Promise<string[]>
     answer: answers.get(arm) ?? { bytes: 0, encoding: '', head: {} },
     slices: slices.get(arm) ?? [],
   });
+  const h2load = await measureWithH2load(callsOfSlice(groups.flat(), slices, sliceMs), h2loadRounds);
+  const ours = contestants.find(({ id }) => id === 'ours');
+  const byProcesses = h2load && ours && (await measureProcesses(ours, h2loadRounds, PROCESSES_CALLS));
   const result: TransportResult = {
     machine,
     rounds,
     sliceMs,
     arms: groups.flat().map(measured),
     stages: stageGroups.flat().map(measured),
-    h2load: await measureWithH2load(callsOfSlice(groups.flat(), slices, sliceMs), h2loadRounds),
+    h2load,
+    processes: byProcesses,
   };
   await writeResults({
     'transport.md': transportReport(result),
@@ -95,6 +100,8 @@ const OPTIONS = {
 } as const;
 const SERVER_CORE = 0;
 const GENERATOR_CORE = 1;
+/** Of each process, in a round: some 0.5 s. */
+const PROCESSES_CALLS = 6000;
 
 /** How many calls an arm answers in a slice. */
 function callsOfSlice(

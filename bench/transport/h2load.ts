@@ -28,7 +28,7 @@ export async function measureWithH2load(
   arms: ReadonlyMap<Arm, number>,
   rounds: number,
 ): Promise<H2loadRow[] | undefined> {
-  if (rounds === 0 || !(await isInstalled())) return undefined;
+  if (rounds === 0 || !(await hasH2load())) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'postservice-bench-'));
   try {
     const all = [...arms];
@@ -53,14 +53,16 @@ export async function measureWithH2load(
 
 const run = promisify(execFile);
 
-async function isInstalled(): Promise<boolean> {
+/** Whether there is an h2load. */
+export async function hasH2load(): Promise<boolean> {
   return await run('h2load', ['--version']).then(
     () => true,
     () => false,
   );
 }
 
-async function h2loadCommand({ workload, process }: Arm, calls: number, bodyFile: string): Promise<string[]> {
+/** Its arguments, for so many calls of an arm. @param bodyFile where the request's body is put. */
+export async function h2loadCommand({ workload, process }: Arm, calls: number, bodyFile: string): Promise<string[]> {
   const { http2, target, headers, body } = workload;
   const connections = http2 ? ['-c', '4', '-m', String(CALLS_AT_ONCE / 4)] : ['--h1', '-c', String(CALLS_AT_ONCE)];
   if (body !== undefined) await writeFile(bodyFile, body);
@@ -73,7 +75,8 @@ async function h2loadCommand({ workload, process }: Arm, calls: number, bodyFile
   ];
 }
 
-function parseRate(output: string): number {
+/** Calls a second, from what it prints. @throws where a call failed. */
+export function parseRate(output: string): number {
   const failed = /(\d+) failed, (\d+) errored/.exec(output);
   const status = /status codes: \d+ 2xx, 0 3xx, 0 4xx, 0 5xx/.test(output);
   const rate = /finished in [^,]+, ([\d.]+) req\/s/.exec(output)?.[1];

@@ -2,13 +2,14 @@ import { drawBarChart } from '../bar-chart.ts';
 import { formatMachine } from '../machine.ts';
 import { formatQuartiles } from '../quartiles.ts';
 import { markdownTable } from '../results.ts';
+import { processesSection } from './measure-processes.ts';
 import { stagesSection } from './stages-report.ts';
 import { findArm, type MeasuredArm, over, pairedRatio, type TransportResult } from './transport-result.ts';
 import { targetOutcomes } from './transport-targets.ts';
 import { WORKLOADS, type WorkloadId } from './workloads.ts';
 
 export function transportReport(result: TransportResult): string {
-  const { machine, rounds, sliceMs, arms, stages } = result;
+  const { machine, rounds, sliceMs, arms, stages, processes } = result;
   const workloads = workloadsOf(arms);
   return `# Transport: from the socket to the handler and back
 
@@ -29,6 +30,7 @@ ${targetTable(arms)}
 
 ${workloads.map(workload => workloadSection(arms, workload)).join('\n')}
 ${stagesSection(stages)}
+${processes === undefined ? '' : processesSection(processes)}
 ${h2loadSection(result)}`;
 }
 

@@ -2,6 +2,7 @@ import type { Machine } from '../machine.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
 import type { CheckedAnswer } from './check-answers.ts';
 import type { H2loadRow } from './h2load.ts';
+import type { ProcessesRow } from './measure-processes.ts';
 import type { Slice } from './slice.ts';
 import type { WorkloadId } from './workloads.ts';
 
@@ -15,6 +16,8 @@ export interface TransportResult {
   readonly stages: readonly MeasuredArm[];
   /** Undefined: h2load is not installed. */
   readonly h2load: readonly H2loadRow[] | undefined;
+  /** Undefined for the same reason. */
+  readonly processes: readonly ProcessesRow[] | undefined;
 }
 
 /** What was measured of one contestant under one workload. */
