@@ -1,0 +1,105 @@
+import { BrokenCircuitError } from 'cockatiel';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+class Failure extends Error {}
+
+describe('A circuit breaker', () => {
+  it('opens when half of the calls of its window fail, and then does no work', async () => {
+    const { breaker, good, bad, clock } = aBreaker();
+    for (let n = 0; n < 5; n++) await good();
+    clock.now += 100;
+    for (let n = 0; n < 4; n++) await bad();
+    expect(breaker.state).toBe('closed');
+    await bad();
+    expect(breaker.state).toBe('open');
+    const work = vi.fn(async () => 1);
+    await expect(breaker.execute(work)).rejects.toBeInstanceOf(BrokenCircuitError);
+    expect(work).not.toHaveBeenCalled();
+  });
+
+  it('does not count what is older than its window', async () => {
+    const { breaker, good, bad, clock } = aBreaker();
+    for (let n = 0; n < 4; n++) await bad();
+    clock.now += 1100;
+    for (let n = 0; n < 8; n++) await good();
+    await bad();
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('opens after ten failures in a row, however rare they are', async () => {
+    const { breaker, bad, clock } = aBreaker();
+    for (let n = 0; n < 9; n++) {
+      await bad();
+      clock.now += 5000;
+    }
+    expect(breaker.state).toBe('closed');
+    await bad();
+    expect(breaker.state).toBe('open');
+  });
+
+  it('does not count what is no failure of the dependency', async () => {
+    const { breaker } = aBreaker();
+    for (let n = 0; n < 100; n++) {
+      await expect(breaker.execute(() => Promise.reject(new Error('not found')))).rejects.toThrow('not found');
+    }
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('lets one call through after a while, and fails the others at once', async () => {
+    const { breaker, open, clock, states } = aBreaker();
+    await open();
+    clock.now += 5000;
+    const probe = Promise.withResolvers<string>();
+    const probing = breaker.execute(() => probe.promise);
+    expect(breaker.state).toBe('half-open');
+    await expect(breaker.execute(async () => 1)).rejects.toBeInstanceOf(BrokenCircuitError);
+    probe.resolve('well');
+    expect(await probing).toBe('well');
+    expect(states).toEqual(['open', 'half-open', 'closed']);
+  });
+
+  it('stays open for as long again where that call fails', async () => {
+    const { breaker, open, bad, clock, states } = aBreaker();
+    await open();
+    clock.now += 5000;
+    await bad();
+    clock.now += 4999;
+    await expect(breaker.execute(async () => 1)).rejects.toBeInstanceOf(BrokenCircuitError);
+    clock.now += 1;
+    expect(await breaker.execute(async () => 1)).toBe(1);
+    expect(states).toEqual(['open', 'half-open', 'open', 'half-open', 'closed']);
+  });
+
+  it.each([-3_600_000, 3_600_000])('is not moved by a jump of the wall clock by %i ms (R17)', async jump => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { breaker, open, clock } = aBreaker();
+    await open();
+    vi.setSystemTime(Date.now() + jump);
+    await expect(breaker.execute(async () => 1)).rejects.toBeInstanceOf(BrokenCircuitError);
+    clock.now += 5000;
+    expect(await breaker.execute(async () => 1)).toBe(1);
+  });
+});
+
+function aBreaker() {
+  const clock = { now: 12_345 };
+  const states: CircuitBreakerState[] = [];
+  const breaker = new CircuitBreaker({
+    ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 10, openMs: 5000 },
+    isFailure: error => error instanceof Failure,
+    now: () => clock.now,
+    onStateChange: state => states.push(state),
+  });
+  const good = () => breaker.execute(async () => 'well');
+  const bad = () => expect(breaker.execute(() => Promise.reject(new Failure()))).rejects.toBeInstanceOf(Failure);
+  const open = async () => {
+    for (let n = 0; n < 10; n++) await bad();
+    expect(breaker.state).toBe('open');
+  };
+  return { breaker, clock, states, good, bad, open };
+}
