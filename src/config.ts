@@ -67,6 +67,10 @@ export interface DatabaseConfig {
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
   readonly transactionIdleTimeoutMs: number;
+  /** Connections for hot reads, beside those of the pool. */
+  readonly lanes: number;
+  /** Whether hot reads are prepared by name. */
+  readonly preparedStatements: boolean;
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -205,6 +209,16 @@ const SETTINGS = {
     '10min',
     'About how often soft-deleted posts whose purge_time has come, old request ids and old changes are removed, in small batches.',
   ],
+  DATABASE_LANES: [
+    integer(0, 16),
+    '2',
+    'Connections beside the pool on which short reads are sent without waiting for the answers to those before. Two keep a Postgres of a few cores busy. 0: every read takes a connection of the pool.',
+  ],
+  DATABASE_PREPARED_STATEMENTS: [
+    z.stringbool('is neither true nor false'),
+    'true',
+    'Whether these reads are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
+  ],
   REDIS_URL: [url('redis', 'rediss'), '', 'The shared cache. Checked, and not used yet: this version has no cache.'],
   DATA_DIR: [z.string(), '.data', 'Folder of the embedded Postgres and of the generated page token secret.'],
   LOG_LEVEL: [z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`), 'info', 'The least level that is logged.'],
@@ -290,6 +304,8 @@ function toConfig(s: z.infer<typeof schema>): Config {
       statementTimeoutMs: s.DATABASE_STATEMENT_TIMEOUT,
       lockTimeoutMs: s.DATABASE_LOCK_TIMEOUT,
       transactionIdleTimeoutMs: s.DATABASE_TRANSACTION_IDLE_TIMEOUT,
+      lanes: s.DATABASE_LANES,
+      preparedStatements: s.DATABASE_PREPARED_STATEMENTS,
     },
     purge: { intervalMs: s.PURGE_INTERVAL, changeRetentionMs: s.CHANGE_RETENTION },
     redisUrl: s.REDIS_URL,

@@ -6,6 +6,7 @@ import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/
 import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
+import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDateWithin, pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
@@ -57,6 +58,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const pool = new ConnectionPool(database.url, config.database);
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
+  const lanes = parts.use(openReadLanes(database.url, config.database, pool, log));
   const schema = isSchemaUpToDateWithin(db, DATABASE_WAIT_MS);
   const validator = new RequestValidator();
   if (!(await schema))

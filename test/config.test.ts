@@ -31,6 +31,8 @@ describe('parseConfig', () => {
         statementTimeoutMs: 30_000,
         lockTimeoutMs: 2_000,
         transactionIdleTimeoutMs: 10_000,
+        lanes: 2,
+        preparedStatements: true,
       },
       purge: { intervalMs: 600_000, changeRetentionMs: 604_800_000 },
       redisUrl: undefined,

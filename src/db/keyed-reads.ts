@@ -1,14 +1,13 @@
 import pg from 'pg';
-import type { ReadLanes } from '#src/db/lanes.ts';
-import type { NamedStatement } from '#src/db/pipelined-read.ts';
+import type { ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
 
 /**
  * Reads of single rows by key, of which those that are asked for in the same turn of the event loop become one statement:
  * Postgres answers a hundred keys in the time of a few statements.
  */
-export class KeyedReads<Key extends string, Row extends object> {
-  readonly #lanes: Pick<ReadLanes, 'query'>;
-  readonly #statement: NamedStatement;
+export class KeyedReads<Key extends string, Row extends SnapshotRow> {
+  readonly #reads: SnapshotReads;
+  readonly #statement: ReadStatement;
   readonly #keyOf: (row: Row) => Key;
   #next = new Map<Key, Waiter<Row>[]>();
 
@@ -16,8 +15,8 @@ export class KeyedReads<Key extends string, Row extends object> {
    * @param statement gives the rows whose key is in `$1`, an array, at most one each: `… where id = any($1::uuid[])`.
    * @param keyOf the key in a row, written as callers write it.
    */
-  constructor(lanes: Pick<ReadLanes, 'query'>, statement: NamedStatement, keyOf: (row: Row) => Key) {
-    this.#lanes = lanes;
+  constructor(reads: SnapshotReads, statement: ReadStatement, keyOf: (row: Row) => Key) {
+    this.#reads = reads;
     this.#statement = statement;
     this.#keyOf = keyOf;
   }
@@ -26,7 +25,7 @@ export class KeyedReads<Key extends string, Row extends object> {
    * The row with this key; undefined where there is none.
    *
    * @param signal where it aborts, this call is rejected at once, and no other.
-   * @throws what `ReadLanes.query` throws. A key that Postgres refuses fails its own calls only.
+   * @throws what `SnapshotReads.query` throws. A key that Postgres refuses fails its own calls only.
    */
   get(key: Key, signal?: AbortSignal): Promise<Row | undefined> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -56,7 +55,7 @@ export class KeyedReads<Key extends string, Row extends object> {
     const wanted = [...batch].filter(([, waiters]) => waiters.some(({ gone }) => !gone));
     if (wanted.length === 0) return;
     try {
-      const rows = await this.#lanes.query<Row>(this.#statement, [wanted.map(([key]) => key)]);
+      const rows = await this.#reads.query<Row>(this.#statement, [wanted.map(([key]) => key)]);
       const found = new Map(rows.map(row => [this.#keyOf(row), row]));
       for (const [key, waiters] of wanted) for (const { resolve } of waiters) resolve(found.get(key));
     } catch (error) {

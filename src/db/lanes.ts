@@ -1,8 +1,9 @@
-import { translateDriverError } from '#src/db/errors.ts';
+import { DatabaseUnavailableError, translateDriverError } from '#src/db/errors.ts';
 import { Lane, type LaneOptions } from '#src/db/lane.ts';
 import { ConnectionLostError, type PipelinedConnection } from '#src/db/pipelined-connection.ts';
 import { type NamedStatement, type Parameter, toParameter } from '#src/db/pipelined-read.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';
 
 export interface ReadLanesOptions extends LaneOptions {
@@ -24,9 +25,10 @@ export interface ReadLanesState {
  * Hot reads over a few shared connections, several at a time on each, as prepared statements: each costs a quarter of what
  * it does over a pool, where a connection waits for each answer.
  *
- * Only for short single statements that write nothing: one that is slow delays those behind it on its connection, an
- * aborted one is not cancelled, and one whose connection is lost is run once more, over the pool. While no lane is up, and
- * where too much is in flight, statements go over the pool too; so a lane that is down fails no call.
+ * Only for single statements that write nothing, and of those only the short ones, which have names, go over lanes: one that
+ * is slow delays those behind it on its connection, and an aborted one is not cancelled. The others go over the pool, as all
+ * do while no lane is up, and where too much is in flight. A statement whose connection is lost is run once more, over the
+ * pool; so a connection that is down fails no call while there is another.
  */
 export class ReadLanes implements AsyncDisposable {
   readonly #lanes: readonly Lane[];
@@ -44,22 +46,22 @@ export class ReadLanes implements AsyncDisposable {
   /**
    * Runs a statement, and gives its rows.
    *
-   * @param statement its name belongs to its text alone, and no more than a few dozen are used: Postgres keeps each.
-   * @param signal where it aborts, the call is rejected at once. A statement on a lane goes on, and its result is dropped.
+   * @param statement its name, if it has one, belongs to its text alone, and no more than a few dozen are used: Postgres keeps each.
+   * @param demand.signal where it aborts, the call is rejected at once. A statement on a lane goes on, and its result is dropped.
    * @throws what translateDriverError makes of the driver's error; the signal's reason; what the pool throws.
    */
   async query<Row extends object>(
-    statement: NamedStatement,
+    { name, text }: ReadStatement,
     values: readonly unknown[],
-    signal?: AbortSignal,
+    { signal }: ReadDemand = {},
   ): Promise<Row[]> {
     signal?.throwIfAborted();
-    this.#checkName(statement);
-    const connection = this.#pick();
+    const connection = name === undefined ? undefined : this.#pick();
+    if (name !== undefined) this.#checkName(name, text);
     const read =
-      connection === undefined
-        ? untilAborted(this.#readOverPool(statement, values, signal), signal)
-        : this.#readOverLane(connection, statement, values, signal);
+      name === undefined || connection === undefined
+        ? this.#readOverPool(text, values, signal, POOL_ATTEMPTS)
+        : this.#readOverLane(connection, { name, text }, values, signal);
     return (await read) as Row[];
   }
 
@@ -73,7 +75,7 @@ export class ReadLanes implements AsyncDisposable {
     await Promise.all(this.#lanes.map(lane => lane[Symbol.asyncDispose]()));
   }
 
-  #checkName({ name, text }: NamedStatement): void {
+  #checkName(name: string, text: string): void {
     const known = this.#texts.get(name);
     if (known === undefined) this.#texts.set(name, text);
     else if (known !== text) throw new Error(`two statements have the name ${name}`);
@@ -103,7 +105,7 @@ export class ReadLanes implements AsyncDisposable {
         signal?.removeEventListener('abort', abort);
         if (error === undefined) resolve(rows);
         else if (!(error instanceof ConnectionLostError)) reject(translateDriverError(error));
-        else resolve(untilAborted(this.#readOverPool(statement, values, signal), signal));
+        else resolve(this.#readOverPool(statement.text, values, signal, POOL_ATTEMPTS));
       });
       const abort = () => {
         read.abandon();
@@ -113,18 +115,34 @@ export class ReadLanes implements AsyncDisposable {
     });
   }
 
-  async #readOverPool(
-    { text }: NamedStatement,
+  #readOverPool(
+    text: string,
     values: readonly unknown[],
     signal: AbortSignal | undefined,
+    attempts: number,
+  ): Promise<readonly object[]> {
+    return untilAborted(this.#runInPool(text, values, signal, attempts), signal);
+  }
+
+  async #runInPool(
+    text: string,
+    values: readonly unknown[],
+    signal: AbortSignal | undefined,
+    attempts: number,
   ): Promise<readonly object[]> {
     const connection = await this.#pool.acquire(signal);
     try {
       const result = await connection.query(text, values, signal);
       // None: the call was aborted, and its caller has been told.
       return result?.rows ?? [];
+    } catch (error) {
+      // The connection was lost, with nothing written: another one may do. It may have been lost long ago, while it was idle.
+      if (attempts < 2 || !(error instanceof DatabaseUnavailableError)) throw error;
     } finally {
       connection.release();
     }
+    return this.#runInPool(text, values, signal, attempts - 1);
   }
 }
+
+const POOL_ATTEMPTS = 2;

@@ -25,11 +25,16 @@ export interface PostVersion {
   readonly updateTime: Date;
 }
 
+/** The columns of a PostRow, but for `content`. */
+export const postColumnNames = [
+  ...['id', 'slug', 'title', 'author', 'tags'],
+  ...['publish_time', 'create_time', 'update_time', 'delete_time', 'purge_time'],
+  'revision',
+];
+
 /** The columns of a PostRow, `content` included or null, of the table that is called `table` in the query. */
 export function postColumns(table: string, withContent: boolean): RawBuilder<PostRow> {
-  const names = ['id', 'slug', 'title', 'author', 'tags', ...TIMES, 'revision'].map(name =>
-    sql.ref(`${table}.${name}`),
-  );
+  const names = postColumnNames.map(name => sql.ref(`${table}.${name}`));
   const content = withContent ? sql.ref(`${table}.content`) : sql`null::text as content`;
   return sql<PostRow>`${sql.join(names)}, ${content}`;
 }
@@ -64,5 +69,3 @@ export function parseEtag(etag: string): PostVersion | undefined {
   if (revision === undefined || time === undefined) return undefined;
   return { revision, updateTime: new Date(Number.parseInt(time, 36)) };
 }
-
-const TIMES = ['publish_time', 'create_time', 'update_time', 'delete_time', 'purge_time'];

@@ -3,9 +3,11 @@ import pg from 'pg';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
+import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 import { type CreatedPost, createPostsQuery, toCreatedPost } from '#src/posts/post-create-query.ts';
 import { postListQuery } from '#src/posts/post-list-query.ts';
+import { type FoundRow, POST_STATEMENTS } from '#src/posts/post-read-statements.ts';
 import { formatEtag, type PostRow, parseEtag, postColumns, toPost } from '#src/posts/post-row.ts';
 import {
   EtagMismatchError,
@@ -28,44 +30,38 @@ import {
 export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
+  readonly #reads: SnapshotReads;
 
-  /** @param onCommit told of each write when it was committed. */
-  constructor(db: Database, onCommit: () => void = () => {}) {
+  /**
+   * @param onCommit told of each write when it was committed.
+   * @param reads what it reads with; it writes over `db`.
+   */
+  constructor(db: Database, onCommit: () => void = () => {}, reads: SnapshotReads = readsOf(db)) {
     this.#db = db;
     this.#onCommit = onCommit;
+    this.#reads = reads;
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
-    return this.#getOne(sql`select ${postColumns('p', true)} from posts p where p.id = ${id}::uuid`, call);
+    return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
   }
 
   async getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {
-    // No text of Postgres can hold it, not even one to compare with.
-    if (slug.includes('\0')) return undefined;
-    // Two index look-ups: live slugs have a unique index, those of deleted posts one with the time of deletion.
-    const query = sql`
-      (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and not p.deleted)
-      union all
-      (select ${postColumns('p', true)} from posts p where p.slug = ${slug} and p.deleted
-       order by p.delete_time desc, p.id desc limit 1)
-      limit 1`;
-    return this.#getOne(query, call);
+    // No text of Postgres can hold it, not even one to compare with; and so that a snapshot is told.
+    const text = slug.includes('\0') ? '' : slug;
+    return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.bySlug, [text], call), call);
   }
 
   async getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]> {
-    const query = sql<PostRow & { fits: boolean }>`
-      with found as (
-        select ${postColumns('p', true)}, sum(octet_length(p.content)) over () <= ${maxContentBytes} as fits
-        from posts p where p.id = any(${ids}::uuid[])
-      )
-      select ${postColumns('f', false)}, case when f.fits then f.content end as content, f.fits from found f`;
-    const rows = await this.#read(query, call);
+    type ManyRow = FoundRow & { readonly fits: boolean | null };
+    const rows = await this.#reads.query<ManyRow>(POST_STATEMENTS.many, [ids, maxContentBytes], call);
     if (rows[0]?.fits === false) throw new PostsTooLargeError(maxContentBytes);
-    return rows.map(toPost);
+    tellSnapshot(rows, call);
+    return rows.filter(isFound).map(toPost);
   }
 
   async list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
-    const rows = await this.#read(postListQuery(query), call);
+    const rows = await this.#list(postListQuery(query), call);
     const posts = rows.slice(0, query.limit).map(toPost);
     const last = posts.at(-1);
     const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;
@@ -116,21 +112,19 @@ export class PostgresPostStore implements PostStore {
     this.#onCommit();
   }
 
-  async #getOne(query: RawBuilder<unknown>, call: StoreCall | undefined): Promise<Post | undefined> {
-    const [row] = await this.#read(query as RawBuilder<PostRow>, call);
-    return row && toPost(row);
-  }
-
   /** The query's rows; with it, where the call asks for it, the snapshot that they are of. */
-  async #read<Row extends object>(query: RawBuilder<Row>, call: StoreCall | undefined): Promise<Row[]> {
-    const { signal } = call ?? {};
-    if (call?.readAt === undefined) return (await query.execute(this.#db, { signal })).rows;
+  async #list<Row extends object>(query: RawBuilder<Row>, call: StoreCall | undefined): Promise<Row[]> {
     // A row of its own, since the query may have none.
-    const { rows } = await sql<Row & { taken: string; answer_present: true | null }>`
+    const { sql: text, parameters } = sql`
       select s.taken, q.* from (select pg_current_snapshot()::text as taken) s
       left join (select row_number() over () as answer_position, true as answer_present, * from (${query}) rows) q on true
-      order by q.answer_position`.execute(this.#db, { signal });
-    call.readAt(new Snapshot(rows[0]?.taken ?? ''));
+      order by q.answer_position`.compile(this.#db);
+    const rows = await this.#reads.query<Row & SnapshotRow & { answer_present: true | null }>(
+      { text },
+      parameters,
+      call,
+    );
+    tellSnapshot(rows, call);
     return rows.filter(row => row.answer_present !== null);
   }
 
@@ -249,6 +243,20 @@ export class PostgresPostStore implements PostStore {
     if (result === undefined) throw new Error('the transaction gave no result');
     return result.value;
   }
+}
+
+function toFound(rows: readonly FoundRow[], call: StoreCall | undefined): Post | undefined {
+  tellSnapshot(rows, call);
+  const [row] = rows;
+  return row !== undefined && isFound(row) ? toPost(row) : undefined;
+}
+
+function isFound<Row extends FoundRow>(row: Row): row is Row & PostRow {
+  return row.id !== null;
+}
+
+function tellSnapshot(rows: readonly SnapshotRow[], call: StoreCall | undefined): void {
+  call?.readAt?.(new Snapshot(rows[0]?.taken ?? ''));
 }
 
 /** A post, and the transaction that wrote it. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KeyedReads } from '#src/db/keyed-reads.ts';
-import type { NamedStatement } from '#src/db/pipelined-read.ts';
+import type { ReadDemand, ReadStatement, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import { takeAdvisoryLock } from '#test/support/advisory-lock.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
 import { query } from '#test/support/query.ts';
@@ -104,9 +104,9 @@ describe('KeyedReads', () => {
   });
 });
 
-const SELECT = 'select id, square from numbers where id = any($1::int[])';
+const SELECT = 'select pg_current_snapshot()::text as taken, id, square from numbers where id = any($1::int[])';
 
-interface NumberRow {
+interface NumberRow extends SnapshotRow {
   readonly id: number;
   readonly square: number;
 }
@@ -115,9 +115,9 @@ interface NumberRow {
 function openReads(text = SELECT) {
   const sent: unknown[] = [];
   const lanes = {
-    query: <Row extends object>(statement: NamedStatement, values: readonly unknown[], signal?: AbortSignal) => {
+    query: <Row extends SnapshotRow>(statement: ReadStatement, values: readonly unknown[], demand?: ReadDemand) => {
       sent.push(values[0]);
-      return open.lanes.query<Row>(statement, values, signal);
+      return open.lanes.query<Row>(statement, values, demand);
     },
   };
   const statement = { name: `numbers ${statements++}`, text };

@@ -129,14 +129,16 @@ describe('ReadLanes', () => {
     await using open = openLanes(postgres.url, { statementTimeoutMs: 100, database: { statementTimeoutMs: 100 } });
     await open.untilUp(2);
     await postgres.freeze();
-    const calls = Array.from({ length: 20 }, () => open.lanes.query(NUMBER, ['1'], AbortSignal.timeout(50)));
+    const calls = Array.from({ length: 20 }, () =>
+      open.lanes.query(NUMBER, ['1'], { signal: AbortSignal.timeout(50) }),
+    );
     const results = await Promise.allSettled(calls);
     expect(results.map(result => result.status === 'rejected' && result.reason.name)).toEqual(
       calls.map(() => 'TimeoutError'),
     );
     // By themselves: the server still says nothing.
     await open.untilUp(0);
-    await expect(open.lanes.query(NUMBER, ['2'], AbortSignal.timeout(50))).rejects.toThrow(/timeout/);
+    await expect(open.lanes.query(NUMBER, ['2'], { signal: AbortSignal.timeout(50) })).rejects.toThrow(/timeout/);
     await postgres.thaw();
     await open.untilUp(2);
     expect(await open.lanes.query(NUMBER, ['3'])).toMatchObject([{ n: 3 }]);
@@ -146,7 +148,7 @@ describe('ReadLanes', () => {
     await using open = openLanes(postgres.url);
     await open.untilUp(2);
     await postgres.freeze();
-    const call = open.lanes.query(NUMBER, ['1'], AbortSignal.timeout(50));
+    const call = open.lanes.query(NUMBER, ['1'], { signal: AbortSignal.timeout(50) });
     await expect(call).rejects.toThrow(/timeout/);
     await open.lanes[Symbol.asyncDispose]();
     await postgres.thaw();

@@ -202,7 +202,7 @@ describe('ReadLanes, for a call that is aborted', () => {
     await using lock = await takeAdvisoryLock(database.url);
     const call = new AbortController();
     const before = open.lanes.query(NUMBER, ['1']);
-    const gone = open.lanes.query({ name: 'held', text: lock.sql }, [], call.signal);
+    const gone = open.lanes.query({ name: 'held', text: lock.sql }, [], call);
     const behind = open.lanes.query(NUMBER, ['2']);
     await lock.untilWaiting(1);
     call.abort(new Error('the client left'));
@@ -216,7 +216,7 @@ describe('ReadLanes, for a call that is aborted', () => {
   it('sends nothing where it was aborted before', async () => {
     await using open = await openedLanes();
     const signal = AbortSignal.abort(new Error('the client left'));
-    await expect(open.lanes.query(NUMBER, ['1'], signal)).rejects.toThrow('the client left');
+    await expect(open.lanes.query(NUMBER, ['1'], { signal })).rejects.toThrow('the client left');
     expect(open.lanes.state.inFlight).toBe(0);
   });
 
@@ -224,7 +224,7 @@ describe('ReadLanes, for a call that is aborted', () => {
     await using open = openLanes(database.url, { count: 0, database: { poolMax: 1 } });
     const held = await open.pool.acquire();
     const call = new AbortController();
-    const gone = open.lanes.query(NUMBER, ['1'], call.signal);
+    const gone = open.lanes.query(NUMBER, ['1'], call);
     call.abort(new Error('the client left'));
     await expect(gone).rejects.toThrow('the client left');
     held.release();
@@ -254,7 +254,7 @@ describe('ReadLanes, when disposed of', () => {
     await using open = await openedLanes({ count: 1 });
     await using lock = await takeAdvisoryLock(database.url);
     const call = new AbortController();
-    const gone = expect(open.lanes.query({ name: 'held', text: lock.sql }, [], call.signal)).rejects.toThrow();
+    const gone = expect(open.lanes.query({ name: 'held', text: lock.sql }, [], call)).rejects.toThrow();
     await lock.untilWaiting(1);
     call.abort();
     await gone;

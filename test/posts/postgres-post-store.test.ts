@@ -5,9 +5,11 @@ import { ConnectionPool } from '#src/db/pool.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { describePostStore } from '#test/posts/post-store-contract.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
+import { openLanes, type TestLanes } from '#test/support/test-lanes.ts';
 
 let database: TestDatabase;
 let db: Database;
+let open: TestLanes;
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -17,11 +19,15 @@ beforeAll(async () => {
     DATABASE_ACQUIRE_TIMEOUT: '30s',
   });
   db = createDatabase(new ConnectionPool(database.url, config.database));
+  open = openLanes(database.url);
+  await open.untilUp(2);
 });
 
 afterAll(async () => {
+  await open?.[Symbol.asyncDispose]();
   await db?.destroy();
   await database?.[Symbol.asyncDispose]();
 });
 
-describePostStore('PostgresPostStore', () => new PostgresPostStore(db));
+describePostStore('PostgresPostStore, over a pool', () => new PostgresPostStore(db));
+describePostStore('PostgresPostStore, over lanes', () => new PostgresPostStore(db, undefined, open.lanes));

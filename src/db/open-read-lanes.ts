@@ -1,0 +1,19 @@
+import type { DatabaseConfig } from '#src/config.ts';
+import { ReadLanes } from '#src/db/lanes.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** Lanes to a database as the settings want them. It waits for nothing. @param pool of the same database. */
+export function openReadLanes(url: string, config: DatabaseConfig, pool: ConnectionPool, log: Logger): ReadLanes {
+  const options = {
+    count: config.lanes,
+    named: config.preparedStatements,
+    // Further ones wait in the pool's queue, which holds as many.
+    maxInFlight: config.maxWaiting,
+    statementTimeoutMs: config.statementTimeoutMs,
+    lockTimeoutMs: config.lockTimeoutMs,
+    lifetimeMs: config.lifetimeMs,
+    onLost: (error: unknown) => log.warn({ err: error }, 'a connection for reads is lost, and is tried again'),
+  };
+  return new ReadLanes(url, options, pool);
+}

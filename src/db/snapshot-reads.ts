@@ -1,0 +1,51 @@
+import { CompiledQuery } from 'kysely';
+import type { Database } from '#src/db/database.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
+
+/** Reads of one statement each, that also say which snapshot of the database they are of. */
+export interface SnapshotReads {
+  /**
+   * Runs a statement, and gives its rows.
+   *
+   * @param statement has one row at least.
+   * @throws what translateDriverError makes of the driver's error; the signal's reason.
+   */
+  query<Row extends SnapshotRow>(
+    statement: ReadStatement,
+    values: readonly unknown[],
+    demand?: ReadDemand,
+  ): Promise<Row[]>;
+}
+
+export interface ReadStatement {
+  /** Of a short read by key: belongs to its text alone, and no more than a few dozen are used. Unset: it may take long. */
+  readonly name?: string | undefined;
+  readonly text: string;
+}
+
+/** `pg_current_snapshot()::text as taken`. */
+export interface SnapshotRow {
+  readonly taken: string;
+}
+
+/** What a caller wants of a read. */
+export interface ReadDemand {
+  readonly signal?: AbortSignal | undefined;
+  /** Transactions, all of them committed, whose writes it has to see. */
+  readonly mustSee?: readonly bigint[] | undefined;
+  /** It has to see all that this one has seen. */
+  readonly atLeast?: Snapshot | undefined;
+  /** It has to see all that is committed by now. */
+  readonly fresh?: boolean | undefined;
+}
+
+/** Reads over the pool of a database. */
+export function readsOf(db: Database): SnapshotReads {
+  return {
+    query: async <Row extends SnapshotRow>(
+      { text }: ReadStatement,
+      values: readonly unknown[],
+      { signal }: ReadDemand = {},
+    ) => (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]), { signal })).rows,
+  };
+}
