@@ -67,7 +67,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const feed = parts.use(new ChangeFeed(database.url, log));
-  const store = new PostgresPostStore(db, () => feed.announce());
+  const store = new PostgresPostStore(db, () => feed.announce(), lanes);
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(store, watches, secret);
   parts.use(new PurgeJob(db, config.purge, log));
