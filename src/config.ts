@@ -41,7 +41,12 @@ export interface Config {
     /** For how long changes are kept for watchers, in milliseconds. */
     readonly changeRetentionMs: number;
   };
-  readonly redisUrl: string | undefined;
+  readonly cache: CacheConfig;
+  readonly redis: {
+    readonly url: string | undefined;
+    /** For each command, in milliseconds. */
+    readonly timeoutMs: number;
+  };
   readonly dataDir: string;
   readonly log: {
     readonly level: LogLevel;
@@ -71,6 +76,16 @@ export interface DatabaseConfig {
   readonly lanes: number;
   /** Whether hot reads are prepared by name. */
   readonly preparedStatements: boolean;
+}
+
+/** What is kept of posts and lists that were read; all times in milliseconds. */
+export interface CacheConfig {
+  /** In this process; 0: nothing is kept anywhere. */
+  readonly nearBytes: number;
+  readonly ttlMs: number;
+  readonly negativeTtlMs: number;
+  readonly listTtlMs: number;
+  readonly staleIfErrorMs: number;
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -219,7 +234,41 @@ const SETTINGS = {
     'true',
     'Whether these reads are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
   ],
-  REDIS_URL: [url('redis', 'rediss'), '', 'The shared cache. Checked, and not used yet: this version has no cache.'],
+  CACHE_NEAR_BYTES: [
+    bytes('0B', '65536MiB'),
+    '64MiB',
+    'About how much memory the posts and lists take that this process remembers: with posts of 4 KB some 4,000. 0B: no cache at all, not in Redis either.',
+  ],
+  CACHE_TTL: [
+    duration('1ms', '24h'),
+    '60s',
+    'How long a post is remembered, up to a tenth less by chance. Writes are heard of at once, so this is the bound only where the change feed is cut off.',
+  ],
+  CACHE_NEGATIVE_TTL: [
+    duration('1ms', '24h'),
+    '5s',
+    'The same for the answer that there is no such post: short, since anyone can ask for what is not there.',
+  ],
+  CACHE_LIST_TTL: [
+    duration('1ms', '24h'),
+    '5s',
+    'The same for first pages of lists: short, since with the time alone scheduled posts become published ones.',
+  ],
+  CACHE_STALE_IF_ERROR: [
+    duration('0ms', '24h'),
+    '10min',
+    'For how much longer it is served, and marked as stale, while the database fails: about as long as a fail-over by hand takes.',
+  ],
+  REDIS_URL: [
+    url('redis', 'rediss'),
+    '',
+    'A cache that all instances share, as redis://user:password@host:6379/0. Unset: each remembers for itself.',
+  ],
+  REDIS_TIMEOUT: [
+    duration('1ms', '1min'),
+    '50ms',
+    'How long a command to Redis may take before the call goes on without: a hundred times what it usually takes.',
+  ],
   DATA_DIR: [z.string(), '.data', 'Folder of the embedded Postgres and of the generated page token secret.'],
   LOG_LEVEL: [z.enum(LOG_LEVELS, `is none of ${LOG_LEVELS.join(', ')}`), 'info', 'The least level that is logged.'],
   LOG_FORMAT: [
@@ -308,7 +357,14 @@ function toConfig(s: z.infer<typeof schema>): Config {
       preparedStatements: s.DATABASE_PREPARED_STATEMENTS,
     },
     purge: { intervalMs: s.PURGE_INTERVAL, changeRetentionMs: s.CHANGE_RETENTION },
-    redisUrl: s.REDIS_URL,
+    cache: {
+      nearBytes: s.CACHE_NEAR_BYTES,
+      ttlMs: s.CACHE_TTL,
+      negativeTtlMs: s.CACHE_NEGATIVE_TTL,
+      listTtlMs: s.CACHE_LIST_TTL,
+      staleIfErrorMs: s.CACHE_STALE_IF_ERROR,
+    },
+    redis: { url: s.REDIS_URL, timeoutMs: s.REDIS_TIMEOUT },
     dataDir: s.DATA_DIR,
     log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT, accessRate: s.ACCESS_LOG_RATE },
     pageTokenSecret: s.PAGE_TOKEN_SECRET,

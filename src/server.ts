@@ -18,6 +18,7 @@ import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { openPostCache } from '#src/posts/open-post-cache.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
@@ -66,13 +67,17 @@ export async function startServer(config: Config, log: Logger, database: Provide
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
+  const metrics = createMetrics({ version: packageJson.version });
   const feed = parts.use(new ChangeFeed(database.url, log));
-  const store = new PostgresPostStore(db, () => feed.announce(), lanes);
+  metrics.readFrom({ feedLagSeconds: () => feed.lagMs / 1000 });
+  // Before the watches, so that who is told of a change reads nothing older.
+  const store = parts.use(
+    openPostCache(new PostgresPostStore(db, () => feed.announce(), lanes), config.cache, { feed, log, metrics }),
+  );
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(store, watches, secret);
   parts.use(new PurgeJob(db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
-  const metrics = createMetrics({ version: packageJson.version });
   const shutdown = new AbortController();
   const dispatch = createDispatch({
     routes: router => {

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
 import { DurationHistogram } from '#src/observability/duration-histogram.ts';
+import { OutcomeCounter } from '#src/observability/outcome-counter.ts';
 
 /** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
 export interface Metrics {
@@ -13,10 +14,24 @@ export interface Metrics {
   readonly connectionEnded: (reason: string) => void;
   /** How many connections of the public port there are, by one more or less. */
   readonly connectionsChanged: (by: 1 | -1) => void;
+  /** A look into the cache ended. `tier` is near or shared, `outcome` one of a fixed list. */
+  readonly cacheAnswered: (tier: string, outcome: string) => void;
+  /** A circuit breaker has a new state: closed, half-open or open. */
+  readonly breakerChanged: (dependency: string, state: string) => void;
+  /** Where to look, each time that metrics are rendered. */
+  readonly readFrom: (readings: Readings) => void;
   /** The media type of `render`. */
   readonly contentType: string;
   /** All metrics in Prometheus' text format. */
   readonly render: () => Promise<string>;
+}
+
+/** What has a value at each moment. */
+export interface Readings {
+  /** For how long nothing is known of changes of posts. */
+  readonly feedLagSeconds?: () => number;
+  readonly nearCacheBytes?: () => number;
+  readonly nearCacheEntries?: () => number;
 }
 
 /**
@@ -59,6 +74,29 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['reason'],
     registers,
   });
+  const cacheAnswers = new OutcomeCounter(
+    'cache_answers_total',
+    'Looks into the cache, by its tier and by how they ended.',
+    ['tier', 'outcome'],
+  );
+  registry.registerMetric(cacheAnswers as unknown as Metric);
+  const breaker = new Gauge({
+    name: 'circuit_breaker_state',
+    help: '0: closed, calls pass. 1: half open, one call is tried. 2: open, calls fail at once.',
+    labelNames: ['dependency'],
+    registers,
+  });
+  const readFrom = ({ feedLagSeconds, nearCacheBytes, nearCacheEntries }: Readings) => {
+    const reads = [
+      [feedLagSeconds, 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],
+      [nearCacheBytes, 'cache_near_bytes', 'About how much memory the cache of this process takes.'],
+      [nearCacheEntries, 'cache_near_entries', 'How many answers the cache of this process holds.'],
+    ] as const;
+    for (const [read, name, help] of reads) {
+      if (read === undefined) continue;
+      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+    }
+  };
   new Gauge({
     name: 'build_info',
     help: 'Always 1; the labels say what runs.',
@@ -72,6 +110,9 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     connectionRefused: reason => refusedConnections.inc({ reason }),
     connectionEnded: reason => endedConnections.inc({ reason }),
     connectionsChanged: by => connections.inc(by),
+    cacheAnswered: (tier, outcome) => cacheAnswers.count(tier, outcome),
+    breakerChanged: (dependency, state) => breaker.set({ dependency }, ['closed', 'half-open', 'open'].indexOf(state)),
+    readFrom,
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

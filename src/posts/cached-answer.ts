@@ -26,29 +26,21 @@ export function sizeOfAnswer({ value, dependencies }: CachedAnswer): number {
 }
 
 /** For the shared cache. */
-export function encodeAnswer(answer: CachedAnswer, ageMs: number, wallClock: number): string {
-  const { value, snapshot, ttlMs, dependencies } = answer;
-  return JSON.stringify({
-    version: VERSION,
-    snapshot: snapshot.text,
-    at: wallClock - ageMs,
-    ttlMs,
-    dependencies,
-    value,
-  });
+export function encodeAnswer({ value, snapshot, ttlMs, dependencies }: CachedAnswer): string {
+  return JSON.stringify({ version: VERSION, snapshot: snapshot.text, ttlMs, dependencies, value });
 }
 
 /**
- * @param clock of the cache.
- * @param wallClock which other processes share, about: one that jumps makes answers older, or as old as they may get.
+ * @param now on the cache's clock.
+ * @param leftMs of its time. How old an answer is, is told by the shared cache alone: clocks of processes differ, and jump.
  * @returns undefined for what is no answer, or one of another version of this code.
  */
-export function decodeAnswer(text: string, clock: number, wallClock: number): CachedAnswer | undefined {
+export function decodeAnswer(text: string, now: number, leftMs: number): CachedAnswer | undefined {
   try {
-    const { version, snapshot, at, ttlMs, dependencies, value } = JSON.parse(text, reviveTimes);
+    const { version, snapshot, ttlMs, dependencies, value } = JSON.parse(text, reviveTimes);
     if (version !== VERSION || !Array.isArray(dependencies) || !(ttlMs > 0)) return undefined;
-    const ageMs = Math.max(0, wallClock - at);
-    return { value, snapshot: new Snapshot(snapshot), readAt: clock - ageMs, ttlMs, dependencies };
+    const readAt = now - Math.max(0, ttlMs - leftMs);
+    return { value, snapshot: new Snapshot(snapshot), readAt, ttlMs, dependencies };
   } catch {
     return undefined;
   }

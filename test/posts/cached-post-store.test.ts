@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NearCache } from '#src/cache/near-cache.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import { createLogger } from '#src/observability/logger.ts';
-import type { CachedAnswer } from '#src/posts/cached-answer.ts';
-import { CachedPostStore, type CacheOutcome } from '#src/posts/cached-post-store.ts';
+import { createLogger, type Logger } from '#src/observability/logger.ts';
+import type { CacheOutcome, CacheParts } from '#src/posts/answer-cache.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import { CachedPostStore } from '#src/posts/cached-post-store.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { DatabaseOutage } from '#src/posts/database-outage.ts';
 import type { PostQuery, PostStore } from '#src/posts/post-store.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { describePostStore } from '#test/posts/post-store-contract.ts';
@@ -20,13 +23,15 @@ import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 let database: TestDatabase;
 let db: Database;
 let feed: ChangeFeed;
+let log: Logger;
 let postgres: CountingStore;
 let store: CachedPostStore;
 
 beforeAll(async () => {
   database = await createTestDatabase();
   db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
-  feed = new ChangeFeed(database.url, await createLogger({ level: 'fatal', format: 'json' }, new LogLines()));
+  log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
+  feed = new ChangeFeed(database.url, log);
   await untilConnected(feed);
   postgres = countReads(new PostgresPostStore(db));
   store = cacheOf(postgres.store).store;
@@ -122,7 +127,7 @@ describe('A cached store', () => {
 
   it('lets a call see the write that it names, before the feed has told of it', async () => {
     const { id } = await create();
-    const silent = { snapshot: feed.snapshot, listen: () => () => {} };
+    const silent = { snapshot: feed.snapshot, lagMs: 0, listen: () => () => {} };
     const { store: other } = cacheOf(postgres.store, { feed: silent });
     await other.getById(id);
     let xid = 0n;
@@ -137,7 +142,7 @@ describe('A cached store', () => {
     const { store: cold, clock } = cacheOf(postgres.store);
     await cold.getById(id);
     const reads = postgres.reads;
-    clock.now += 59_000;
+    clock.now += 53_000;
     const early = await cold.getById(id);
     while ((await cold.getById(id)) === early) await sleep(1);
     expect(postgres.reads).toBe(reads + 1);
@@ -195,8 +200,7 @@ async function create(fields: Parameters<typeof aNewPost>[0] = {}) {
   return post;
 }
 
-function cacheOf(inner: PostStore, parts: { feed?: Pick<ChangeFeed, 'snapshot' | 'listen'> } = {}) {
-  const answers = new Map<string, CachedAnswer>();
+function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed'>> = {}) {
   const clock = { now: 0 };
   const outcomes: CacheOutcome[] = [];
   let failure: Error | undefined;
@@ -204,17 +208,18 @@ function cacheOf(inner: PostStore, parts: { feed?: Pick<ChangeFeed, 'snapshot' |
     get: (target, name: keyof PostStore) =>
       failure === undefined ? target[name].bind(target) : () => Promise.reject(failure),
   });
-  const near = {
-    get: async (key: string) => answers.get(key),
-    set: async (key: string, answer: CachedAnswer) => answers.set(key, answer),
-    delete: async (key: string) => answers.delete(key),
-  };
+  const now = () => clock.now;
+  const near = new NearCache<CachedAnswer>({ maxBytes: 1e7, sizeOf: sizeOfAnswer, now });
   const options = {
     ...{ ttlMs: 60_000, negativeTtlMs: 5000, listTtlMs: 5000, staleIfErrorMs: 600_000 },
-    ...{ now: () => clock.now, onOutcome: (outcome: CacheOutcome) => outcomes.push(outcome) },
+    ...{ now, onOutcome: (outcome: CacheOutcome) => outcomes.push(outcome) },
   };
   return {
-    store: new CachedPostStore({ store: failing, feed: parts.feed ?? feed, near, shared: undefined }, options),
+    store: new CachedPostStore(
+      failing,
+      { feed: parts.feed ?? feed, near, shared: undefined, outage: new DatabaseOutage(log, now) },
+      options,
+    ),
     clock,
     outcomes,
     fail: (error: Error) => {

@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto';
+import KeyvRedis, { createClient, type RedisClientType } from '@keyv/redis';
+import type { Logger } from '#src/observability/logger.ts';
+import { OutageLog } from '#src/observability/outage-log.ts';
+import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
+import { within } from '#src/resilience/within.ts';
+
+/**
+ * Text by key in Redis, for all instances. Nothing of it rejects, and nothing takes longer than the timeout: a fault of Redis is the
+ * answer `unavailable`, which comes at once while there is no connection, or while the circuit breaker is open.
+ *
+ * It connects, and connects again, by itself. Commands are never kept for later.
+ */
+export class SharedCache implements AsyncDisposable {
+  readonly #client: RedisClientType;
+  readonly #keyv: KeyvRedis<string>;
+  readonly #namespace: string;
+  readonly #timeoutMs: number;
+  readonly #breaker: CircuitBreaker;
+  readonly #log: OutageLog;
+  readonly #onError: () => void;
+  #isDisposed = false;
+
+  constructor(url: string, options: SharedCacheOptions) {
+    this.#namespace = options.namespace;
+    this.#timeoutMs = options.timeoutMs;
+    this.#onError = options.onError ?? (() => {});
+    this.#log = new OutageLog(
+      options.log,
+      'the shared cache fails, and is not used until it works again',
+      'the shared cache works again',
+    );
+    this.#breaker = new CircuitBreaker({
+      ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 },
+      isFailure: () => true,
+      now: () => performance.now(),
+      onStateChange: options.onStateChange ?? (() => {}),
+    });
+    this.#client = createClient({
+      url,
+      // A command that waits for a connection would be answered when nobody wants it any more.
+      disableOfflineQueue: true,
+      // Without these a connection whose other end is gone is found out by nothing: a reply ends the wait for it.
+      pingInterval: PING_MS,
+      socket: {
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        socketTimeout: SOCKET_TIMEOUT_MS,
+        reconnectStrategy: reconnectPauseMs,
+      },
+    }) as RedisClientType;
+    // Before it connects: an error that nobody listens to would end the process.
+    this.#client.on('error', error => this.#failed(error));
+    this.#keyv = new KeyvRedis<string>(this.#client as never, { namespace: options.namespace, throwOnErrors: true });
+    this.#keyv.on('error', () => {});
+    this.#client.connect().catch(error => this.#failed(error));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
+    // Not by close(), which waits for replies.
+    this.#client.destroy();
+  }
+
+  /** What is under the key; undefined where nothing is. */
+  async get(key: string): Promise<SharedEntry | undefined | Unavailable> {
+    return this.#try(() => this.#read(key));
+  }
+
+  /** Puts it there for so many milliseconds. */
+  async set(key: string, text: string, ttlMs: number): Promise<void> {
+    await this.#try(() => this.#keyv.set(key, text, Math.max(1, Math.round(ttlMs))));
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    await this.#try(() => this.#keyv.deleteMany([...keys]));
+  }
+
+  /**
+   * Claims what is under the key, for who makes it anew.
+   *
+   * @param ttlMs after which it ends by itself, should this process have died.
+   * @returns `taken` where another one has claimed it.
+   */
+  async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
+    const lock = this.#lock(key);
+    const token = randomUUID();
+    const won = await this.#try(() =>
+      this.#client.set(lock, token, { condition: 'NX', expiration: { type: 'PX', value: ttlMs } }),
+    );
+    if (won === 'unavailable') return won;
+    if (won === null) return 'taken';
+    const release = () => this.#try(() => this.#client.eval(RELEASE, { keys: [lock], arguments: [token] }));
+    return {
+      release: async () => {
+        await release();
+      },
+    };
+  }
+
+  /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
+  async look(key: string): Promise<Look | Unavailable> {
+    return this.#try(async () => {
+      const [claims, entry] = await Promise.all([this.#client.exists(this.#lock(key)), this.#read(key)]);
+      return { isClaimed: claims > 0, entry };
+    });
+  }
+
+  get state(): CircuitBreakerState {
+    return this.#breaker.state;
+  }
+
+  async #read(key: string): Promise<SharedEntry | undefined> {
+    // Sent together, in this order.
+    const [text, leftMs] = await Promise.all([
+      this.#keyv.get(key),
+      this.#client.pTTL(`${this.#namespace}${this.#keyv.keyPrefixSeparator}${key}`),
+    ]);
+    return text === undefined || leftMs < 0 ? undefined : { text, leftMs };
+  }
+
+  #lock(key: string): string {
+    return `${this.#namespace}:lock${this.#keyv.keyPrefixSeparator}${key}`;
+  }
+
+  async #try<T>(work: () => Promise<T>): Promise<T | Unavailable> {
+    if (this.#isDisposed || !this.#client.isReady) return UNAVAILABLE;
+    let isTried = false;
+    try {
+      const result = await this.#breaker.execute(() => {
+        isTried = true;
+        return within(this.#timeoutMs, work());
+      });
+      this.#log.end();
+      return result;
+    } catch (error) {
+      if (isTried) this.#failed(error);
+      return UNAVAILABLE;
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isDisposed) return;
+    this.#onError();
+    this.#log.begin(error);
+  }
+}
+
+export interface SharedCacheOptions {
+  /** Before all keys: who has another one, shares nothing with this. */
+  readonly namespace: string;
+  /** For each command, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly log: Logger;
+  readonly onStateChange?: (state: CircuitBreakerState) => void;
+  readonly onError?: () => void;
+}
+
+export interface SharedEntry {
+  readonly text: string;
+  /** Until it is gone, in milliseconds. */
+  readonly leftMs: number;
+}
+
+export interface Claim {
+  /** Ends it, unless it has ended by itself and is another one's now. */
+  release(): Promise<void>;
+}
+
+export interface Look {
+  readonly isClaimed: boolean;
+  readonly entry: SharedEntry | undefined;
+}
+
+export type Unavailable = typeof UNAVAILABLE;
+
+function reconnectPauseMs(failures: number): number {
+  return Math.min(1000, 50 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+}
+
+const UNAVAILABLE = 'unavailable';
+const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
+const CONNECT_TIMEOUT_MS = 1000;
+/** Of a connection on which nothing comes, not even the answer to a ping. */
+const SOCKET_TIMEOUT_MS = 2500;
+const PING_MS = 1000;

@@ -1,0 +1,219 @@
+import type { NearCache } from '#src/cache/near-cache.ts';
+import { SingleFlight } from '#src/cache/single-flight.ts';
+import type { AnswerValue, CachedAnswer } from '#src/posts/cached-answer.ts';
+import type { ChangeFeed } from '#src/posts/change-feed.ts';
+import type { DatabaseOutage } from '#src/posts/database-outage.ts';
+import { LastWrites } from '#src/posts/last-writes.ts';
+import { dependenciesOfChange } from '#src/posts/post-dependencies.ts';
+import type { StoreCall } from '#src/posts/post-store.ts';
+import { readStore } from '#src/posts/read-store.ts';
+import type { SharedAnswers } from '#src/posts/shared-answers.ts';
+
+/**
+ * Answers of a store by key, in this process and, where there is one, in a cache that instances share.
+ *
+ * An answer is used only if the snapshot that it was read at covers the last writes that are known (LastWrites), and for as long as
+ * its time lasts; for longer while the database fails.
+ */
+export class AnswerCache implements Disposable {
+  readonly #feed: CacheParts['feed'];
+  readonly #near: CacheParts['near'];
+  readonly #shared: CacheParts['shared'];
+  readonly #outage: DatabaseOutage;
+  readonly #options: CacheOptions;
+  readonly #lastWrites: LastWrites;
+  readonly #fills = new SingleFlight<CachedAnswer>();
+  readonly #stopListening: () => void;
+
+  constructor(parts: CacheParts, options: CacheOptions) {
+    this.#feed = parts.feed;
+    this.#near = parts.near;
+    this.#shared = parts.shared;
+    this.#outage = parts.outage;
+    this.#options = options;
+    const keepMs = options.ttlMs + options.staleIfErrorMs;
+    this.#lastWrites = new LastWrites({ keepMs, maxEntries: LAST_WRITES_MAX, now: options.now });
+    this.#stopListening = this.#feed.listen({
+      onBatch: ({ changes, to }) => {
+        for (const change of changes) {
+          const changed = dependenciesOfChange(change);
+          this.#lastWrites.seen(changed, to);
+          this.#drop([...changed]);
+        }
+      },
+      onGap: snapshot => this.#lastWrites.missed(snapshot),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopListening();
+  }
+
+  /** From what is kept, or from a work that is under way for another caller, or from a work of its own. */
+  async read<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
+    const kept = this.find(key, call) as CachedAnswer<T> | undefined;
+    const ageMs = kept === undefined ? 0 : this.ageMs(kept);
+    if (kept !== undefined && ageMs < kept.ttlMs) {
+      // Before its time is over, so that nobody has to wait for what is asked for all the time.
+      if (ageMs >= kept.ttlMs * REFRESH_AT) this.#refreshSoon(key, look);
+      this.served(kept, ageMs, call);
+      return kept.value;
+    }
+    this.missed();
+    if (kept !== undefined) {
+      const loaded = await this.#outage.unlessItFails(() => this.#refresh(key, look), call?.signal);
+      if (loaded === undefined) {
+        this.servedStale(ageMs, call);
+        return kept.value;
+      }
+      if (this.#mayUse(loaded, call)) return loaded.value as T;
+    }
+    return this.#load(key, call, look);
+  }
+
+  /** What is kept and has all that this call has to see; beyond its time it may serve only while the database fails. */
+  find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
+    const kept = this.#near.get(key);
+    return kept !== undefined && this.#mayUse(kept, call) ? kept : undefined;
+  }
+
+  /** In milliseconds. */
+  ageMs({ readAt }: CachedAnswer): number {
+    return this.#options.now() - readAt;
+  }
+
+  /** Counts an answer that serves within its time; where nothing is heard of changes, the call is told that it may be old. */
+  served({ value }: CachedAnswer, ageMs: number, call: StoreCall | undefined): void {
+    if (this.#feed.lagMs > FEED_SILENT_MS) this.servedStale(ageMs, call);
+    else this.#options.onOutcome?.(value === undefined ? 'negative' : 'hit');
+  }
+
+  /** Counts an answer that serves because nothing better is to be had, and tells the call. */
+  servedStale(ageMs: number, call: StoreCall | undefined): void {
+    this.#options.onOutcome?.('stale');
+    call?.servedStale?.(ageMs);
+  }
+
+  missed(): void {
+    this.#options.onOutcome?.('miss');
+  }
+
+  /** Keeps what was read, unless it is known to be useless, or something later is kept. */
+  keep(key: string, answer: CachedAnswer): void {
+    // Before the feed is there, nobody tells of later writes.
+    if (this.#feed.snapshot === undefined || !this.#mayUse(answer, undefined)) return;
+    const before = this.#near.get(key);
+    if (before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
+    this.#near.set(key, answer, answer.ttlMs + this.#options.staleIfErrorMs);
+  }
+
+  /** This process has written these, and the write is committed. */
+  wrote(dependencies: readonly string[], xid: bigint): void {
+    this.#lastWrites.wrote(dependencies, xid);
+    this.#drop(dependencies);
+  }
+
+  /** How long an answer is used, in milliseconds: with jitter, so that what was read together is not read again together. */
+  ttlMs(value: AnswerValue, ttlMs = this.#options.ttlMs): number {
+    const longest = value === undefined ? this.#options.negativeTtlMs : ttlMs;
+    return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
+  }
+
+  #mayUse({ snapshot, dependencies }: CachedAnswer, call: StoreCall | undefined): boolean {
+    if (!this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
+    const mustSee = call?.mustSee;
+    // What the feed has told of is in lastWrites, so an answer that is current has it, or does not depend on it.
+    return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
+  }
+
+  async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
+    for (let attempt = 0; attempt < SHARED_ATTEMPTS; attempt++) {
+      if (this.#fills.has(key)) this.#options.onOutcome?.('coalesced');
+      const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, mustSee: call?.mustSee });
+      const answer = await this.#fills.run(key, fill, call?.signal);
+      if (this.#mayUse(answer, call)) return answer.value as T;
+    }
+    return look.load(call ?? {});
+  }
+
+  /** Goes on when its caller has left, though not for ever. */
+  #refresh<T extends AnswerValue>(key: string, look: LookUp<T>): Promise<CachedAnswer> {
+    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal });
+    return this.#fills.run(key, fill, AbortSignal.timeout(REFRESH_TIMEOUT_MS));
+  }
+
+  #refreshSoon<T extends AnswerValue>(key: string, look: LookUp<T>): void {
+    if (this.#fills.has(key) || !this.#outage.mayTry()) return;
+    this.#refresh(key, look).catch(error => this.#outage.failed(error));
+  }
+
+  async #fill<T extends AnswerValue>(key: string, look: LookUp<T>, call: FillCall): Promise<CachedAnswer> {
+    const load = async () => {
+      const isKnown = this.#feed.snapshot !== undefined;
+      const { value, ...read } = await readStore(call, look.load, this.#options.now);
+      this.#outage.ended();
+      const answer = { ...read, value, ttlMs: this.ttlMs(value, look.ttlMs), dependencies: look.dependencies(value) };
+      return { answer, isShareable: isKnown && this.#mayUse(answer, undefined) };
+    };
+    const isUsable = (answer: CachedAnswer) =>
+      this.#mayUse(answer, call) && this.ageMs(answer) < answer.ttlMs * REFRESH_AT;
+    const { answer, isShareable } =
+      this.#shared === undefined ? await load() : await this.#shared.fill(key, { load, isUsable, signal: call.signal });
+    if (isShareable) this.keep(key, answer);
+    return answer;
+  }
+
+  /** They are useless already: this makes room. */
+  #drop(keys: readonly string[]): void {
+    for (const key of keys) this.#near.delete(key);
+    this.#shared?.delete(keys);
+  }
+}
+
+/** How a missing answer is had. */
+export interface LookUp<T> {
+  readonly load: (call: StoreCall) => Promise<T>;
+  readonly dependencies: (value: T) => readonly string[];
+  /** How long it is used, in milliseconds; undefined: as long as any. */
+  readonly ttlMs?: number;
+}
+
+/** What the cache is made of. */
+export interface CacheParts {
+  readonly feed: Pick<ChangeFeed, 'snapshot' | 'lagMs' | 'listen'>;
+  readonly near: Pick<NearCache<CachedAnswer>, 'get' | 'set' | 'delete'>;
+  readonly shared: Pick<SharedAnswers, 'fill' | 'delete'> | undefined;
+  readonly outage: DatabaseOutage;
+}
+
+export interface CacheOptions {
+  /** For how long an answer is used at most, in milliseconds, should nothing be heard of writes; up to a tenth less by chance. */
+  readonly ttlMs: number;
+  /** The same for the answer that there is no such post. */
+  readonly negativeTtlMs: number;
+  /** The same for lists, of which some change with the time alone. */
+  readonly listTtlMs: number;
+  /** For how much longer it is used while the database fails. */
+  readonly staleIfErrorMs: number;
+  /** Milliseconds of a clock that never jumps. */
+  readonly now: () => number;
+  /** From 0 to 1, for the jitter; Math.random where it is not given. */
+  readonly random?: () => number;
+  readonly onOutcome?: (outcome: CacheOutcome) => void;
+}
+
+/** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
+export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
+
+type FillCall = Pick<StoreCall, 'mustSee'> & { readonly signal: AbortSignal };
+
+const LAST_WRITES_MAX = 50_000;
+/** Of the time that an answer may be used. */
+const REFRESH_AT = 0.8;
+const JITTER = 0.1;
+/** A write that comes between makes one work useless; after several, each caller is on its own. */
+const SHARED_ATTEMPTS = 3;
+/** The change feed looks every 500 ms, also where no notification comes. */
+const FEED_SILENT_MS = 2000;
+/** As long as a call has by default. */
+const REFRESH_TIMEOUT_MS = 10_000;

@@ -1,0 +1,95 @@
+import { DatabaseUnavailableError, StatementTimeoutError } from '#src/db/errors.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import { OutageLog } from '#src/observability/outage-log.ts';
+
+/**
+ * Whether the database fails, as far as who reads it can tell: so that what can be served from a cache does not wait for it, and does
+ * not burden it. It begins with the first failure, or the first answer that takes too long, and ends with the first answer.
+ *
+ * The log has a warning when it begins, and a line when it has ended.
+ */
+export class DatabaseOutage {
+  readonly #log: OutageLog;
+  readonly #now: () => number;
+  #isOn = false;
+  #tryAt = 0;
+
+  /** @param now milliseconds of a clock that never jumps. */
+  constructor(log: Logger, now: () => number) {
+    this.#log = new OutageLog(
+      log,
+      'the database fails: what is in the cache is served beyond its time, and marked as stale',
+      'the database answers again: no stale answers are served any more',
+    );
+    this.#now = now;
+  }
+
+  /** Whether to ask the database for what can wait: once a second while it fails. */
+  mayTry(): boolean {
+    if (!this.#isOn) return true;
+    if (this.#now() < this.#tryAt) return false;
+    this.#tryAt = this.#now() + RETRY_MS;
+    return true;
+  }
+
+  /**
+   * The result of the work, or undefined where the database fails or takes long: the caller has something to serve instead. While it
+   * fails nobody waits for it; the work is begun now and then all the same, and its result is left to whom it serves next.
+   *
+   * @param signal where it aborts, its reason is thrown.
+   * @throws what the work does, where that is no failure of the database.
+   */
+  async unlessItFails<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+    if (this.#isOn) {
+      if (this.mayTry()) work().catch(error => this.failed(error));
+      return undefined;
+    }
+    signal?.throwIfAborted();
+    const timeout = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => timeout.resolve(undefined), WAIT_MS);
+    const left = () => timeout.reject(signal?.reason);
+    signal?.addEventListener('abort', left, { once: true });
+    const working = work();
+    try {
+      const result = await Promise.race([working, timeout.promise]);
+      if (result !== undefined) return result;
+      working.catch(error => this.failed(error));
+      this.#begin(new Error(`no answer within ${WAIT_MS} ms`));
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      this.#begin(error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', left);
+    }
+    return undefined;
+  }
+
+  /** A work ended with this error. */
+  failed(error: unknown): void {
+    if (isOutage(error)) this.#begin(error);
+  }
+
+  /** The database has answered. */
+  ended(): void {
+    if (!this.#isOn) return;
+    this.#isOn = false;
+    this.#log.end();
+  }
+
+  #begin(cause: unknown): void {
+    if (this.#isOn) return;
+    this.#isOn = true;
+    this.#tryAt = this.#now() + RETRY_MS;
+    this.#log.begin(cause);
+  }
+}
+
+/** Whether this error says that the database fails, rather than that the caller asked for something that can't be. */
+function isOutage(error: unknown): boolean {
+  return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
+}
+
+/** How long to wait for what can be served from the cache as well, in milliseconds: a read takes less than one by far. */
+const WAIT_MS = 100;
+const RETRY_MS = 1000;
