@@ -16,6 +16,8 @@ export declare const URL_MAX_LENGTH = 8192;
  * keeps one answer for all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a
  * form's is, so that nothing is left that a URL parser would escape once more.
  *
+ * One that has to see a certain write goes by POST: caches would answer without asking, since they know nothing of that.
+ *
  * @param url as connect-es makes it: `?connect=v1&base64=1&encoding=proto&message=…`.
  */
 export declare function toCanonicalRead(url: string, header: Headers): CanonicalRead;

@@ -1,4 +1,5 @@
 import { base64Decode } from '@bufbuild/protobuf/wire';
+import { CONSISTENCY_TOKEN } from './consistency.js';
 /**
  * The most characters of a URL that is sent: the service refuses a longer one, and so do NGINX and others by default. It goes
  * by POST instead, which no cache answers.
@@ -9,6 +10,8 @@ export const URL_MAX_LENGTH = 8192;
  * keeps one answer for all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a
  * form's is, so that nothing is left that a URL parser would escape once more.
  *
+ * One that has to see a certain write goes by POST: caches would answer without asking, since they know nothing of that.
+ *
  * @param url as connect-es makes it: `?connect=v1&base64=1&encoding=proto&message=…`.
  */
 export function toCanonicalRead(url, header) {
@@ -17,7 +20,7 @@ export function toCanonicalRead(url, header) {
     const sorted = query.split('&').sort().join('&');
     const percent = (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`;
     const canonical = `${url.slice(0, queryAt)}?${sorted.replaceAll('%20', '+').replace(/[!'()*]/g, percent)}`;
-    return canonical.length <= URL_MAX_LENGTH
+    return canonical.length <= URL_MAX_LENGTH && !header.has(CONSISTENCY_TOKEN)
         ? { url: canonical, method: 'GET', header }
         : readByPost(url.slice(0, queryAt), new URLSearchParams(query), header);
 }

@@ -59,11 +59,11 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const pool = new ConnectionPool(database.url, config.database);
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
-  const lanes = parts.use(openReadLanes(database.url, config.database, pool, log));
   const schema = isSchemaUpToDateWithin(db, DATABASE_WAIT_MS);
   const validator = new RequestValidator();
   if (!(await schema))
     throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+  const lanes = parts.use(openReadLanes(database.url, config.database, pool, log));
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));

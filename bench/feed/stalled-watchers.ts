@@ -43,8 +43,10 @@ export async function measureStalledWatchers(service: ServiceProcess, rounds: nu
     again.push((await callAtARate(client, ids, PHASE_MS)).p99Ms);
     const end = await openStalledStreams(service.url);
     let rss = 0;
-    const look = setInterval(async () => {
-      rss = Math.max(rss, await service.rssMiB());
+    const look = setInterval(() => {
+      void service.rssMiB().then(now => {
+        rss = Math.max(rss, now);
+      });
     }, 100);
     const phase = await callAtARate(client, ids, PHASE_MS);
     clearInterval(look);

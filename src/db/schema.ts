@@ -77,10 +77,13 @@ export interface PostChangesTable {
   previous_tags: string[] | null;
 }
 
-/** One row: no change of a transaction after this one has been removed for its age. */
+/** One row. */
 export interface PostChangesRemovedTable {
   single_row: Generated<boolean>;
+  /** No change of a transaction after this one has been removed for its age. */
   xid: string;
+  /** The last one that has truncated the posts, of which no change tells. */
+  truncate_xid: string | null;
 }
 
 /** Read as a Date; written as one, or as text that Postgres understands. */

@@ -42,7 +42,9 @@ export async function readPostChanges(
   const rows = await run<ChangeRow>(STATEMENT, [from.text, to?.text ?? null, String(afterId), limit]);
   const [first] = rows;
   if (first === undefined) throw new Error('the table post_changes_removed has lost its row');
-  if (!from.hasEnded(BigInt(first.removed)))
+  // A truncation has waited for all who wrote posts before it.
+  const truncated = first.truncated === null ? undefined : BigInt(first.truncated);
+  if (!from.hasEnded(BigInt(first.removed)) || (truncated !== undefined && !from.sees(truncated)))
     throw new PostChangesExpiredError('changes of that time have been removed');
   const taken = new Snapshot(first.taken);
   // Of another database, or of this one before it was restored from a backup.
@@ -60,7 +62,7 @@ const STATEMENT = `
       and ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and c.id > $3::bigint
     order by c.id limit $4
   )
-  select pg_current_snapshot()::text as taken, r.xid::text as removed,
+  select pg_current_snapshot()::text as taken, r.xid::text as removed, r.truncate_xid::text as truncated,
     c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
     c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
     c.previous_slug, c.previous_author, c.previous_tags
@@ -85,6 +87,7 @@ function toChange(row: ChangeRow): PostChange {
 interface ChangeRow extends PostRow {
   readonly taken: string;
   readonly removed: string;
+  readonly truncated: string | null;
   readonly change_id: string | null;
   readonly xid: string;
   readonly kind: PostChange['kind'];

@@ -27,6 +27,8 @@ export async function startExamplePostServer(
   const sessions = new Set<{ destroy(): void }>();
   const server = http2 ? createHttp2Server(listener) : createHttp1Server(listener);
   server.on(http2 ? 'session' : 'connection', (session: { destroy(): void }) => sessions.add(session));
+  // On a busy machine it could end an idle connection just when a client uses it again.
+  if ('keepAliveTimeout' in server) server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {

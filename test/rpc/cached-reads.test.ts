@@ -22,7 +22,7 @@ afterAll(async () => {
   await postgres?.[Symbol.asyncDispose]();
 });
 
-const READS_BY_ID = '%from posts p where p.id = $%';
+const READS_BY_ID = '%join posts p on p.id = $%';
 
 describe('Reads through the cache', () => {
   it('make one statement of a thousand of one cold post at the same time (R23)', async () => {

@@ -35,10 +35,14 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
   await sql`create index post_changes_xid on post_changes (xid)`.execute(db);
 
-  // Up to which transaction changes may have been removed for their age: a reader that was last here before has missed some.
-  await sql`create table post_changes_removed (single_row boolean primary key default true check (single_row), xid xid8 not null)`.execute(
-    db,
-  );
+  // A reader that was last here when a transaction up to `xid` had not ended may miss changes that were removed for their age; one that
+  // has not seen the last truncation misses what it truncated.
+  await sql`
+    create table post_changes_removed (
+      single_row boolean primary key default true check (single_row),
+      xid xid8 not null,
+      truncate_xid xid8
+    )`.execute(db);
   await sql`insert into post_changes_removed (xid) values ('0')`.execute(db);
 
   // A row that is there before only was removed; one that is there after only was created.
@@ -96,7 +100,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     create function post_changes_truncate() returns trigger language plpgsql as $$
     begin
       truncate post_tags;
-      update post_changes_removed set xid = greatest(xid, pg_current_xact_id());
+      update post_changes_removed set truncate_xid = pg_current_xact_id();
       perform pg_notify('post_changes', '');
       return null;
     end $$`.execute(db);
