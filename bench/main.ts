@@ -1,6 +1,11 @@
 /** `npm run bench SCENARIO [ARGUMENT]… [-- --OPTION …]`: runs one benchmark. Results are written to bench/results. */
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  cache: {
+    purpose:
+      'what a hit in the process takes, what a cached post takes, and how many hits there are, against plain LRU',
+    run: async args => (await import('./cache.ts')).benchCache(args),
+  },
   cancel: {
     purpose: 'for how long statements outlive the calls that were cancelled, and calls outlive their deadlines',
     run: async args => (await import('./cancel.ts')).benchCancel(args),

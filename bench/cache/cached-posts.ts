@@ -1,0 +1,34 @@
+import { Snapshot } from '#src/db/snapshot.ts';
+import type { CachedAnswer } from '#src/posts/cached-answer.ts';
+import type { Post } from '#src/posts/post.ts';
+import { dependenciesOfId } from '#src/posts/post-dependencies.ts';
+import type { Corpus } from '../corpus.ts';
+import { Random } from '../random.ts';
+
+/** Posts as they are cached, each with texts of its own, made of real ones. */
+export function makeAnswers(corpus: Corpus, count: number): CachedAnswer<Post>[] {
+  const random = new Random(1);
+  const pick = <T>(items: readonly T[]) => items[random.below(items.length)] as T;
+  return Array.from({ length: count }, (_, n) => {
+    const id = `0198a6f0-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
+    const value: Post = {
+      id,
+      slug: `post-${n}`,
+      title: pick(corpus.titles),
+      // As Postgres' driver makes them: text of its own, and not a part of another one.
+      content: Buffer.from(`${n} ${pick(corpus.passages)}`).toString(),
+      author: pick(corpus.authors),
+      tags: [pick(corpus.tags), pick(corpus.tags)],
+      publishTime: new Date(n),
+      createTime: new Date(n),
+      updateTime: new Date(n),
+      deleteTime: undefined,
+      purgeTime: undefined,
+      etag: `1-${n}`,
+    };
+    return { value, snapshot: SNAPSHOT, readAt: 0, ttlMs: 60_000, dependencies: dependenciesOfId(id) };
+  });
+}
+
+/** Whose writes all of them have. */
+export const SNAPSHOT = new Snapshot('100:100:');

@@ -1,0 +1,77 @@
+import { BoundedStore } from '#src/cache/bounded-store.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import { Random, ZipfPicker } from '../random.ts';
+
+/** How many of a trace's reads were hits, as a share, with room for this share of all bytes. */
+export interface HitRatio {
+  readonly trace: string;
+  readonly room: number;
+  readonly sieve: number;
+  readonly lru: number;
+}
+
+/** Replays the same reads on SIEVE and on plain least-recently-used, with the same bound of bytes. */
+export function measureHitRatios(answers: readonly CachedAnswer[], reads: number): HitRatio[] {
+  const total = answers.reduce((sum, answer) => sum + sizeOfAnswer(answer), 0);
+  return ROOMS.flatMap(room =>
+    Object.entries(TRACES).map(([trace, scansEach]) => {
+      const bound = total * room;
+      const sieve = new BoundedStore<CachedAnswer>(bound, sizeOfAnswer);
+      const lru = new LeastRecentlyUsed(bound);
+      const hits = { sieve: 0, lru: 0 };
+      let counted = 0;
+      for (const { key, answer, counts } of traceOf(answers, reads, scansEach)) {
+        if (sieve.get(key) !== undefined) hits.sieve += counts;
+        else sieve.set(key, answer);
+        if (lru.get(key)) hits.lru += counts;
+        else lru.set(key, sizeOfAnswer(answer));
+        counted += counts;
+      }
+      return { trace, room, sieve: hits.sieve / counted, lru: hits.lru / counted };
+    }),
+  );
+}
+
+/** What most write who need a cache: a Map, whose order is that of the last uses. */
+class LeastRecentlyUsed {
+  readonly #maxBytes: number;
+  readonly #sizes = new Map<string, number>();
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get(key: string): boolean {
+    const size = this.#sizes.get(key);
+    if (size === undefined) return false;
+    this.#sizes.delete(key);
+    this.#sizes.set(key, size);
+    return true;
+  }
+
+  set(key: string, bytes: number): void {
+    this.#sizes.set(key, bytes);
+    this.#bytes += bytes;
+    for (const [oldest, size] of this.#sizes) {
+      if (this.#bytes <= this.#maxBytes) return;
+      this.#sizes.delete(oldest);
+      this.#bytes -= size;
+    }
+  }
+}
+
+/** Zipf's law; and now and then somebody reads all posts one after the other, whose hits do not count. */
+function* traceOf(answers: readonly CachedAnswer[], reads: number, scansEach: number) {
+  const keys = answers.map((_, n) => n);
+  const picker = new ZipfPicker(keys, new Random(7));
+  const read = (n: number, counts: 0 | 1) => ({ key: String(n), answer: answers[n] as CachedAnswer, counts });
+  for (let n = 0; n < reads; n++) {
+    yield read(picker.next(), 1);
+    if (scansEach > 0 && n % scansEach === scansEach - 1) for (const key of keys) yield read(key, 0);
+  }
+}
+
+const ROOMS = [0.01, 0.1];
+/** How often all posts are read in between, in reads; 0: never. */
+const TRACES: Readonly<Record<string, number>> = { Zipf: 0, 'Zipf, and all posts read in between': 200_000 };

@@ -1,0 +1,60 @@
+import { NearCache } from '#src/cache/near-cache.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import { CachedPostStore } from '#src/posts/cached-post-store.ts';
+import { DatabaseOutage } from '#src/posts/database-outage.ts';
+import type { Post } from '#src/posts/post.ts';
+import type { PostStore } from '#src/posts/post-store.ts';
+import { type Quartiles, quartiles } from '../quartiles.ts';
+import { SNAPSHOT } from './cached-posts.ts';
+
+/** Microseconds of one hit: what a caller waits for, and what it costs. */
+export interface HitTime {
+  readonly store: Quartiles;
+  readonly nearCache: Quartiles;
+}
+
+/** Reads posts that are cached, one after the other, through the store as the service has it; and from the cache in it. */
+export async function measureHitTime(
+  answers: readonly CachedAnswer<Post>[],
+  log: Logger,
+  rounds: number,
+): Promise<HitTime> {
+  const now = () => performance.now();
+  const near = new NearCache<CachedAnswer>({ maxBytes: 1e9, sizeOf: sizeOfAnswer, now });
+  const byId = new Map(answers.map(answer => [answer.value.id, answer.value]));
+  const backing: Partial<PostStore> = {
+    getById: async (id, call) => {
+      call?.readAt?.(SNAPSHOT);
+      return byId.get(id);
+    },
+  };
+  const feed = { snapshot: SNAPSHOT, lagMs: 0, listen: () => () => {} };
+  const options = {
+    ttlMs: 3_600_000,
+    negativeTtlMs: 1000,
+    listTtlMs: 1000,
+    staleIfErrorMs: 0,
+    now,
+    onOutcome: () => {},
+  };
+  const parts = { feed, near, shared: undefined, outage: new DatabaseOutage(log, now) };
+  using store = new CachedPostStore(backing as PostStore, parts, options);
+  const ids = [...byId.keys()];
+  const call = { signal: new AbortController().signal };
+  for (const id of ids) await store.getById(id, call);
+  const [stores, nears] = [[], []] as [number[], number[]];
+  for (let round = 0; round <= rounds; round++) {
+    let begin = performance.now();
+    for (let n = 0; n < READS; n++) await store.getById(ids[n % ids.length] as string, call);
+    if (round > 0) stores.push(((performance.now() - begin) * 1000) / READS);
+    begin = performance.now();
+    let found = 0;
+    for (let n = 0; n < READS; n++) if (near.get(`id:${ids[n % ids.length]}`) !== undefined) found++;
+    if (found !== READS) throw new Error('not all of it was cached');
+    if (round > 0) nears.push(((performance.now() - begin) * 1000) / READS);
+  }
+  return { store: quartiles(stores), nearCache: quartiles(nears) };
+}
+
+const READS = 200_000;

@@ -1,0 +1,36 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { NearCache } from '#src/cache/near-cache.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import type { Corpus } from '../corpus.ts';
+import { makeAnswers } from './cached-posts.ts';
+
+/** What a cached post takes of memory, in bytes: means. */
+export interface PostMemory {
+  readonly posts: number;
+  /** Characters of its texts. */
+  readonly text: number;
+  /** In the heap, with its place in the cache. */
+  readonly heap: number;
+  /** What the bound of the cache counts for it: with the bytes of the answers that are made of it and remembered with it. */
+  readonly counted: number;
+}
+
+export function measurePostMemory(corpus: Corpus, posts: number): PostMemory {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  gc();
+  const before = process.memoryUsage();
+  const now = () => 0;
+  const near = new NearCache<CachedAnswer>({ maxBytes: 1e12, sizeOf: sizeOfAnswer, now });
+  let text = 0;
+  for (const answer of makeAnswers(corpus, posts)) {
+    near.set(`id:${answer.value.id}`, answer, 60_000);
+    text += answer.value.content.length + answer.value.title.length;
+  }
+  gc();
+  const after = process.memoryUsage();
+  const heap = after.heapUsed + after.external - before.heapUsed - before.external;
+  if (near.size !== posts) throw new Error('not all of it was kept');
+  return { posts, text: text / posts, heap: heap / posts, counted: near.bytes / posts };
+}
