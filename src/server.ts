@@ -71,11 +71,10 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const feed = parts.use(new ChangeFeed(database.url, log));
   metrics.readFrom({ feedLagSeconds: () => feed.lagMs / 1000 });
   // Before the watches, so that who is told of a change reads nothing older.
-  const store = parts.use(
-    openPostCache(new PostgresPostStore(db, () => feed.announce(), lanes), config.cache, { feed, log, metrics }),
-  );
+  const postgres = new PostgresPostStore(db, () => feed.announce(), lanes);
+  const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, db);
-  const posts = new PostServiceImpl(store, watches, secret);
+  const posts = new PostServiceImpl(cache.store, watches, secret);
   parts.use(new PurgeJob(db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();

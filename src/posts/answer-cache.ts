@@ -4,7 +4,7 @@ import type { AnswerValue, CachedAnswer } from '#src/posts/cached-answer.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import type { DatabaseOutage } from '#src/posts/database-outage.ts';
 import { LastWrites } from '#src/posts/last-writes.ts';
-import { dependenciesOfChange } from '#src/posts/post-dependencies.ts';
+import { dependenciesOfChange, isAnswerKey } from '#src/posts/post-dependencies.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
 import { readStore } from '#src/posts/read-store.ts';
 import type { SharedAnswers } from '#src/posts/shared-answers.ts';
@@ -35,11 +35,9 @@ export class AnswerCache implements Disposable {
     this.#lastWrites = new LastWrites({ keepMs, maxEntries: LAST_WRITES_MAX, now: options.now });
     this.#stopListening = this.#feed.listen({
       onBatch: ({ changes, to }) => {
-        for (const change of changes) {
-          const changed = dependenciesOfChange(change);
-          this.#lastWrites.seen(changed, to);
-          this.#drop([...changed]);
-        }
+        const changed = changes.map(dependenciesOfChange);
+        for (const dependencies of changed) this.#lastWrites.seen(dependencies, to);
+        this.#drop(new Set(changed.flatMap(dependencies => [...dependencies])));
       },
       onGap: snapshot => this.#lastWrites.missed(snapshot),
     });
@@ -164,9 +162,10 @@ export class AnswerCache implements Disposable {
   }
 
   /** They are useless already: this makes room. */
-  #drop(keys: readonly string[]): void {
+  #drop(dependencies: Iterable<string>): void {
+    const keys = [...dependencies].filter(isAnswerKey);
     for (const key of keys) this.#near.delete(key);
-    this.#shared?.delete(keys);
+    if (keys.length > 0) this.#shared?.delete(keys);
   }
 }
 

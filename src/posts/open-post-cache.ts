@@ -1,5 +1,6 @@
+import { createHmac } from 'node:crypto';
 import { NearCache } from '#src/cache/near-cache.ts';
-import type { CacheConfig } from '#src/config.ts';
+import type { Config } from '#src/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
@@ -7,23 +8,62 @@ import { CachedPostStore } from '#src/posts/cached-post-store.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { DatabaseOutage } from '#src/posts/database-outage.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
+import { SharedAnswers } from '#src/posts/shared-answers.ts';
 
-/** The store with a cache in front of it, as the settings want it; without one where they want none. */
-export function openPostCache(store: PostStore, config: CacheConfig, uses: PostCacheUses): PostStore & Disposable {
-  if (config.nearBytes === 0) return Object.assign(store, { [Symbol.dispose]: () => {} });
+/** The store with a cache in front of it, as the settings want it; without one where they want none. Nobody waits for Redis. */
+export async function openPostCache(
+  store: PostStore,
+  config: Pick<Config, 'cache' | 'redis'>,
+  uses: PostCacheUses,
+): Promise<OpenPostCache> {
+  const parts = new AsyncDisposableStack();
+  const opened = (front: PostStore) => ({ store: front, [Symbol.asyncDispose]: () => parts.disposeAsync() });
+  if (config.cache.nearBytes === 0) return opened(store);
   const { feed, log, metrics } = uses;
-  const now = () => performance.now();
-  const near = new NearCache<CachedAnswer>({ maxBytes: config.nearBytes, sizeOf: sizeOfAnswer, now });
+  const near = new NearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer, now });
   metrics.readFrom({ nearCacheBytes: () => near.bytes, nearCacheEntries: () => near.size });
-  return new CachedPostStore(
+  const shared = await openSharedAnswers(config.redis, uses, parts);
+  const cached = new CachedPostStore(
     store,
-    { feed, near, shared: undefined, outage: new DatabaseOutage(log, now) },
-    { ...config, now, onOutcome: outcome => metrics.cacheAnswered('near', outcome) },
+    { feed, near, shared, outage: new DatabaseOutage(log, now) },
+    { ...config.cache, now, onOutcome: outcome => metrics.cacheAnswered('near', outcome) },
   );
+  return opened(parts.use(cached));
+}
+
+/** Ends, when it is disposed of, what was opened for the store. */
+export interface OpenPostCache extends AsyncDisposable {
+  readonly store: PostStore;
 }
 
 export interface PostCacheUses {
   readonly feed: ChangeFeed;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** The same on all instances that share a cache, and on no others: so that two services can have one Redis. */
+  readonly secret: string;
+}
+
+async function openSharedAnswers(
+  { url, timeoutMs }: Config['redis'],
+  { log, metrics, secret }: PostCacheUses,
+  parts: AsyncDisposableStack,
+): Promise<SharedAnswers | undefined> {
+  if (url === undefined) return undefined;
+  // Loading Redis' client takes a while, which the start of those who have none is spared.
+  const { SharedCache } = await import('#src/cache/shared-cache.ts');
+  const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
+  const cache = parts.use(
+    new SharedCache(url, {
+      ...{ namespace: `postservice:${service}`, timeoutMs, log },
+      onStateChange: state => metrics.breakerChanged('redis', state),
+      onError: () => metrics.cacheAnswered('shared', 'error'),
+    }),
+  );
+  metrics.breakerChanged('redis', cache.state);
+  return new SharedAnswers(cache, { now, onOutcome: outcome => metrics.cacheAnswered('shared', outcome) });
+}
+
+function now(): number {
+  return performance.now();
 }

@@ -42,5 +42,10 @@ export function slugKey(slug: string): string {
   return `slug:${slug}`;
 }
 
+/** Whether an answer may be kept under this dependency: a post. Lists depend on others than they are kept under. */
+export function isAnswerKey(dependency: string): boolean {
+  return dependency.startsWith('id:') || dependency.startsWith('slug:');
+}
+
 const EVERY_POST = 'every';
 const ANY_LIST = 'lists';

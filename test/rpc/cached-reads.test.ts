@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { untilFeedHeard } from '#test/support/feed-heard.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
 import { COUNTING_SETTINGS, countStatements, type StatementCount } from '#test/support/statement-count.ts';
@@ -27,6 +28,7 @@ const READS_BY_ID = '%join posts p on p.id = $%';
 describe('Reads through the cache', () => {
   it('make one statement of a thousand of one cold post at the same time (R23)', async () => {
     const id = await create();
+    await untilFeedHeard(service);
     await statements.reset();
     const answers = await Promise.all(Array.from({ length: 1000 }, () => titleOf(id)));
     expect(new Set(answers)).toEqual(new Set(['A title']));
