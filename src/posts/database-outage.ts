@@ -1,6 +1,7 @@
 import { DatabaseUnavailableError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
+import { TimeLimitError, within } from '#src/resilience/within.ts';
 
 /**
  * Whether the database fails, as far as who reads it can tell: so that what can be served from a cache does not wait for it, and does
@@ -45,24 +46,18 @@ export class DatabaseOutage {
       return undefined;
     }
     signal?.throwIfAborted();
-    const timeout = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => timeout.resolve(undefined), WAIT_MS);
-    const left = () => timeout.reject(signal?.reason);
-    signal?.addEventListener('abort', left, { once: true });
-    const working = work();
+    const left = Promise.withResolvers<never>();
+    const leave = () => left.reject(signal?.reason);
+    signal?.addEventListener('abort', leave, { once: true });
     try {
-      const result = await Promise.race([working, timeout.promise]);
-      if (result !== undefined) return result;
-      working.catch(error => this.failed(error));
-      this.#begin(new Error(`no answer within ${WAIT_MS} ms`));
+      return await Promise.race([within(WAIT_MS, work()), left.promise]);
     } catch (error) {
       if (!isOutage(error)) throw error;
       this.#begin(error);
+      return undefined;
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', left);
+      signal?.removeEventListener('abort', leave);
     }
-    return undefined;
   }
 
   /** A work ended with this error. */
@@ -87,9 +82,10 @@ export class DatabaseOutage {
 
 /** Whether this error says that the database fails, rather than that the caller asked for something that can't be. */
 function isOutage(error: unknown): boolean {
-  return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
+  return OUTAGES.some(outage => error instanceof outage);
 }
 
+const OUTAGES = [DatabaseUnavailableError, StatementTimeoutError, TimeLimitError];
 /** How long to wait for what can be served from the cache as well, in milliseconds: a read takes less than one by far. */
 const WAIT_MS = 100;
 const RETRY_MS = 1000;
