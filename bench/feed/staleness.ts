@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
@@ -35,10 +36,12 @@ export async function measureStaleness(
     createClient(PostService, createConnectTransport({ baseUrl, httpVersion: '1.1' })),
   );
   const [first] = clients as [Client<typeof PostService>];
-  const created = await Promise.all(
-    Array.from({ length: 20 }, (_, n) => first.createPost({ post: { title: `Hot ${n}` } })),
-  );
-  const ids = created.map(({ post }) => post?.id ?? '');
+  const ids: string[] = [];
+  // One by one: a pool that has no connection yet would refuse some of all of them at once.
+  for (let n = 0; n < POSTS; n++) {
+    const { post } = await first.createPost({ post: { title: 'Hot', slug: `hot-${randomUUID()}` } });
+    ids.push(post?.id ?? '');
+  }
   const until = performance.now() + options.seconds * 1000;
   const ending = new AbortController();
   const faults = options.faults ? breakFeeds(databaseUrl, ending.signal) : undefined;
@@ -80,7 +83,7 @@ export async function measureStaleness(
       } catch {
         totals.failed++;
       }
-      await delay(100 * random.next());
+      await delay(1000 * random.next());
     }
   };
   const begin = performance.now();
@@ -105,4 +108,5 @@ async function breakFeeds(databaseUrl: string, signal: AbortSignal): Promise<voi
   await client.end();
 }
 
+const POSTS = 20;
 const TERMINATE = 'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()';

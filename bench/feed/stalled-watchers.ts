@@ -29,10 +29,11 @@ export interface StalledWatchers {
 export async function measureStalledWatchers(service: ServiceProcess, rounds: number): Promise<StalledWatchers> {
   const client = createClient(PostService, createConnectTransport({ baseUrl: service.url, httpVersion: '1.1' }));
   const large = { title: 'x'.repeat(255), tags: Array.from({ length: 32 }, (_, n) => `${n}-`.padEnd(64, 'x')) };
-  const made = await Promise.all(
-    Array.from({ length: 20 }, (_, n) => client.createPost({ post: { ...large, slug: `watched-${n}` } })),
-  );
-  const ids = made.map(({ post }) => post?.id ?? '');
+  const ids: string[] = [];
+  for (let n = 0; n < 20; n++) {
+    const { post } = await client.createPost({ post: { ...large, slug: `watched-${n}` } });
+    ids.push(post?.id ?? '');
+  }
   await callAtARate(client, ids, 5000);
 
   const [without, again, stalled, most] = [[], [], [], []] as [number[], number[], number[], number[]];
