@@ -11,7 +11,8 @@ export interface ConnectionAgeLimits {
 
 /**
  * Has clients open new connections from time to time, so that they spread over instances that came later, and find those that
- * a name stands for now. No call is lost: an HTTP/1.1 client is told so with an answer, an HTTP/2 client by GOAWAY.
+ * a name stands for now. An HTTP/1.1 client is told so with an answer, an HTTP/2 client by GOAWAY. No call is lost, but for those over
+ * HTTP/2 and TLS that cross the GOAWAY: they are refused as not processed, and gRPC's clients repeat them by themselves.
  *
  * The tenth by chance keeps clients that came together from coming back together.
  */

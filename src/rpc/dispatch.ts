@@ -8,7 +8,7 @@ import {
   createContextValues,
   type Interceptor,
 } from '@connectrpc/connect';
-import type { UniversalHandler } from '@connectrpc/connect/protocol';
+import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
@@ -104,7 +104,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       try {
         const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
         const answer = await explainProtocolError(await handler(universal), call, options.protocolErrors);
-        await universalResponseToNodeResponse(answer, response);
+        await universalResponseToNodeResponse(request.method === 'HEAD' ? withoutBody(answer) : answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
         call.cause ??= error;
@@ -131,6 +131,11 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
     });
   return { unary: unaryPath, adapter };
+}
+
+/** connect-node would write the body of an answer to HEAD, which Node refuses over HTTP/2. */
+function withoutBody({ body: _, ...head }: UniversalServerResponse): UniversalServerResponse {
+  return head;
 }
 
 /** The handlers of connect-node's router, and what the unary ones of them are made of. */
