@@ -1,6 +1,6 @@
 import { type Connection, retire } from '#src/http/connection.ts';
 import type { ConnectionEnded, ConnectionLook } from '#src/http/connection-watch.ts';
-import { announceEnd, endSession } from '#src/http/http2-shutdown.ts';
+import { endSession, HEAR_OF_END_WITHIN_MS } from '#src/http/http2-shutdown.ts';
 
 export interface ConnectionAgeLimits {
   /** How old a connection may get, in milliseconds, give or take a tenth by chance; 0: as old as it likes. */
@@ -11,8 +11,8 @@ export interface ConnectionAgeLimits {
 
 /**
  * Has clients open new connections from time to time, so that they spread over instances that came later, and find those that
- * a name stands for now. An HTTP/1.1 client is told so with an answer, an HTTP/2 client by GOAWAY. No call is lost, but for those over
- * HTTP/2 and TLS that cross the GOAWAY: they are refused as not processed, and gRPC's clients repeat them by themselves.
+ * a name stands for now. An HTTP/1.1 client is told so with an answer, an HTTP/2 client by GOAWAY, and what either sends before it
+ * has heard that is still answered.
  *
  * The tenth by chance keeps clients that came together from coming back together.
  */
@@ -29,14 +29,11 @@ export function createConnectionAge(limits: ConnectionAgeLimits, ended: Connecti
     }
     if (now < state.at) return;
     if (state.stage === 'young') {
-      state.stage = 'announced';
+      state.stage = 'ending';
       state.runningThen = connection.latestResponse;
       ended('MAX_AGE');
       if (connection.session === undefined) retire(connection);
-      else announceEnd(connection);
-    } else if (state.stage === 'announced' && now >= state.at + SETTLE_MS) {
-      state.stage = 'ending';
-      endSession(connection);
+      else endSession(connection, HEAR_OF_END_WITHIN_MS);
     } else if (state.stage === 'ending' && now >= state.at + maxAgeGraceMs) {
       // HTTP/1.1: a call that came after the announcement is the last one, and has its own deadline.
       const isCut = connection.session !== undefined || connection.latestResponse === state.runningThen;
@@ -46,11 +43,8 @@ export function createConnectionAge(limits: ConnectionAgeLimits, ended: Connecti
   };
 }
 
-/** What an HTTP/2 client sends before it hears of the end is still taken: a round trip around the world. */
-const SETTLE_MS = 1000;
-
 interface Retirement {
   readonly at: number;
-  stage: 'young' | 'announced' | 'ending' | 'over';
+  stage: 'young' | 'ending' | 'over';
   runningThen: Connection['latestResponse'];
 }

@@ -4,7 +4,7 @@ import type { Server as HttpsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, retire } from '#src/http/connection.ts';
-import { announceEnd, endSession } from '#src/http/http2-shutdown.ts';
+import { endSession, HEAR_OF_END_WITHIN_MS } from '#src/http/http2-shutdown.ts';
 
 /** What a listener has open. */
 export interface OpenConnections {
@@ -26,20 +26,25 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   // Not the HTTP server's own close: that one closes idle connections at once, where a request may be on its way.
   NetServer.prototype.close.call(server);
 
-  for (const connection of connections) {
-    if (connection.session !== undefined) announceEnd(connection);
-    else retire(connection);
-  }
+  const endSessions = () => {
+    for (const connection of connections) endSession(connection, Math.min(HEAR_OF_END_WITHIN_MS, graceMs / 2));
+  };
+  endSessions();
+  for (const connection of connections) if (connection.session === undefined) retire(connection);
   await earlier(closed, Math.min(SETTLE_MS, graceMs / 2));
 
   for (const connection of connections) {
-    if (connection.session !== undefined) endSession(connection);
-    else if (connection.latestResponse === undefined) connection.socket.destroy();
+    if (connection.session === undefined && connection.latestResponse === undefined) connection.socket.destroy();
   }
-  const closeIdle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
-  server.closeIdleConnections();
+  // Also what was accepted before, and has only now said that it speaks HTTP/2.
+  const endIdle = () => {
+    server.closeIdleConnections();
+    endSessions();
+  };
+  const timer = setInterval(endIdle, END_IDLE_EVERY_MS);
+  endIdle();
   await earlier(closed, deadline - performance.now());
-  clearInterval(closeIdle);
+  clearInterval(timer);
 
   const cutOff = [...connections].filter(({ session, answering }) => answering || session?.destroyed === false).length;
   for (const socket of sockets) socket.destroy();
@@ -56,8 +61,8 @@ async function earlier(event: Promise<unknown>, ms: number): Promise<void> {
 }
 
 /**
- * How long a client that holds an idle connection may still send a call on it, which is answered, and told to close. A
+ * How long a client that holds an idle HTTP/1.1 connection may still send a call on it, which is answered, and told to close. A
  * round trip around the world, and a short time for a person who waits for the exit.
  */
 const SETTLE_MS = 300;
-const CLOSE_IDLE_EVERY_MS = 25;
+const END_IDLE_EVERY_MS = 25;

@@ -1,10 +1,12 @@
 import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
 import { attachConnection, type Connection, connectionOfSocket } from '#src/http/connection.ts';
 import type { ConnectionEnded } from '#src/http/connection-watch.ts';
 import { Http2Request, Http2Response } from '#src/http/http-messages.ts';
 import { guardFromControlFlood } from '#src/http/http2-flood-guard.ts';
 import { HTTP2_CONNECTION_WINDOW, HTTP2_HANDSHAKE_TIMEOUT_MS, HTTP2_LIMITS } from '#src/http/limits.ts';
 import type { Shell } from '#src/http/shell.ts';
+import { tlsCarrier } from '#src/http/tls-carrier.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /**
@@ -65,9 +67,10 @@ export function createHttp2Connections(
 
   return connection => {
     // The HTTP/1.1 server's sockets stay half open when their client ends; a session would wait for ever then.
-    connection.socket.allowHalfOpen = false;
+    const { socket } = connection;
+    socket.allowHalfOpen = false;
     arriving = connection;
-    server.emit('connection', connection.socket);
+    server.emit('connection', socket instanceof TLSSocket ? tlsCarrier(socket) : socket);
     arriving = undefined;
   };
 }

@@ -1,5 +1,6 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** HTTP/2 frame types (RFC 9113, 6). */
 export const FRAME = {
@@ -16,6 +17,14 @@ export const FRAME = {
 
 /** Flags of frames (RFC 9113, 6): END_STREAM and ACK share their bit. */
 export const FLAG = { none: 0, endStream: 1, ack: 1, endHeaders: 4 } as const;
+
+/** A frame that a server sent. */
+export interface ReceivedFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly streamId: number;
+  readonly payload: Buffer;
+}
 
 /** The bytes of one frame (RFC 9113, 4.1). */
 export function frame(type: number, flags: number, streamId: number, payload: Uint8Array = new Uint8Array()): Buffer {
@@ -48,7 +57,10 @@ export class RawHttp2Client implements Disposable {
   readonly ready: Promise<void>;
   /** Resolves when the connection has closed, with the error code of the first GOAWAY; undefined: there was none. */
   readonly closed: Promise<number | undefined>;
-  #received: Uint8Array = new Uint8Array();
+  /** Every frame that has come whole, in order; `frame` tells of each further one. */
+  readonly frames: ReceivedFrame[] = [];
+  readonly events = new EventEmitter<{ frame: [ReceivedFrame] }>();
+  #received: Buffer = Buffer.alloc(0);
   #goawayCode: number | undefined;
   #acknowledged: () => void = () => {};
 
@@ -68,37 +80,56 @@ export class RawHttp2Client implements Disposable {
     await Promise.race([once(this.socket, 'drain').catch(() => {}), this.closed]);
   }
 
+  /** The first frame of a type, on a stream where one is named; waits for it. Rejects where the connection closes before. */
+  async frame(type: number, streamId?: number): Promise<ReceivedFrame> {
+    const isIt = (it: ReceivedFrame) => it.type === type && (streamId === undefined || it.streamId === streamId);
+    for (;;) {
+      const found = this.frames.find(isIt);
+      if (found !== undefined) return found;
+      const gone = this.closed.then(() => Promise.reject(new Error(`closed before a frame of type ${type}`)));
+      await Promise.race([once(this.events, 'frame'), gone]);
+    }
+  }
+
   [Symbol.dispose](): void {
     this.socket.destroy();
   }
 
-  #read(chunk: Uint8Array): void {
+  #read(chunk: Buffer): void {
     const received = Buffer.concat([this.#received, chunk]);
     let at = 0;
     while (received.length - at >= 9) {
       const end = at + 9 + received.readUIntBE(at, 3);
       if (end > received.length) break;
-      const [type, flags] = received.subarray(at + 3, at + 5);
+      const [type = 0, flags = 0] = received.subarray(at + 3, at + 5);
       if (type === FRAME.goaway) this.#goawayCode ??= received.readUInt32BE(at + 13);
       if (type === FRAME.settings && flags === FLAG.none) {
         this.socket.write(frame(FRAME.settings, FLAG.ack, 0));
         this.#acknowledged();
       }
+      this.#tell({ type, flags, streamId: received.readUInt32BE(at + 5), payload: received.subarray(at + 9, end) });
       at = end;
     }
     this.#received = received.subarray(at);
   }
+
+  #tell(received: ReceivedFrame): void {
+    this.frames.push(received);
+    this.events.emit('frame', received);
+  }
 }
 
-/** Opens a connection, and exchanges settings. */
+/** Opens a connection, and exchanges settings. @param ca of the server's certificate; unset: in clear text. */
 export async function connectRawHttp2(
   port: number,
   settings: readonly Uint8Array[] = [],
   localAddress = '127.0.0.1',
+  ca?: string,
 ): Promise<RawHttp2Client> {
-  const socket = connect({ port, host: '127.0.0.1', localAddress });
+  const to = { port, host: '127.0.0.1', localAddress };
+  const socket = ca === undefined ? connect(to) : connectTls({ ...to, ca, ALPNProtocols: ['h2'] });
   const client = new RawHttp2Client(socket);
-  await once(socket, 'connect');
+  await once(socket, ca === undefined ? 'connect' : 'secureConnect');
   await client.send(
     Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
     frame(FRAME.settings, 0, 0, Buffer.concat(settings)),
