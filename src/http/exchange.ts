@@ -15,6 +15,7 @@ export class Exchange implements Call {
   procedure: string | undefined = undefined;
   protocol: RpcProtocol | undefined = undefined;
   code: string | undefined = undefined;
+  answered = false;
   cause: unknown = undefined;
   /** Why it never became an RPC. */
   refusal: Refusal | undefined = undefined;

@@ -109,8 +109,6 @@ export function createShell(options: ShellOptions): Shell {
     if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request.stream));
     request.on('error', ignore);
     response.on('error', ignore);
-    // Node closes the stream of a HEAD only when its request has been read, which connect-node does not do.
-    if ('stream' in request && request.method === 'HEAD' && request.stream.endAfterHeaders) request.stream.resume();
     response.on('close', () => {
       if ('stream' in request) bodyDeadline.forget(request);
       exchange.closed(request, response);

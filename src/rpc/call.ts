@@ -15,6 +15,8 @@ export interface Call extends UnaryRecord {
   protocol: RpcProtocol | undefined;
   /** How the RPC ended: `ok`, or an error code as Connect spells it, such as `not_found`; unset: it never became one. */
   code: string | undefined;
+  /** Its handler has answered, at least in part: what fails from then on is not the request. */
+  answered: boolean;
   /** What went wrong, for the log only; never shown to the client. */
   cause: unknown;
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import {
   type ConnectError,
@@ -8,7 +8,7 @@ import {
   createContextValues,
   type Interceptor,
 } from '@connectrpc/connect';
-import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import type { UniversalHandler } from '@connectrpc/connect/protocol';
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
@@ -19,7 +19,12 @@ import type { Call, RpcProtocol } from '#src/rpc/call.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { callKey, outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
-import { explainProtocolError, type ProtocolErrorOptions, translateProtocolError } from '#src/rpc/protocol-error.ts';
+import {
+  answerUnquotable,
+  explainProtocolError,
+  type ProtocolErrorOptions,
+  translateProtocolError,
+} from '#src/rpc/protocol-error.ts';
 import { pathOf } from '#src/rpc/request-path.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
@@ -98,17 +103,26 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     const handler = byPath.get(pathOf(request.url ?? ''));
     if (handler === undefined) return false;
     call.procedure = handler.requestPath.slice(1);
-    call.protocol = protocolOf(request.headers['content-type'] ?? '');
+    const contentType = request.headers['content-type'] ?? '';
+    call.protocol = protocolOf(contentType);
     const values = createContextValues().set(callKey, call);
     void (async () => {
       try {
         const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const answer = await explainProtocolError(await handler(universal), call, options.protocolErrors);
-        await universalResponseToNodeResponse(request.method === 'HEAD' ? withoutBody(answer) : answer, response);
+        const answer = await handler(universal).then(
+          given => explainProtocolError(given, call, options.protocolErrors),
+          error => {
+            if (!(error instanceof URIError) || call.code !== undefined) throw error;
+            return answerUnquotable(contentType, call, options.protocolErrors);
+          },
+        );
+        // Node takes a body for HEAD for a fault over HTTP/2.
+        if (request.method === 'HEAD') delete answer.body;
+        await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
         call.cause ??= error;
-        response.destroy();
+        cut(response);
       }
     })();
     return true;
@@ -131,11 +145,6 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
     });
   return { unary: unaryPath, adapter };
-}
-
-/** connect-node would write the body of an answer to HEAD, which Node refuses over HTTP/2. */
-function withoutBody({ body: _, ...head }: UniversalServerResponse): UniversalServerResponse {
-  return head;
 }
 
 /** The handlers of connect-node's router, and what the unary ones of them are made of. */
@@ -169,6 +178,12 @@ function collectRoutes(
   };
   routes(router);
   return { handlers: router.handlers, unaryMethods };
+}
+
+/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+function cut(response: ServerResponse | Http2ServerResponse): void {
+  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else response.destroy();
 }
 
 function protocolOf(contentType: string): RpcProtocol {

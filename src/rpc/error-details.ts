@@ -46,9 +46,9 @@ export function hasErrorInfo(error: ConnectError): boolean {
 
 const MESSAGE_MAX = 512;
 
-/** A cut may go through a surrogate pair, and half of one can be sent in no protocol. */
+/** Half of a surrogate pair can be sent in no protocol. A cut may leave one, and a text that a client has sent may quote one. */
 function cut(text: string, max: number): string {
-  return text.length <= max ? text : text.slice(0, max).toWellFormed();
+  return text.slice(0, max).toWellFormed();
 }
 
 /** A detail of an error, as ConnectError takes it. */

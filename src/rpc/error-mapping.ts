@@ -30,7 +30,7 @@ export function toClientError(error: unknown): ConnectError {
 }
 
 /**
- * Gives an error of Connect's own framing an ErrorInfo. It can only come from reading the request, so what Connect calls
+ * Gives an error of Connect's own framing an ErrorInfo, where it comes from reading the request: so what Connect calls
  * internal is a bad frame or message: INVALID_ARGUMENT. One case must be INTERNAL: a message with the compressed flag where
  * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md).
  */
@@ -38,6 +38,12 @@ export function explainFramingError({ code: given, rawMessage }: ConnectError): 
   if (rawMessage === COMPRESSED_UNNAMED) return rpcError(Code.Internal, rawMessage, { reason: 'MALFORMED_REQUEST' });
   const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
   return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? codeToString(code).toUpperCase() });
+}
+
+/** The same for an error that comes from writing a response: that is our fault, unless it is too large. */
+export function explainWriteError(error: ConnectError): ConnectError {
+  if (error.code !== Code.ResourceExhausted) return internalError(error);
+  return rpcError(error.code, error.rawMessage, { reason: 'RESPONSE_TOO_LARGE' });
 }
 
 /** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */

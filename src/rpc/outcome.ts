@@ -18,6 +18,7 @@ export function outcome(translate: ErrorTranslator = toClientError): Interceptor
     const call = request.contextValues.get(callKey);
     try {
       const response = await beforeAbort(next(request), request.signal);
+      if (call !== undefined) call.answered = true;
       if (response.stream) return { ...response, message: observe(response, call, request.signal, translate) };
       finish(call, undefined);
       return response;
@@ -63,10 +64,17 @@ async function* observe(
   signal: AbortSignal,
   translate: ErrorTranslator,
 ) {
+  let isWriting = false;
   try {
-    yield* response.message;
+    for await (const message of response.message) {
+      isWriting = true;
+      yield message;
+      isWriting = false;
+    }
     finish(call, undefined);
   } catch (error) {
+    // Thrown in from where messages are written, which is where it is dealt with.
+    if (isWriting) throw error;
     throw finish(call, explain(error, signal, translate));
   }
 }

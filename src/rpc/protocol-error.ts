@@ -18,13 +18,13 @@ import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectr
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
-import { explainFramingError } from '#src/rpc/error-mapping.ts';
+import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
 import { withoutNeedlessEscapes } from '#src/rpc/unary/percent-encode.ts';
 
 export interface ProtocolErrorOptions {
   /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
-  readonly translate?: (error: ConnectError) => ConnectError;
-  /** A method or a media type that an RPC does not take is refused with a status alone; default: the body says why. */
+  readonly translate?: ((error: ConnectError) => ConnectError) | undefined;
+  /** What an RPC does not take (a method, a media type, a version of HTTP) is refused with a status alone; default: the body says why. */
   readonly bareRefusals?: boolean;
 }
 
@@ -38,7 +38,10 @@ export async function explainProtocolError(
   call: Call,
   options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
-  const explain = createExplain(call, options.translate ?? explainFramingError);
+  if (response.status !== 200 && response.body === undefined) {
+    return options.bareRefusals ? response : withBody(response, refusalOf(response.status));
+  }
+  const explain = createExplain(call, options.translate);
   if (call.protocol === 'grpc') {
     return { ...response, body: withTrailer(response, trailer => explainTrailer(trailer, explain)) };
   }
@@ -48,9 +51,25 @@ export async function explainProtocolError(
   if (response.header?.get(headerContentType)?.startsWith('application/connect+')) {
     return { ...response, body: mapEnvelopes(response, endStreamFlag, data => explainEndStream(data, explain)) };
   }
-  if (response.status === 200 || call.code !== undefined) return response;
-  if (response.body !== undefined) return explainUnary(response, response.body, explain);
-  return options.bareRefusals ? response : withBody(response, refusalOf(response.status));
+  if (response.status === 200 || response.body === undefined) return response;
+  return explainUnary(response, response.body, explain);
+}
+
+/**
+ * The answer where Connect could not write its own error, in gRPC and gRPC-Web: it quotes half of a surrogate pair, which JSON
+ * can escape, and which no field can hold.
+ */
+export function answerUnquotable(
+  contentType: string,
+  call: Call,
+  options: ProtocolErrorOptions = {},
+): UniversalServerResponse {
+  const message = 'the message is no such JSON, and has half of a surrogate pair, which is no Unicode text';
+  const error = translateProtocolError(call, new ConnectError(message, Code.InvalidArgument), options);
+  const answer = { status: 200, header: new Headers({ [headerContentType]: contentType }) };
+  const trailer = setTrailerStatus(new Headers(), error);
+  if (call.protocol === 'grpc') return { ...answer, trailer };
+  return { ...answer, body: createAsyncIterable([encodeEnvelope(trailerFlag, trailerSerialize(trailer))]) };
 }
 
 /** The same for an error that arose where the call's message was read, outside of connect-node. */
@@ -61,15 +80,16 @@ export function translateProtocolError(
 ): ConnectError {
   const explained = translate(error);
   call.code = codeToString(explained.code);
+  call.cause ??= explained.cause;
   return explained;
 }
 
 /** The error that the client gets for one of Connect's own; undefined where it is none of those. */
-function createExplain(call: Call, translate: (error: ConnectError) => ConnectError): Explain {
+function createExplain(call: Call, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
   return error => {
-    return error === undefined || call.code !== undefined
-      ? undefined
-      : translateProtocolError(call, error, { translate });
+    const isOurs = call.code !== undefined && !(call.answered && call.code === 'ok');
+    if (error === undefined || isOurs) return undefined;
+    return translateProtocolError(call, error, { translate: call.answered ? explainWriteError : translateRead });
   };
 }
 
@@ -95,8 +115,12 @@ function withBody(response: UniversalServerResponse, error: ConnectError): Unive
   return { ...response, header, body: createAsyncIterable([body]) };
 }
 
-/** Connect refuses a method or a media type with a status alone. */
+/** Connect refuses a method, a media type or a version of HTTP with a status alone. */
 function refusalOf(status: number): ConnectError {
+  if (status === 505) {
+    const message = 'this RPC sends and receives at the same time, for which it is called over HTTP/2';
+    return rpcError(Code.Unimplemented, message, { reason: 'HTTP2_REQUIRED' });
+  }
   if (status === 405) {
     const message = 'this RPC is called with POST, and with GET too where it only reads';
     return rpcError(Code.Unimplemented, message, { reason: 'METHOD_NOT_ALLOWED' });

@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import { describe, expect, it } from 'vitest';
 import { openPublicPort } from '#test/support/public-port.ts';
+
+const CHECK = '/grpc.health.v1.Health/Check';
 
 describe('a call of an existing RPC', () => {
   it.each([
@@ -13,11 +17,39 @@ describe('a call of an existing RPC', () => {
     ],
   ])('%s is an error in JSON, with its ErrorInfo', async (_, init, status, code, reason) => {
     await using port = await openPublicPort();
-    const response = await fetch(`${port.url}/grpc.health.v1.Health/Check`, init);
-    expect(response.status).toBe(status);
-    expect(response.headers.get('content-type')).toBe('application/json');
-    const error = (await response.json()) as { code: string; details: { debug: object }[] };
-    expect(error.code).toBe(code);
-    expect(error.details.map(detail => detail.debug)).toEqual([{ reason, domain: 'blog.v1.PostService' }]);
+    expect(await refusalOf(await fetch(port.url + CHECK, init))).toEqual({ status, code, reason });
+  });
+
+  it.each(['application/connect+json', 'application/grpc-web+proto', 'application/grpc'])(
+    'that streams both ways, over HTTP/1.1, is told to use HTTP/2: %s',
+    async type => {
+      await using port = await openPublicPort({ reflected: true });
+      const url = `${port.url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`;
+      const response = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body: '' });
+      const body = await response.clone().text();
+      expect(await refusalOf(response)).toEqual({ status: 505, code: 'unimplemented', reason: 'HTTP2_REQUIRED' });
+      expect(body).toContain('HTTP/2');
+    },
+  );
+
+  it.each([
+    ['with the fast path', true],
+    ['without it', false],
+  ])('with HEAD over HTTP/2, where it is refused, has a head and a line in the log: %s', async (_, fastPath) => {
+    await using port = await openPublicPort({ fastPath });
+    const session = http2.connect(port.url);
+    const stream = session.request({ ':method': 'HEAD', ':path': CHECK, 'x-request-id': 'head' });
+    const [head] = await once(stream, 'response');
+    expect(head).toMatchObject({ ':status': 405, 'content-type': 'application/json' });
+    expect(await stream.toArray()).toEqual([]);
+    expect(await port.log.line({ id: 'head' })).toMatchObject({ status: 405, bytesOut: 0, aborted: false });
+    session.destroy();
   });
 });
+
+async function refusalOf(response: Response) {
+  expect(response.headers.get('content-type')).toBe('application/json');
+  const { code, details } = (await response.json()) as { code: string; details: { debug: { reason: string } }[] };
+  expect(details.map(({ debug }) => debug)).toEqual([{ reason: expect.any(String), domain: 'blog.v1.PostService' }]);
+  return { status: response.status, code, reason: details[0]?.debug.reason };
+}
