@@ -22,6 +22,8 @@ export class AnswerCache implements Disposable {
   readonly #outage: DatabaseOutage;
   readonly #options: CacheOptions;
   readonly #lastWrites: LastWrites;
+  /** The age of the oldest answers that may be used for anything: of writes before that nothing is known any more. */
+  readonly #keepMs: number;
   readonly #fills = new SingleFlight<CachedAnswer>();
   readonly #stopListening: () => void;
 
@@ -31,8 +33,8 @@ export class AnswerCache implements Disposable {
     this.#shared = parts.shared;
     this.#outage = parts.outage;
     this.#options = options;
-    const keepMs = options.ttlMs + options.staleIfErrorMs;
-    this.#lastWrites = new LastWrites({ keepMs, maxEntries: LAST_WRITES_MAX, now: options.now });
+    this.#keepMs = Math.max(options.ttlMs, options.listTtlMs, options.negativeTtlMs) + options.staleIfErrorMs;
+    this.#lastWrites = new LastWrites({ keepMs: this.#keepMs, maxEntries: LAST_WRITES_MAX, now: options.now });
     this.#stopListening = this.#feed.listen({
       onBatch: ({ changes, to }) => {
         const changed = changes.map(dependenciesOfChange);
@@ -117,8 +119,9 @@ export class AnswerCache implements Disposable {
     return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
   }
 
-  #mayUse({ snapshot, dependencies }: CachedAnswer, call: StoreCall | undefined): boolean {
-    if (!this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
+  #mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
+    const { snapshot, dependencies } = answer;
+    if (this.ageMs(answer) >= this.#keepMs || !this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
     const mustSee = call?.mustSee;
     // What the feed has told of is in lastWrites, so an answer that is current has it, or does not depend on it.
     return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
