@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { untilFeedHeard } from '#test/support/feed-heard.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
-import { COUNTING_SETTINGS, countStatements, type StatementCount } from '#test/support/statement-count.ts';
+import { COUNTING_SETTINGS, countStatements, READS_BY_ID, type StatementCount } from '#test/support/statement-count.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
 let postgres: PrivatePostgres;
@@ -22,8 +22,6 @@ afterAll(async () => {
   await statements?.[Symbol.asyncDispose]();
   await postgres?.[Symbol.asyncDispose]();
 });
-
-const READS_BY_ID = '%join posts p on p.id = $%';
 
 describe('Reads through the cache', () => {
   it('make one statement of a thousand of one cold post at the same time (R23)', async () => {

@@ -3,6 +3,9 @@ import pg from 'pg';
 /** Settings of a Postgres that counts its statements. */
 export const COUNTING_SETTINGS = { shared_preload_libraries: 'pg_stat_statements' };
 
+/** What reads of posts by id are like, of one or of several at once. */
+export const READS_BY_ID = '%left join posts p on p.id = %';
+
 /** Counts how often statements ran in a Postgres with COUNTING_SETTINGS, from a connection of its own. */
 export interface StatementCount extends AsyncDisposable {
   /** How many statements whose text is like this pattern of SQL have run since `reset`. */
