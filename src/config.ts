@@ -64,6 +64,8 @@ export interface DatabaseConfig {
   /** Unset: the embedded Postgres. */
   readonly url: string | undefined;
   readonly replicaUrls: readonly string[];
+  /** A replica that is further behind is not read from. */
+  readonly replicaMaxLagMs: number;
   readonly poolMax: number;
   readonly acquireTimeoutMs: number;
   readonly maxWaiting: number;
@@ -192,7 +194,12 @@ const SETTINGS = {
   DATABASE_REPLICA_URLS: [
     list(databaseUrl),
     '',
-    'Comma-separated URLs of read replicas. Checked, and not read from yet: every query goes to the primary.',
+    'Comma-separated URLs of read replicas (streaming). Reads go there where they have replayed what the caller has to see, and else to DATABASE_URL.',
+  ],
+  DATABASE_REPLICA_MAX_LAG: [
+    duration('1ms', '1h'),
+    '5s',
+    'A replica that is further behind is not read from until it has caught up.',
   ],
   DATABASE_POOL_MAX: [integer(1, 1000), '10', 'The most connections to Postgres from this process.'],
   DATABASE_ACQUIRE_TIMEOUT: [
@@ -345,6 +352,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
     database: {
       url: s.DATABASE_URL,
       replicaUrls: s.DATABASE_REPLICA_URLS ?? [],
+      replicaMaxLagMs: s.DATABASE_REPLICA_MAX_LAG,
       poolMax: s.DATABASE_POOL_MAX,
       acquireTimeoutMs: s.DATABASE_ACQUIRE_TIMEOUT,
       maxWaiting: s.DATABASE_MAX_WAITING,

@@ -7,6 +7,7 @@ import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
+import { openReplicas } from '#src/db/open-replicas.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDateWithin, pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
@@ -71,7 +72,8 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const feed = parts.use(new ChangeFeed(database.url, log));
   metrics.readFrom({ feedLagSeconds: () => feed.lagMs / 1000 });
   // Before the watches, so that who is told of a change reads nothing older.
-  const postgres = new PostgresPostStore(db, () => feed.announce(), lanes);
+  const reads = parts.use(openReplicas(config.database, lanes, log));
+  const postgres = new PostgresPostStore(db, () => feed.announce(), reads);
   const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(cache.store, watches, secret);

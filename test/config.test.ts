@@ -23,6 +23,7 @@ describe('parseConfig', () => {
       database: {
         url: undefined,
         replicaUrls: [],
+        replicaMaxLagMs: 5000,
         poolMax: 10,
         acquireTimeoutMs: 250,
         maxWaiting: 1000,

@@ -66,7 +66,7 @@ export class AnswerCache implements Disposable {
         this.servedStale(ageMs, call);
         return kept.value;
       }
-      if (this.#mayUse(loaded, call)) return loaded.value as T;
+      if (this.mayUse(loaded, call)) return loaded.value as T;
     }
     return this.#load(key, call, look);
   }
@@ -74,7 +74,7 @@ export class AnswerCache implements Disposable {
   /** What is kept and has all that this call has to see; beyond its time it may serve only while the database fails. */
   find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
     const kept = this.#near.get(key);
-    return kept !== undefined && this.#mayUse(kept, call) ? kept : undefined;
+    return kept !== undefined && this.mayUse(kept, call) ? kept : undefined;
   }
 
   /** In milliseconds. */
@@ -101,7 +101,7 @@ export class AnswerCache implements Disposable {
   /** Keeps what was read, unless it is known to be useless, or something later is kept. */
   keep(key: string, answer: CachedAnswer): void {
     // Before the feed is there, nobody tells of later writes.
-    if (this.#feed.snapshot === undefined || !this.#mayUse(answer, undefined)) return;
+    if (this.#feed.snapshot === undefined || !this.mayUse(answer, undefined)) return;
     const before = this.#near.get(key);
     if (before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
     this.#near.set(key, answer, answer.ttlMs + this.#options.staleIfErrorMs);
@@ -119,7 +119,8 @@ export class AnswerCache implements Disposable {
     return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
   }
 
-  #mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
+  /** Whether an answer has all that is known to have been written, and all that this call has to see. */
+  mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
     const { snapshot, dependencies } = answer;
     if (this.ageMs(answer) >= this.#keepMs || !this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
     const mustSee = call?.mustSee;
@@ -130,11 +131,13 @@ export class AnswerCache implements Disposable {
   async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     for (let attempt = 0; attempt < SHARED_ATTEMPTS; attempt++) {
       if (this.#fills.has(key)) this.#options.onOutcome?.('coalesced');
-      const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, mustSee: call?.mustSee });
+      // What was read first may come from a replica that lacks a write.
+      const fresh = attempt > 0;
+      const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, mustSee: call?.mustSee, fresh });
       const answer = await this.#fills.run(key, fill, call?.signal);
-      if (this.#mayUse(answer, call)) return answer.value as T;
+      if (this.mayUse(answer, call)) return answer.value as T;
     }
-    return look.load(call ?? {});
+    return look.load({ ...(call ?? {}), fresh: true });
   }
 
   /** Goes on when its caller has left, though not for ever. */
@@ -154,10 +157,10 @@ export class AnswerCache implements Disposable {
       const { value, ...read } = await readStore(call, look.load, this.#options.now);
       this.#outage.ended();
       const answer = { ...read, value, ttlMs: this.ttlMs(value, look.ttlMs), dependencies: look.dependencies(value) };
-      return { answer, isShareable: isKnown && this.#mayUse(answer, undefined) };
+      return { answer, isShareable: isKnown && this.mayUse(answer, undefined) };
     };
     const isUsable = (answer: CachedAnswer) =>
-      this.#mayUse(answer, call) && this.ageMs(answer) < answer.ttlMs * REFRESH_AT;
+      this.mayUse(answer, call) && this.ageMs(answer) < answer.ttlMs * REFRESH_AT;
     const { answer, isShareable } =
       this.#shared === undefined ? await load() : await this.#shared.fill(key, { load, isUsable, signal: call.signal });
     if (isShareable) this.keep(key, answer);
@@ -207,7 +210,7 @@ export interface CacheOptions {
 /** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
 export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 
-type FillCall = Pick<StoreCall, 'mustSee'> & { readonly signal: AbortSignal };
+type FillCall = Pick<StoreCall, 'mustSee' | 'fresh'> & { readonly signal: AbortSignal };
 
 const LAST_WRITES_MAX = 50_000;
 /** Of the time that an answer may be used. */

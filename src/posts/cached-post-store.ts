@@ -86,7 +86,12 @@ export class CachedPostStore implements PostStore, Disposable {
   }
 
   list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
-    if (query.after !== undefined || query.skip > 0) return this.#store.list(query, call);
+    if (query.after !== undefined || query.skip > 0) {
+      return this.#readCurrent(call, async loading => {
+        const read = await readStore(loading, reading => this.#store.list(query, reading), this.#options.now);
+        return { value: read.value, answers: [{ ...read, ttlMs: 0, dependencies: dependenciesOfList(query) }] };
+      });
+    }
     return this.#answers.read<PostPage>(`list:${JSON.stringify(query)}`, call, {
       load: loading => this.#store.list(query, loading),
       dependencies: () => dependenciesOfList(query),
@@ -121,24 +126,38 @@ export class CachedPostStore implements PostStore, Disposable {
     maxContentBytes: number,
     call: StoreCall | undefined,
   ): Promise<Post[]> {
-    const load = async () => {
-      const loading = { signal: call?.signal, mustSee: call?.mustSee };
-      const now = this.#options.now;
-      const read = await readStore(loading, reading => this.#store.getMany(ids, maxContentBytes, reading), now);
-      this.#outage.ended();
-      const found = new Map(read.value.map(post => [post.id, post]));
-      for (const id of ids) {
-        const value = found.get(id);
-        const ttlMs = this.#answers.ttlMs(value);
-        this.#answers.keep(idKey(id), { ...read, value, ttlMs, dependencies: dependenciesOfId(id) });
-      }
-      return read.value;
-    };
+    const load = () =>
+      this.#readCurrent(call, async loading => {
+        const read = await readStore(
+          loading,
+          reading => this.#store.getMany(ids, maxContentBytes, reading),
+          this.#options.now,
+        );
+        this.#outage.ended();
+        const found = new Map(read.value.map(post => [post.id, post]));
+        const answers = ids.map(id => {
+          const value = found.get(id);
+          return { ...read, value, ttlMs: this.#answers.ttlMs(value), dependencies: dependenciesOfId(id) };
+        });
+        for (const [n, answer] of answers.entries()) this.#answers.keep(idKey(ids[n] as string), answer);
+        return { value: read.value, answers };
+      });
     if (stale.length < ids.length) return load();
     const loaded = await this.#outage.unlessItFails(load, call?.signal);
     if (loaded !== undefined) return loaded;
     this.#answers.servedStale(Math.max(...stale.map(answer => this.#answers.ageMs(answer))), call);
     return stale.flatMap(({ value }) => (value as Post | undefined) ?? []);
+  }
+
+  /** Reads once more, what is committed by now, where what was read first lacks a write that is known: it may be a replica's. */
+  async #readCurrent<T>(
+    call: StoreCall | undefined,
+    read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
+  ): Promise<T> {
+    const loading = { signal: call?.signal, mustSee: call?.mustSee };
+    const { value, answers } = await read(loading);
+    if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
+    return (await read({ ...loading, fresh: true })).value;
   }
 
   async #write(call: StoreCall | undefined, write: (call: StoreCall) => Promise<Post[]>): Promise<Post[]> {

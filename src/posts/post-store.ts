@@ -60,6 +60,8 @@ export interface StoreCall {
   readonly signal?: AbortSignal | undefined;
   /** Transactions whose writes a read has to see. */
   readonly mustSee?: readonly bigint[] | undefined;
+  /** A read has to see all that is committed by now, which a replica may lack. */
+  readonly fresh?: boolean | undefined;
   /** The answer to a read is what this snapshot of the database has. */
   readAt?(snapshot: Snapshot): void;
   /** The database fails, and the answer to a read is what it had so many milliseconds ago. */

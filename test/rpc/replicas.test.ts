@@ -1,0 +1,164 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { aPost } from '#test/support/post-builder.ts';
+import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
+import { query } from '#test/support/query.ts';
+import { startReplica, type TestReplica } from '#test/support/replica.ts';
+import { startTestService, type TestService } from '#test/support/test-service.ts';
+
+const SECRET = 's'.repeat(32);
+let primary: PrivatePostgres;
+let replica: TestReplica;
+let service: TestService;
+/** The same without a cache: so that each read is one of the database. */
+let bare: TestService;
+
+beforeAll(async () => {
+  primary = await startPrivatePostgres();
+  const migrated = await startTestService({ DATABASE_URL: primary.url });
+  await migrated[Symbol.asyncDispose]();
+  replica = await startReplica(primary.url);
+  const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, PAGE_TOKEN_SECRET: SECRET };
+  service = await startTestService(settings);
+  bare = await startTestService({ ...settings, CACHE_NEAR_BYTES: '0B' });
+});
+afterAll(async () => {
+  await bare?.[Symbol.asyncDispose]();
+  await service?.[Symbol.asyncDispose]();
+  await replica?.[Symbol.asyncDispose]();
+  await primary?.[Symbol.asyncDispose]();
+});
+beforeEach(() => untilReadFrom(bare));
+
+describe('Reads where there is a replica', () => {
+  it('go to it', async () => {
+    const { post } = await bare.client.createPost({ post: aPost() });
+    await replica.catchUp();
+    const before = await scansOf(replica.url);
+    for (let n = 0; n < 10; n++) await titleOf(bare, post?.id);
+    while ((await scansOf(replica.url)) < before + 10);
+  });
+
+  it('have the write whose token they carry, however far the replica is behind (R12)', async () => {
+    const { post } = await bare.client.createPost({ post: aPost({ title: 'Before' }) });
+    const id = post?.id ?? '';
+    await replica.catchUp();
+    await replica.pauseReplay();
+    try {
+      for (let n = 0; n < 20; n++) {
+        const title = `After ${n}`;
+        const token = await rename(bare, id, title);
+        expect(await titleOf(bare, id, token)).toBe(title);
+      }
+      expect(await titleOf(bare, id)).toBe('Before');
+    } finally {
+      await replica.resumeReplay();
+    }
+  });
+
+  it('have what the same instance has written, without a token too, where it has a cache (R12)', async () => {
+    const { post } = await service.client.createPost({ post: aPost({ title: 'Before', author: 'Replicated' }) });
+    const id = post?.id ?? '';
+    await replica.catchUp();
+    await replica.pauseReplay();
+    try {
+      for (let n = 0; n < 20; n++) {
+        const title = `After ${n}`;
+        await rename(service, id, title);
+        expect(await titleOf(service, id)).toBe(title);
+        const batch = await service.client.batchGetPosts({ ids: [id] });
+        expect(batch.posts.map(found => found.title)).toEqual([title]);
+        for (const skip of [0, 1]) {
+          const list = await service.client.listPosts({ author: 'Replicated', skip });
+          expect(list.posts.map(found => found.title)).toEqual(skip === 0 ? [title] : []);
+        }
+      }
+    } finally {
+      await replica.resumeReplay();
+    }
+  });
+
+  it('go to the primary while it is dead, and to it again when it is back, without an error', async () => {
+    const { post } = await bare.client.createPost({ post: aPost({ title: 'There' }) });
+    await replica.catchUp();
+    await replica.kill();
+    for (let n = 0; n < 20; n++) expect(await titleOf(bare, post?.id)).toBe('There');
+    await bare.log.line({ msg: 'a replica is not read from for now' });
+    await replica.start();
+    await bare.log.line({ msg: 'a replica is read from again' });
+    expect(await titleOf(bare, post?.id)).toBe('There');
+  });
+
+  it('go to the primary while it hangs, and none waits for it twice', async () => {
+    const { post } = await bare.client.createPost({ post: aPost({ title: 'There' }) });
+    await replica.catchUp();
+    await replica.freeze();
+    try {
+      for (let n = 0; n < 20; n++) expect(await titleOf(bare, post?.id)).toBe('There');
+    } finally {
+      await replica.thaw();
+    }
+  });
+});
+
+describe('A replica that is too far behind', () => {
+  it('is not read from, until it has caught up', async () => {
+    const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' };
+    await using strict = await startTestService({ ...settings, DATABASE_REPLICA_MAX_LAG: '300ms' });
+    const { post } = await strict.client.createPost({ post: aPost({ title: 'Before' }) });
+    const id = post?.id ?? '';
+    await untilReadFrom(strict);
+    await replica.catchUp();
+    await replica.pauseReplay();
+    try {
+      await rename(strict, id, 'After');
+      await strict.log.line({ msg: 'a replica is not read from for now' });
+      expect(await titleOf(strict, id)).toBe('After');
+    } finally {
+      await replica.resumeReplay();
+    }
+    await strict.log.line({ msg: 'a replica is read from again' });
+  });
+});
+
+describe('Reads while the primary is dead', () => {
+  it('go on, and writes say that there is no database', async () => {
+    const { post } = await bare.client.createPost({ post: aPost({ title: 'Replicated' }) });
+    await replica.catchUp();
+    await untilReadFrom(bare);
+    await primary.stopImmediately();
+    for (let n = 0; n < 20; n++) expect(await titleOf(bare, post?.id)).toBe('Replicated');
+    await expect(bare.client.createPost({ post: aPost() })).rejects.toThrow(/database is not available/);
+  });
+});
+
+async function titleOf({ client }: TestService, id = '', token?: string): Promise<string | undefined> {
+  const headers = token === undefined ? {} : { 'x-consistency-token': token };
+  const { post } = await client.getPost({ key: { case: 'id', value: id } }, { headers });
+  return post?.title;
+}
+
+/** @returns the write's consistency token. */
+async function rename({ client }: TestService, id: string, title: string): Promise<string> {
+  let token = '';
+  const onHeader = (headers: Headers) => {
+    token = headers.get('x-consistency-token') ?? '';
+  };
+  await client.updatePost({ post: { id, title }, updateMask: { paths: ['title'] } }, { onHeader });
+  return token;
+}
+
+/** Resolves when the service reads posts from the replica. */
+async function untilReadFrom({ client }: TestService): Promise<void> {
+  const before = await scansOf(replica.url);
+  const key = { case: 'slug', value: 'no-such-post' } as const;
+  while ((await scansOf(replica.url)) === before) await client.getPost({ key }).catch(() => {});
+}
+
+/** How often posts were looked up there, as far as it has counted. */
+async function scansOf(url: string): Promise<number> {
+  const [row] = await query(
+    url,
+    "select sum(seq_scan + idx_scan)::int as scans from pg_stat_user_tables where relname = 'posts'",
+  );
+  return (row as { scans: number }).scans;
+}
