@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -6,8 +6,8 @@ import { attackWithFloods } from './hostile/http2-floods.ts';
 import { attackWithMutations } from './hostile/mutated-frames.ts';
 import { attackSlowly } from './hostile/slow-connections.ts';
 import type { Verdict } from './hostile/verdict.ts';
-import { describeMachine, formatMachine, type Machine } from './machine.ts';
-import { markdownTable, RESULTS_DIR, writeResults } from './results.ts';
+import { describeMachine, formatMachine } from './machine.ts';
+import { markdownTable, writeResults } from './results.ts';
 import { startServiceProcess } from './service-process.ts';
 
 /**
@@ -32,33 +32,16 @@ export async function benchHostile(args: readonly string[]): Promise<string[]> {
     console.log(`${id}: RSS afterwards ${rss.toFixed(0)} MiB`);
     verdicts.push(...found);
   }
-  // Those that were not run stay as they were.
-  const before: Results = await readFile(join(RESULTS_DIR, 'hostile.json'), 'utf8').then(JSON.parse, () => ({}));
-  const results: Results = { ...before };
-  for (const id of new Set(verdicts.map(verdict => verdict.id))) {
-    results[id] = { machine, verdicts: verdicts.filter(verdict => verdict.id === id) };
-  }
-  const table = verdictTable(verdicts);
-  console.log(table);
-  await writeResults({ 'hostile.md': report(results), 'hostile.json': results });
-  return verdicts.filter(({ isMet }) => !isMet).map(({ id, attack, figure }) => `${id}, ${attack}: ${figure}`);
-}
-
-/** By the attack's id. */
-type Results = Record<string, { readonly machine: Machine; readonly verdicts: readonly Verdict[] }>;
-
-function report(results: Results): string {
-  const parts = Object.entries(results)
-    .sort(([a], [b]) => a.localeCompare(b))
-    .map(([id, { machine, verdicts }]) => `## ${id}\n\n${formatMachine(machine)}\n\n${verdictTable(verdicts)}\n`);
-  return `# Hostile input\n\n${parts.join('\n')}`;
-}
-
-function verdictTable(verdicts: readonly Verdict[]): string {
-  return markdownTable(
+  const table = markdownTable(
     ['id', 'attack', 'figure', 'target', 'verdict'],
     verdicts.map(({ id, attack, figure, target, isMet }) => [id, attack, figure, target, isMet ? 'met' : 'MISSED']),
   );
+  console.log(table);
+  await writeResults({
+    'hostile.md': `# Hostile input\n\n${formatMachine(machine)}\n\n${table}\n`,
+    'hostile.json': { machine, verdicts },
+  });
+  return verdicts.filter(({ isMet }) => !isMet).map(({ id, attack, figure }) => `${id}, ${attack}: ${figure}`);
 }
 
 const OPTIONS = {

@@ -1,5 +1,4 @@
 import { isIPv6, type Socket } from 'node:net';
-import type { FloodPenalties } from '#src/http/flood-penalties.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 
@@ -20,7 +19,6 @@ export interface ConnectionLimits {
  */
 export function createConnectionLimits(
   { perAddress, max }: ConnectionLimits,
-  penalties: Pick<FloodPenalties, 'isHeldOff'>,
   log: Logger,
   metrics: Pick<Metrics, 'connectionRefused'>,
 ): (socket: Socket) => boolean {
@@ -35,8 +33,9 @@ export function createConnectionLimits(
     const now = performance.now();
     if (now - loggedAt >= LOG_EVERY_MS) {
       loggedAt = now;
+      const setting = reason === 'TOO_MANY' ? 'CONNECTIONS_MAX' : 'CONNECTIONS_PER_ADDRESS';
       const fields = { event: 'connection-refused', reason, remoteAddress: socket.remoteAddress, open: total, refused };
-      log.warn(fields, `connections are refused: ${WHY[reason]}`);
+      log.warn(fields, `connections are refused: there are as many as ${setting} allows`);
       refused = 0;
     }
     socket.on('error', () => {});
@@ -49,8 +48,6 @@ export function createConnectionLimits(
     const before = open.get(address) ?? 0;
     if (max > 0 && total >= max) return refuse(socket, 'TOO_MANY');
     if (perAddress > 0 && before >= perAddress) return refuse(socket, 'TOO_MANY_OF_ADDRESS');
-    // Without a limit an address may stand for many clients, such as a balancer's.
-    if (perAddress > 0 && penalties.isHeldOff(address)) return refuse(socket, 'FLOODED');
     total++;
     open.set(address, before + 1);
     socket.once('close', () => {
@@ -64,13 +61,7 @@ export function createConnectionLimits(
 }
 
 /** Why a connection was refused, as the metrics have it. */
-export type RefusedConnection = keyof typeof WHY;
-
-const WHY = {
-  TOO_MANY: 'there are as many as CONNECTIONS_MAX allows',
-  TOO_MANY_OF_ADDRESS: 'there are as many as CONNECTIONS_PER_ADDRESS allows',
-  FLOODED: 'others from the same address have just flooded',
-} as const;
+export type RefusedConnection = 'TOO_MANY' | 'TOO_MANY_OF_ADDRESS';
 
 /**
  * What belongs to one customer: an IPv4 address, also where it is written as IPv6, or the first 64 bits of an IPv6 address,

@@ -9,16 +9,11 @@ import type { Shell } from '#src/http/shell.ts';
 import { tlsCarrier } from '#src/http/tls-carrier.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/**
- * An HTTP/2 server that does not listen: it serves the connections that it is given.
- *
- * @param flooded told of each that was ended since its client sent what makes only work.
- */
+/** An HTTP/2 server that does not listen: it serves the connections that it is given. */
 export function createHttp2Connections(
   shell: Shell,
   log: Logger,
   ended: ConnectionEnded,
-  flooded: (connection: Connection) => void,
 ): (connection: Connection) => void {
   const server = http2.createServer({
     ...HTTP2_LIMITS,
@@ -29,14 +24,10 @@ export function createHttp2Connections(
 
   server.on('session', session => {
     if (arriving === undefined) return;
-    const connection = arriving;
     arriving.session = session;
     attachConnection(session, arriving);
     session.setLocalWindowSize(HTTP2_CONNECTION_WINDOW);
-    guardFromControlFlood(session, arriving.socket, reason => {
-      ended(reason);
-      flooded(connection);
-    });
+    guardFromControlFlood(session, arriving.socket, ended);
     limitHandshake(session);
   });
   server.on('request', shell.handle);
@@ -56,13 +47,10 @@ export function createHttp2Connections(
   });
   server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
-  server.on('sessionError', (err: Error & { readonly code?: string }, session: ServerHttp2Session) => {
+  server.on('sessionError', (err: Error & { readonly code?: string }) => {
     log.debug({ err }, 'an HTTP/2 session failed');
     // What nghttp2 ends by itself: floods that it knows, and what is no HTTP/2.
-    if (err.code !== 'ERR_HTTP2_ERROR') return;
-    ended('PROTOCOL_ERROR');
-    const connection = connectionOfSocket(session);
-    if (connection !== undefined) flooded(connection);
+    if (err.code === 'ERR_HTTP2_ERROR') ended('PROTOCOL_ERROR');
   });
 
   return connection => {

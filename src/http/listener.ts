@@ -4,10 +4,9 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { attachConnection, Connection, connectionOfSocket } from '#src/http/connection.ts';
 import { type ConnectionAgeLimits, createConnectionAge } from '#src/http/connection-age.ts';
-import { type ConnectionLimits, createConnectionLimits, networkOf } from '#src/http/connection-limits.ts';
+import { type ConnectionLimits, createConnectionLimits } from '#src/http/connection-limits.ts';
 import { watchConnections } from '#src/http/connection-watch.ts';
 import { drain } from '#src/http/drain.ts';
-import { FloodPenalties } from '#src/http/flood-penalties.ts';
 import { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/http2-keepalive.ts';
@@ -78,14 +77,11 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
 
-  const penalties = new FloodPenalties();
-  const admit = createConnectionLimits(limits, penalties, log, metrics);
+  const admit = createConnectionLimits(limits, log, metrics);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
-  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, ({ remoteAddress }) =>
-    penalties.flooded(networkOf(remoteAddress)),
-  );
+  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded);
   const track = (socket: Socket) => {
     const connection = new Connection(socket);
     attachConnection(socket, connection);
