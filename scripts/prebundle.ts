@@ -18,6 +18,8 @@ const PACKAGES = [
   '@bufbuild/protovalidate',
   '@connectrpc/connect',
   '@connectrpc/connect-node',
+  '@keyv/redis',
+  'cockatiel',
   'kysely',
   'uuid',
   'zod',
@@ -35,7 +37,7 @@ const modules: Record<string, string> = {};
 for (const name of PACKAGES) {
   const { version, exports } = JSON.parse(await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8'));
   versions[name] = version;
-  for (const path of Object.keys(exports)) {
+  for (const path of Object.keys(exports ?? { '.': undefined })) {
     if (path.includes('*') || path.endsWith('.json')) continue;
     const specifier = join(name, path);
     modules[specifier] = `${specifier.replaceAll('/', '+')}.js`;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import KeyvRedis, { createClient, type RedisClientType } from '@keyv/redis';
+import type { default as KeyvRedis, RedisClientType } from '@keyv/redis';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
 import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
@@ -9,16 +9,17 @@ import { within } from '#src/resilience/within.ts';
  * Text by key in Redis, for all instances. Nothing of it rejects, and nothing takes longer than the timeout: a fault of Redis is the
  * answer `unavailable`, which comes at once while there is no connection, or while the circuit breaker is open.
  *
- * It connects, and connects again, by itself. Commands are never kept for later.
+ * It connects, and connects again, by itself; so long it loads Redis' client, which takes longer than anything else of a start, and which
+ * nobody has to wait for. Commands are never kept for later.
  */
 export class SharedCache implements AsyncDisposable {
-  readonly #client: RedisClientType;
-  readonly #keyv: KeyvRedis<string>;
   readonly #namespace: string;
   readonly #timeoutMs: number;
   readonly #breaker: CircuitBreaker;
   readonly #log: OutageLog;
   readonly #onError: () => void;
+  /** Undefined until it is loaded. */
+  #redis: Redis | undefined;
   #isDisposed = false;
 
   constructor(url: string, options: SharedCacheOptions) {
@@ -36,7 +37,67 @@ export class SharedCache implements AsyncDisposable {
       now: () => performance.now(),
       onStateChange: options.onStateChange ?? (() => {}),
     });
-    this.#client = createClient({
+    this.#open(url).catch(error => this.#failed(error));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
+    // Not by close(), which waits for replies.
+    this.#redis?.client.destroy();
+  }
+
+  /** What is under the key; undefined where nothing is. */
+  async get(key: string): Promise<SharedEntry | undefined | Unavailable> {
+    return this.#try(redis => this.#read(redis, key));
+  }
+
+  /** Puts it there for so many milliseconds. */
+  async set(key: string, text: string, ttlMs: number): Promise<void> {
+    await this.#try(({ keyv }) => keyv.set(key, text, Math.max(1, Math.round(ttlMs))));
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    await this.#try(({ keyv }) => keyv.deleteMany([...keys]));
+  }
+
+  /**
+   * Claims what is under the key, for who makes it anew.
+   *
+   * @param ttlMs after which it ends by itself, should this process have died.
+   * @returns `taken` where another one has claimed it.
+   */
+  async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
+    const lock = this.#lock(key);
+    const token = randomUUID();
+    const won = await this.#try(({ client }) =>
+      client.set(lock, token, { condition: 'NX', expiration: { type: 'PX', value: ttlMs } }),
+    );
+    if (won === 'unavailable') return won;
+    if (won === null) return 'taken';
+    const release = () => this.#try(({ client }) => client.eval(RELEASE, { keys: [lock], arguments: [token] }));
+    return {
+      release: async () => {
+        await release();
+      },
+    };
+  }
+
+  /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
+  async look(key: string): Promise<Look | Unavailable> {
+    return this.#try(async redis => {
+      const [claims, entry] = await Promise.all([redis.client.exists(this.#lock(key)), this.#read(redis, key)]);
+      return { isClaimed: claims > 0, entry };
+    });
+  }
+
+  get state(): CircuitBreakerState {
+    return this.#breaker.state;
+  }
+
+  async #open(url: string): Promise<void> {
+    const { default: Adapter, createClient } = await import('@keyv/redis');
+    if (this.#isDisposed) return;
+    const client = createClient({
       url,
       // A command that waits for a connection would be answered when nobody wants it any more.
       disableOfflineQueue: true,
@@ -49,86 +110,31 @@ export class SharedCache implements AsyncDisposable {
       },
     }) as RedisClientType;
     // Before it connects: an error that nobody listens to would end the process.
-    this.#client.on('error', error => this.#failed(error));
-    this.#keyv = new KeyvRedis<string>(this.#client as never, { namespace: options.namespace, throwOnErrors: true });
-    this.#keyv.on('error', () => {});
-    this.#client.connect().catch(error => this.#failed(error));
+    client.on('error', error => this.#failed(error));
+    const keyv = new Adapter<string>(client as never, { namespace: this.#namespace, throwOnErrors: true });
+    keyv.on('error', () => {});
+    this.#redis = { client, keyv };
+    await client.connect();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isDisposed = true;
-    // Not by close(), which waits for replies.
-    this.#client.destroy();
-  }
-
-  /** What is under the key; undefined where nothing is. */
-  async get(key: string): Promise<SharedEntry | undefined | Unavailable> {
-    return this.#try(() => this.#read(key));
-  }
-
-  /** Puts it there for so many milliseconds. */
-  async set(key: string, text: string, ttlMs: number): Promise<void> {
-    await this.#try(() => this.#keyv.set(key, text, Math.max(1, Math.round(ttlMs))));
-  }
-
-  async delete(keys: readonly string[]): Promise<void> {
-    await this.#try(() => this.#keyv.deleteMany([...keys]));
-  }
-
-  /**
-   * Claims what is under the key, for who makes it anew.
-   *
-   * @param ttlMs after which it ends by itself, should this process have died.
-   * @returns `taken` where another one has claimed it.
-   */
-  async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
-    const lock = this.#lock(key);
-    const token = randomUUID();
-    const won = await this.#try(() =>
-      this.#client.set(lock, token, { condition: 'NX', expiration: { type: 'PX', value: ttlMs } }),
-    );
-    if (won === 'unavailable') return won;
-    if (won === null) return 'taken';
-    const release = () => this.#try(() => this.#client.eval(RELEASE, { keys: [lock], arguments: [token] }));
-    return {
-      release: async () => {
-        await release();
-      },
-    };
-  }
-
-  /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
-  async look(key: string): Promise<Look | Unavailable> {
-    return this.#try(async () => {
-      const [claims, entry] = await Promise.all([this.#client.exists(this.#lock(key)), this.#read(key)]);
-      return { isClaimed: claims > 0, entry };
-    });
-  }
-
-  get state(): CircuitBreakerState {
-    return this.#breaker.state;
-  }
-
-  async #read(key: string): Promise<SharedEntry | undefined> {
+  async #read({ client, keyv }: Redis, key: string): Promise<SharedEntry | undefined> {
     // Sent together, in this order.
-    const [text, leftMs] = await Promise.all([
-      this.#keyv.get(key),
-      this.#client.pTTL(`${this.#namespace}${this.#keyv.keyPrefixSeparator}${key}`),
-    ]);
+    const [text, leftMs] = await Promise.all([keyv.get(key), client.pTTL(`${this.#namespace}${SEPARATOR}${key}`)]);
     return text === undefined || leftMs < 0 ? undefined : { text, leftMs };
   }
 
   #lock(key: string): string {
-    return `${this.#namespace}:lock${this.#keyv.keyPrefixSeparator}${key}`;
+    return `${this.#namespace}:lock${SEPARATOR}${key}`;
   }
 
-  async #try<T>(work: () => Promise<T>): Promise<T | Unavailable> {
-    if (this.#isDisposed || !this.#client.isReady) return UNAVAILABLE;
+  async #try<T>(work: (redis: Redis) => Promise<T>): Promise<T | Unavailable> {
+    const redis = this.#redis;
+    if (redis === undefined || this.#isDisposed || !redis.client.isReady) return UNAVAILABLE;
     let isTried = false;
     try {
       const result = await this.#breaker.execute(() => {
         isTried = true;
-        return within(this.#timeoutMs, work());
+        return within(this.#timeoutMs, work(redis));
       });
       this.#log.end();
       return result;
@@ -171,6 +177,11 @@ export interface Look {
   readonly entry: SharedEntry | undefined;
 }
 
+interface Redis {
+  readonly client: RedisClientType;
+  readonly keyv: KeyvRedis<string>;
+}
+
 export type Unavailable = typeof UNAVAILABLE;
 
 function reconnectPauseMs(failures: number): number {
@@ -178,6 +189,8 @@ function reconnectPauseMs(failures: number): number {
 }
 
 const UNAVAILABLE = 'unavailable';
+/** KeyvRedis' own, between its namespace and a key. */
+const SEPARATOR = '::';
 const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
 const CONNECT_TIMEOUT_MS = 1000;
 /** Of a connection on which nothing comes, not even the answer to a ping. */

@@ -50,7 +50,7 @@ async function openSharedAnswers(
   parts: AsyncDisposableStack,
 ): Promise<SharedAnswers | undefined> {
   if (url === undefined) return undefined;
-  // Loading Redis' client takes a while, which the start of those who have none is spared.
+  // Who has no Redis is spared the time that it takes to load.
   const { SharedCache } = await import('#src/cache/shared-cache.ts');
   const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
   const cache = parts.use(
