@@ -20,6 +20,7 @@ export class SharedCache implements AsyncDisposable {
   readonly #onError: () => void;
   /** Undefined until it is loaded. */
   #redis: Redis | undefined;
+  #lastError: unknown;
   #isDisposed = false;
 
   constructor(url: string, options: SharedCacheOptions) {
@@ -35,7 +36,11 @@ export class SharedCache implements AsyncDisposable {
       ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 },
       isFailure: () => true,
       now: () => performance.now(),
-      onStateChange: options.onStateChange ?? (() => {}),
+      onStateChange: state => {
+        // One command that takes long is no outage.
+        if (state === 'open') this.#log.begin(this.#lastError);
+        options.onStateChange?.(state);
+      },
     });
     this.#open(url).catch(error => this.#failed(error));
   }
@@ -130,16 +135,17 @@ export class SharedCache implements AsyncDisposable {
   async #try<T>(work: (redis: Redis) => Promise<T>): Promise<T | Unavailable> {
     const redis = this.#redis;
     if (redis === undefined || this.#isDisposed || !redis.client.isReady) return UNAVAILABLE;
-    let isTried = false;
-    try {
-      const result = await this.#breaker.execute(() => {
-        isTried = true;
-        return within(this.#timeoutMs, work(redis));
+    const attempt = () =>
+      within(this.#timeoutMs, work(redis)).catch(error => {
+        this.#onError();
+        this.#lastError = error;
+        throw error;
       });
+    try {
+      const result = await this.#breaker.execute(attempt);
       this.#log.end();
       return result;
-    } catch (error) {
-      if (isTried) this.#failed(error);
+    } catch {
       return UNAVAILABLE;
     }
   }
