@@ -95,7 +95,7 @@ export interface SharedAnswersOptions {
 
 /** Longer than a read takes, so that a claim ends by itself only where its process has died. */
 const CLAIM_MS = 2000;
-/** For what another instance reads: then each reads for itself. */
-const WAIT_MS = 500;
+/** For what another instance reads, as long as its claim lasts: a database that is slow is not helped by more reads. */
+const WAIT_MS = CLAIM_MS;
 const FIRST_PAUSE_MS = 2;
 const LAST_PAUSE_MS = 40;

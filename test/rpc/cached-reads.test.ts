@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { untilFeedHeard } from '#test/support/feed-heard.ts';
+import { clientsForManyCalls } from '#test/support/many-calls.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
 import { COUNTING_SETTINGS, countStatements, READS_BY_ID, type StatementCount } from '#test/support/statement-count.ts';
@@ -28,7 +29,8 @@ describe('Reads through the cache', () => {
     const id = await create();
     await untilFeedHeard(service);
     await statements.reset();
-    const answers = await Promise.all(Array.from({ length: 1000 }, () => titleOf(id)));
+    const client = clientsForManyCalls(service.url);
+    const answers = await Promise.all(Array.from({ length: 1000 }, (_, n) => titleOf(id, client(n))));
     expect(new Set(answers)).toEqual(new Set(['A title']));
     expect(await statements.like(READS_BY_ID)).toBe(1);
     await Promise.all(Array.from({ length: 100 }, () => titleOf(id)));
@@ -103,8 +105,8 @@ async function create(): Promise<string> {
   return post?.id ?? '';
 }
 
-async function titleOf(value: string): Promise<string | undefined> {
-  return (await service.client.getPost({ key: { case: 'id', value } })).post?.title;
+async function titleOf(value: string, client = service.client): Promise<string | undefined> {
+  return (await client.getPost({ key: { case: 'id', value } })).post?.title;
 }
 
 /** The feed has connected: what is read from now on is kept. */
