@@ -41,7 +41,7 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
       options.fastPath === false
         ? undefined
         : { deadline, bodyTimeoutMs: options.bodyTimeoutMs ?? 12_000, cacheControl: options.cacheControl ?? {} },
-    shutdownSignal: new AbortController().signal,
+    shutdownSignal: options.shutdownSignal ?? new AbortController().signal,
   });
   const shell = createShell({
     dispatch,
@@ -88,4 +88,6 @@ export interface PublicPortOptions {
   readonly bodyTimeoutMs?: number;
   readonly connections?: Partial<ListenerOptions['connections']>;
   readonly times?: ListenerOptions['times'];
+  /** Aborted when calls that run are to be told that the server ends. */
+  readonly shutdownSignal?: AbortSignal;
 }
