@@ -71,14 +71,15 @@ export class EncodedMessage {
   }
 
   async #compress(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
+    const { bytes: plain } = this;
     let bytes: Uint8Array | undefined;
     try {
-      bytes = await compressor.compress(name, this.bytes);
+      bytes = await compressor.compress(name, plain);
     } finally {
       // It was too busy, or failed: the next one may have more luck.
       if (bytes === undefined) this.#compressed?.delete(name);
     }
-    if (bytes === undefined || bytes === this.bytes) return undefined;
+    if (bytes === undefined || bytes === plain) return undefined;
     return new EncodedMessage(bytes, { compressed: true, lasting: this.#lasting });
   }
 }
