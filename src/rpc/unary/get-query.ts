@@ -9,12 +9,13 @@ export interface GetQuery {
 
 /**
  * Reads a query as URLSearchParams does, of which each parameter's first value counts. Undefined for an odd one: of another
- * version, compressed, of another encoding, or badly escaped.
+ * version, compressed, of another encoding, badly escaped, or with a fragment.
  */
 export function parseGetQuery(query: string): GetQuery | undefined {
   let encoding: string | undefined;
   let message: string | undefined;
   let base64: string | undefined;
+  if (query.includes('#')) return undefined;
   for (const parameter of query.split('&')) {
     const equals = parameter.indexOf('=');
     const name = equals < 0 ? parameter : parameter.slice(0, equals);
