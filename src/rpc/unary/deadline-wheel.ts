@@ -39,11 +39,12 @@ export class DeadlineWheel {
     while (this.#done < due) {
       const slot = this.#slots.get(++this.#done);
       if (slot === undefined) continue;
-      this.#slots.delete(this.#done);
       for (const entry of slot) {
         entry.wheelTick = -1;
         entry.expire();
       }
+      // Not before: one may remove another.
+      this.#slots.delete(this.#done);
     }
     if (this.#slots.size > 0) return;
     clearInterval(this.#timer);
