@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { EncodedMessage } from './encoded-message.ts';
 
 /** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
@@ -6,6 +7,8 @@ export interface Carrier {
   readonly url: string;
   /** The request's fields, names and values in turn. */
   readonly fields: readonly string[];
+  /** The same by name, as Node joins what is repeated, or drops it where only the first counts. Made when asked for. */
+  readonly headers: IncomingHttpHeaders;
   /** Bytes of the request's body that have come. */
   readonly bytesRead: number;
   /** Whether the request has come in full. */

@@ -1,4 +1,4 @@
-import { IncomingMessage, type ServerResponse } from 'node:http';
+import { type IncomingHttpHeaders, IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
 import { type RequestHead, readHttp1Head } from './request-head.ts';
@@ -93,6 +93,10 @@ export class Http1Carrier implements Carrier {
 
   get fields(): readonly string[] {
     return this.#request.rawHeaders;
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#request.headers;
   }
 
   get bytesRead(): number {

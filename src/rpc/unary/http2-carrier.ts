@@ -10,7 +10,7 @@ import type { UnaryRecord } from './unary-settings.ts';
  */
 export class Http2Carrier implements Carrier {
   readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
+  readonly headers: IncomingHttpHeaders;
   readonly fields: readonly string[];
   bytesRead = 0;
   complete = false;
@@ -25,7 +25,7 @@ export class Http2Carrier implements Carrier {
   /** @param fields names and values in turn, as Node gives them with the stream. */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: UnaryRecord) {
     this.#stream = stream;
-    this.#headers = headers;
+    this.headers = headers;
     this.fields = fields;
     this.#record = record;
     // What fails is followed by `close`.
@@ -34,7 +34,7 @@ export class Http2Carrier implements Carrier {
   }
 
   get url(): string {
-    const headers = this.#headers;
+    const { headers } = this;
     return `${headers[':scheme']}://${headers[':authority'] ?? headers.host}${headers[':path']}`;
   }
 
@@ -61,7 +61,7 @@ export class Http2Carrier implements Carrier {
       return;
     }
     const bytes =
-      this.#headers[':method'] === 'HEAD' ? undefined : trailers === undefined ? body?.bytes : body?.envelope;
+      this.headers[':method'] === 'HEAD' ? undefined : trailers === undefined ? body?.bytes : body?.envelope;
     const head = [':status', String(status), ...fields];
     if (trailers === undefined) {
       if (status !== 304) head.push('content-length', String(body?.length ?? 0));

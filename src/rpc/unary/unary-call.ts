@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Message } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { Carrier, UnaryResponse } from './carrier.ts';
@@ -65,7 +66,7 @@ export abstract class UnaryCall implements HandlerContext {
   }
 
   get requestHeader(): Headers {
-    this.#requestHeader ??= toHeaders(this.init.carrier.fields);
+    this.#requestHeader ??= toHeaders(this.init.carrier.headers);
     return this.#requestHeader;
   }
 
@@ -276,11 +277,11 @@ export interface UnaryCallInit {
   readonly fields: string[];
 }
 
-function toHeaders(fields: readonly string[]): Headers {
+function toHeaders(fields: IncomingHttpHeaders): Headers {
   const headers = new Headers();
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    if (name.charCodeAt(0) !== COLON) headers.append(name, fields[i + 1] as string);
+  for (const [name, value = []] of Object.entries(fields)) {
+    if (name.charCodeAt(0) === COLON) continue;
+    for (const one of [value].flat()) headers.append(name, one);
   }
   return headers;
 }
