@@ -3,49 +3,46 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { attackWithFloods } from './hostile/http2-floods.ts';
+import { mergeHostileResults } from './hostile/merge-results.ts';
 import { attackWithMutations } from './hostile/mutated-frames.ts';
 import { attackSlowly } from './hostile/slow-connections.ts';
 import type { Verdict } from './hostile/verdict.ts';
-import { describeMachine, formatMachine } from './machine.ts';
-import { markdownTable, writeResults } from './results.ts';
+import { describeMachine } from './machine.ts';
 import { startServiceProcess } from './service-process.ts';
 
 /**
  * Attacks the service, in a process of its own with an embedded Postgres, while good clients call it.
  *
- * @param args `--only H4` (all), `--cases` of mutated requests (1,000,000), `--seed` of theirs (1).
+ * @param args ids of rows, such as `H4 H5` (all); `--cases` of mutated requests (1,000,000), `--seed` of theirs (1).
  * @returns the targets that were missed.
  */
 export async function benchHostile(args: readonly string[]): Promise<string[]> {
-  const { values } = parseArgs({ args: [...args], options: OPTIONS });
-  const machine = describeMachine();
-  const verdicts: Verdict[] = [];
+  const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  const unknown = positionals.filter(id => !Object.hasOwn(ATTACKS, id));
+  if (unknown.length > 0)
+    throw new Error(`there is no row ${unknown.join(', ')}, only ${Object.keys(ATTACKS).join(', ')}`);
+  const missed: string[] = [];
   for (const [id, { attack, settings }] of Object.entries(ATTACKS)) {
-    if (values.only !== undefined && !values.only.includes(id)) continue;
+    if (positionals.length > 0 && !positionals.includes(id)) continue;
+    const machine = describeMachine();
     await using parts = new AsyncDisposableStack();
     const folder = parts.adopt(await mkdtemp(join(tmpdir(), 'postservice-bench-')), dir =>
       rm(dir, { recursive: true, force: true }),
     );
     const service = parts.use(await startServiceProcess({ DATA_DIR: folder, ...settings }));
-    const found = await attack(service.url, { cases: Number(values.cases), seed: Number(values.seed) });
+    const verdicts = await attack(service.url, { cases: Number(values.cases), seed: Number(values.seed) });
     const rss = await service.rssMiB();
     console.log(`${id}: RSS afterwards ${rss.toFixed(0)} MiB`);
-    verdicts.push(...found);
+    for (const { attack: name, figure, target, isMet } of verdicts) {
+      console.log(`${id}, ${name}: ${figure} (${target}) ${isMet ? 'met' : 'MISSED'}`);
+      if (!isMet) missed.push(`${id}, ${name}: ${figure}`);
+    }
+    await mergeHostileResults({ [id]: { machine, command: `npm run bench hostile -- ${id}`, verdicts } });
   }
-  const table = markdownTable(
-    ['id', 'attack', 'figure', 'target', 'verdict'],
-    verdicts.map(({ id, attack, figure, target, isMet }) => [id, attack, figure, target, isMet ? 'met' : 'MISSED']),
-  );
-  console.log(table);
-  await writeResults({
-    'hostile.md': `# Hostile input\n\n${formatMachine(machine)}\n\n${table}\n`,
-    'hostile.json': { machine, verdicts },
-  });
-  return verdicts.filter(({ isMet }) => !isMet).map(({ id, attack, figure }) => `${id}, ${attack}: ${figure}`);
+  return missed;
 }
 
 const OPTIONS = {
-  only: { type: 'string', multiple: true },
   cases: { type: 'string', default: '1000000' },
   seed: { type: 'string', default: '1' },
 } as const;

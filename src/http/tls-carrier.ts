@@ -16,7 +16,8 @@ export function tlsCarrier(socket: TLSSocket): Duplex {
     writable: true,
     readableObjectMode: false,
     on: (event: string, listener: Listener) => void socket.on(event, listener),
-    once: (event: string, listener: Listener) => void socket.once(event, listener),
+    // Told of the end, it would end its own side at once, and throw when the session still writes. The client is gone either way.
+    once: (event: string, listener: Listener) => void (event === 'end' || socket.once(event, listener)),
     removeListener: (event: string, listener: Listener) => void socket.removeListener(event, listener),
     emit: (event: string, ...args: unknown[]) => socket.emit(event, ...args),
     isPaused: () => socket.isPaused(),
@@ -28,6 +29,7 @@ export function tlsCarrier(socket: TLSSocket): Duplex {
     end: (ended: () => void) => void socket.end(ended),
     destroy: (error?: Error) => void socket.destroy(error),
   };
+  socket.once('end', () => socket.destroy());
   // HTTP/2 sets this on sockets; small frames would wait for acknowledgements otherwise.
   socket.setNoDelay();
   return carrier as unknown as Duplex;

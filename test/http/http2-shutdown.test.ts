@@ -65,6 +65,21 @@ describe.each(CARRIERS)('the end of an HTTP/2 connection %s', (_, tls) => {
   });
 });
 
+describe('clients over TLS that end their side while they are answered', () => {
+  it('are disconnected, and the next one is served', async () => {
+    await using port = await openPublicPort({ tls: CERTIFICATE });
+    for (let round = 0; round < 20; round++) {
+      using client = await connectRawHttp2(port.port, [], '127.0.0.1', CERTIFICATE.cert);
+      await client.send(...Array.from({ length: 100 }, (_, i) => request(1 + 2 * i)));
+      client.socket.end();
+      await client.closed;
+    }
+    using next = await connectRawHttp2(port.port, [], '127.0.0.1', CERTIFICATE.cert);
+    await next.send(request(1));
+    await next.frame(FRAME.headers, 1);
+  });
+});
+
 const CLIENTS: readonly [
   string,
   (port: PublicPort, cert: string | undefined) => [call: () => Promise<unknown>, end: () => void],
