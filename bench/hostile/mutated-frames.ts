@@ -2,7 +2,7 @@ import { type MutatedRequest, mutatedRequests } from '#test/support/mutated-requ
 import { OutcomeSender } from '#test/support/outcome-sender.ts';
 import type { Verdict } from './verdict.ts';
 
-/** H8: mutated requests of every protocol, 32 at a time. Tells every 10 s how far it is. */
+/** H8: mutated requests of every protocol, 64 at a time. Tells every 10 s how far it is. */
 export async function attackWithMutations(url: string, cases: number, seed: number): Promise<Verdict[]> {
   using sender = new OutcomeSender(url);
   const requests = mutatedRequests(seed, cases);
@@ -39,7 +39,7 @@ export async function attackWithMutations(url: string, cases: number, seed: numb
       `H8: ${answered} of ${cases}, ${perSecond.toFixed(0)}/s, ${left.toFixed(1)} min left, ${faults.length} faults, ${unanswered} without an answer`,
     );
   }, LOOK_EVERY_MS);
-  await Promise.all(Array.from({ length: 32 }, work));
+  await Promise.all(Array.from({ length: 64 }, work));
   clearInterval(timer);
 
   const attack = `${cases} mutated requests, seed ${seed}`;

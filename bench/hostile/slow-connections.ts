@@ -1,49 +1,61 @@
 import { connect } from 'node:net';
+import { startAttacker } from './attacker.ts';
 import { callAtConstantRate } from './good-clients.ts';
 import type { Verdict } from './verdict.ts';
 
 /** H4: connections that send the first half of a head, then such that send the first half of a body, and wait. */
 export async function attackSlowly(url: string): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
-  for (const [name, bytes] of Object.entries(HALVES)) {
+  for (const name of Object.keys(HALVES)) {
     const attack = `${CONNECTIONS} slow connections: ${name}`;
     const over = new AbortController();
-    const good = callAtConstantRate(url, over.signal);
-    const lives = await Promise.all(
-      Array.from({ length: CONNECTIONS }, () => holdOpen(Number(new URL(url).port), bytes)),
-    );
-    over.abort();
-    const { calls, failed, p99Ms } = await good;
-    const longest = Math.max(...lives) / 1000;
+    const attacker = await startAttacker<SlowOutcome>(name, url);
+    void attacker.ended.then(() => over.abort());
+    const { calls, failed, p99Ms } = await callAtConstantRate(url, over.signal);
+    const { held, longestMs } = await attacker.end();
+    const good = `${calls - failed} of ${calls} good calls, p99 ${p99Ms.toFixed(1)} ms`;
+    const figure = `${held} held, all closed in ${(longestMs / 1000).toFixed(1)} s`;
+    const isMet = held === CONNECTIONS && longestMs <= 15_000;
     verdicts.push(
-      { id: 'H4', attack, figure: `closed in ${longest.toFixed(1)} s`, target: '<= 15 s', isMet: longest <= 15 },
-      {
-        id: 'H4',
-        attack,
-        figure: `${calls - failed} of ${calls} good calls, p99 ${p99Ms.toFixed(1)} ms`,
-        target: '100 %',
-        isMet: failed === 0,
-      },
+      { id: 'H4', attack, figure, target: '<= 15 s', isMet },
+      { id: 'H4', attack, figure: good, target: '100 %', isMet: failed === 0 },
     );
   }
   return verdicts;
 }
 
-const CONNECTIONS = 2000;
+/** What a slow client sends before it waits, by the name of the attack. */
 const HEAD = 'POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
-const HALVES = { headers: HEAD, bodies: `${HEAD}Content-Length: 100\r\n\r\n{` };
+export const HALVES: Readonly<Record<string, string>> = {
+  headers: HEAD,
+  bodies: `${HEAD}Content-Length: 100\r\n\r\n{`,
+};
 
-/** For how long the service kept it, in milliseconds. */
+/** Opens the connections, and waits until the service has closed them all. */
+export async function holdSlowly(port: number, bytes: string): Promise<SlowOutcome> {
+  const lives = await Promise.all(Array.from({ length: CONNECTIONS }, () => holdOpen(port, bytes)));
+  return { held: lives.filter(life => life > 0).length, longestMs: Math.max(...lives) };
+}
+
+export interface SlowOutcome {
+  /** How many connections were accepted. */
+  readonly held: number;
+  readonly longestMs: number;
+}
+
+const CONNECTIONS = 2000;
+
+/** For how long the service kept it, in milliseconds; 0: it was not accepted. */
 function holdOpen(port: number, bytes: string): Promise<number> {
   return new Promise(resolve => {
     // The good clients have another address: one address may have just so many connections.
     const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
-    let begin = performance.now();
+    let begin: number | undefined;
     socket.on('connect', () => {
       begin = performance.now();
       socket.write(bytes);
     });
-    socket.on('error', () => {}).on('close', () => resolve(performance.now() - begin));
+    socket.on('error', () => {}).on('close', () => resolve(begin === undefined ? 0 : performance.now() - begin));
     socket.resume();
   });
 }

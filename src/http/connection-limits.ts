@@ -15,12 +15,15 @@ export interface ConnectionLimits {
  * They get no answer: over TLS it would take the handshake, and in clear text the wait for a request, which is what the limit
  * saves. A reset before the first byte is what a balancer needs to try another instance, and what a client repeats.
  *
+ * @param isFlooding whether a network is refused for what it did before; not asked where `perAddress` is 0, since all clients
+ *   may come from one address then.
  * @returns whether the connection may stay; it is accounted for until it closes.
  */
 export function createConnectionLimits(
   { perAddress, max }: ConnectionLimits,
   log: Logger,
   metrics: Pick<Metrics, 'connectionRefused'>,
+  isFlooding: (network: string) => boolean = () => false,
 ): (socket: Socket) => boolean {
   const open = new Map<string, number>();
   let total = 0;
@@ -33,9 +36,8 @@ export function createConnectionLimits(
     const now = performance.now();
     if (now - loggedAt >= LOG_EVERY_MS) {
       loggedAt = now;
-      const setting = reason === 'TOO_MANY' ? 'CONNECTIONS_MAX' : 'CONNECTIONS_PER_ADDRESS';
       const fields = { event: 'connection-refused', reason, remoteAddress: socket.remoteAddress, open: total, refused };
-      log.warn(fields, `connections are refused: there are as many as ${setting} allows`);
+      log.warn(fields, `connections are refused: ${WHY[reason]}`);
       refused = 0;
     }
     socket.on('error', () => {});
@@ -47,6 +49,7 @@ export function createConnectionLimits(
     const address = networkOf(socket.remoteAddress ?? '');
     const before = open.get(address) ?? 0;
     if (max > 0 && total >= max) return refuse(socket, 'TOO_MANY');
+    if (perAddress > 0 && isFlooding(address)) return refuse(socket, 'FLOODED');
     if (perAddress > 0 && before >= perAddress) return refuse(socket, 'TOO_MANY_OF_ADDRESS');
     total++;
     open.set(address, before + 1);
@@ -61,7 +64,7 @@ export function createConnectionLimits(
 }
 
 /** Why a connection was refused, as the metrics have it. */
-export type RefusedConnection = 'TOO_MANY' | 'TOO_MANY_OF_ADDRESS';
+export type RefusedConnection = 'TOO_MANY' | 'TOO_MANY_OF_ADDRESS' | 'FLOODED';
 
 /**
  * What belongs to one customer: an IPv4 address, also where it is written as IPv6, or the first 64 bits of an IPv6 address,
@@ -83,3 +86,8 @@ export function networkOf(address: string): string {
 }
 
 const LOG_EVERY_MS = 1000;
+const WHY: Readonly<Record<RefusedConnection, string>> = {
+  TOO_MANY: 'there are as many as CONNECTIONS_MAX allows',
+  TOO_MANY_OF_ADDRESS: 'there are as many as CONNECTIONS_PER_ADDRESS allows',
+  FLOODED: 'this address has sent floods over earlier ones, the last within 30 s',
+};

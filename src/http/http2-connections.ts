@@ -9,11 +9,16 @@ import type { Shell } from '#src/http/shell.ts';
 import { tlsCarrier } from '#src/http/tls-carrier.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** An HTTP/2 server that does not listen: it serves the connections that it is given. */
+/**
+ * An HTTP/2 server that does not listen: it serves the connections that it is given.
+ *
+ * @param blame hears the address of each connection that is ended for what it sent.
+ */
 export function createHttp2Connections(
   shell: Shell,
   log: Logger,
   ended: ConnectionEnded,
+  blame: (address: string) => void,
 ): (connection: Connection) => void {
   const server = http2.createServer({
     ...HTTP2_LIMITS,
@@ -27,7 +32,11 @@ export function createHttp2Connections(
     arriving.session = session;
     attachConnection(session, arriving);
     session.setLocalWindowSize(HTTP2_CONNECTION_WINDOW);
-    guardFromControlFlood(session, arriving.socket, ended);
+    const { remoteAddress } = arriving;
+    guardFromControlFlood(session, arriving.socket, reason => {
+      ended(reason);
+      blame(remoteAddress);
+    });
     limitHandshake(session);
   });
   server.on('request', shell.handle);
@@ -47,10 +56,13 @@ export function createHttp2Connections(
   });
   server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
-  server.on('sessionError', (err: Error & { readonly code?: string }) => {
+  server.on('sessionError', (err: Error & { readonly code?: string }, session: ServerHttp2Session) => {
     log.debug({ err }, 'an HTTP/2 session failed');
     // What nghttp2 ends by itself: floods that it knows, and what is no HTTP/2.
-    if (err.code === 'ERR_HTTP2_ERROR') ended('PROTOCOL_ERROR');
+    if (err.code !== 'ERR_HTTP2_ERROR') return;
+    ended('PROTOCOL_ERROR');
+    const connection = connectionOfSocket(session);
+    if (connection !== undefined) blame(connection.remoteAddress);
   });
 
   return connection => {

@@ -7,6 +7,7 @@ import { type ConnectionAgeLimits, createConnectionAge } from '#src/http/connect
 import { type ConnectionLimits, createConnectionLimits } from '#src/http/connection-limits.ts';
 import { watchConnections } from '#src/http/connection-watch.ts';
 import { drain } from '#src/http/drain.ts';
+import { createFloodMemory } from '#src/http/flood-memory.ts';
 import { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/http2-keepalive.ts';
@@ -77,11 +78,12 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
 
-  const admit = createConnectionLimits(limits, log, metrics);
+  const floods = createFloodMemory();
+  const admit = createConnectionLimits(limits, log, metrics, floods.isFlooding);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
-  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded);
+  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, floods.blame);
   const track = (socket: Socket) => {
     const connection = new Connection(socket);
     attachConnection(socket, connection);

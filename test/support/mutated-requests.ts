@@ -1,4 +1,4 @@
-import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { create, type DescMessage, type Message, toBinary, toJsonString } from '@bufbuild/protobuf';
 import {
   BatchGetPostsRequestSchema,
@@ -32,7 +32,10 @@ export function* mutatedRequests(seed: number, count: number): Generator<Mutated
     const early = random() < 0.5;
     let bytes = early ? mutate(plain, random, json) : plain;
     if (encoding === 'gzip') bytes = gzipSync(bytes);
-    if (encoding === 'br') bytes = brotliCompressSync(bytes);
+    if (encoding === 'br')
+      bytes = brotliCompressSync(bytes, {
+        params: { [constants.BROTLI_PARAM_QUALITY]: 1, [constants.BROTLI_PARAM_LGWIN]: 16 },
+      });
     if (form.enveloped) {
       bytes = envelope(bytes, encoding === 'identity' ? 0 : 1);
       if (random() < 0.1) bytes = Buffer.concat([bytes, bytes]);
