@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { attackWithFloods } from './hostile/http2-floods.ts';
 import { mergeHostileResults } from './hostile/merge-results.ts';
 import { attackWithMutations } from './hostile/mutated-frames.ts';
+import { attackWithHosts } from './hostile/mutated-hosts.ts';
 import { attackSlowly } from './hostile/slow-connections.ts';
 import type { Verdict } from './hostile/verdict.ts';
 import { describeMachine } from './machine.ts';
@@ -48,6 +49,7 @@ const OPTIONS = {
 } as const;
 
 const ATTACKS: Readonly<Record<string, Attack>> = {
+  H1: { attack: (url, { seed }) => attackWithHosts(url, seed) },
   H4: { attack: attackSlowly },
   H5: { attack: attackWithFloods },
   H8: {

@@ -11,9 +11,9 @@ export interface Attacker<T> {
   readonly ended: Promise<unknown>;
 }
 
-/** Starts an attack by its name, and resolves when its process runs. */
-export async function startAttacker<T>(attack: string, url: string): Promise<Attacker<T>> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'attack-process.ts'), attack, url], {
+/** Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when its process runs. */
+export async function startAttacker<T>(attack: string, url: string, address: string): Promise<Attacker<T>> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'attack-process.ts'), attack, url, address], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const told = text(child.stdout);

@@ -44,5 +44,5 @@ export async function callAtConstantRate(url: string, until: AbortSignal): Promi
   return { calls: pending.length, failed, p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN };
 }
 
-/** 50 a second. */
-const EVERY_MS = 20;
+/** 200 a second. */
+const EVERY_MS = 5;

@@ -9,13 +9,13 @@ import type { Verdict } from './verdict.ts';
 export async function attackWithFloods(url: string): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
   await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
-  for (const attack of Object.keys(FLOODS)) {
+  for (const [number, attack] of Object.keys(FLOODS).entries()) {
     const ratios: number[] = [];
     const p99s: number[] = [];
     let [sessions, closed, refused, failed, calls] = [0, 0, 0, 0, 0];
     for (let round = 0; round < ROUNDS; round++) {
       const before = await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
-      const attacker = await startAttacker<FloodOutcome>(attack, url);
+      const attacker = await startAttacker<FloodOutcome>(attack, url, `127.0.${number + 1}.${round + 1}`);
       const during = await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
       const outcome = await attacker.end();
       ratios.push(during.p99Ms / before.p99Ms);
@@ -38,12 +38,11 @@ export async function attackWithFloods(url: string): Promise<Verdict[]> {
   return verdicts;
 }
 
-/** Floods until it is told to stop; connects again as soon as it is closed or refused. */
-export async function flood(port: number, piece: Flood, over: AbortSignal): Promise<FloodOutcome> {
+/** Floods from a local address until it is told to stop; connects again as soon as it is closed or refused. */
+export async function flood(port: number, address: string, piece: Flood, over: AbortSignal): Promise<FloodOutcome> {
   const outcome = { sessions: 0, closed: 0, refused: 0 };
   while (!over.aborted) {
-    // The good clients have another address, as they would.
-    using client = await connectRawHttp2(port, piece.settings ?? [], '127.0.0.2').catch(() => undefined);
+    using client = await connectRawHttp2(port, piece.settings ?? [], address).catch(() => undefined);
     if (client === undefined || client.frames.length === 0) {
       outcome.refused++;
       await new Promise(setImmediate);

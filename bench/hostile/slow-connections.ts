@@ -9,7 +9,7 @@ export async function attackSlowly(url: string): Promise<Verdict[]> {
   for (const name of Object.keys(HALVES)) {
     const attack = `${CONNECTIONS} slow connections: ${name}`;
     const over = new AbortController();
-    const attacker = await startAttacker<SlowOutcome>(name, url);
+    const attacker = await startAttacker<SlowOutcome>(name, url, '127.0.0.2');
     void attacker.ended.then(() => over.abort());
     const { calls, failed, p99Ms } = await callAtConstantRate(url, over.signal);
     const { held, longestMs } = await attacker.end();
@@ -24,16 +24,16 @@ export async function attackSlowly(url: string): Promise<Verdict[]> {
   return verdicts;
 }
 
-/** What a slow client sends before it waits, by the name of the attack. */
 const HEAD = 'POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
+/** What a slow client sends before it waits, by the name of the attack. */
 export const HALVES: Readonly<Record<string, string>> = {
   headers: HEAD,
   bodies: `${HEAD}Content-Length: 100\r\n\r\n{`,
 };
 
 /** Opens the connections, and waits until the service has closed them all. */
-export async function holdSlowly(port: number, bytes: string): Promise<SlowOutcome> {
-  const lives = await Promise.all(Array.from({ length: CONNECTIONS }, () => holdOpen(port, bytes)));
+export async function holdSlowly(port: number, address: string, bytes: string): Promise<SlowOutcome> {
+  const lives = await Promise.all(Array.from({ length: CONNECTIONS }, () => holdOpen(port, address, bytes)));
   return { held: lives.filter(life => life > 0).length, longestMs: Math.max(...lives) };
 }
 
@@ -46,10 +46,9 @@ export interface SlowOutcome {
 const CONNECTIONS = 2000;
 
 /** For how long the service kept it, in milliseconds; 0: it was not accepted. */
-function holdOpen(port: number, bytes: string): Promise<number> {
+function holdOpen(port: number, address: string, bytes: string): Promise<number> {
   return new Promise(resolve => {
-    // The good clients have another address: one address may have just so many connections.
-    const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    const socket = connect({ port, host: '127.0.0.1', localAddress: address });
     let begin: number | undefined;
     socket.on('connect', () => {
       begin = performance.now();

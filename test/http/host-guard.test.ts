@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, expect, it } from 'vitest';
+import { mutateHost, seededRandom } from '#test/support/mutated-hosts.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { healthCheck, sendRaw, statusOf } from '#test/support/raw-http.ts';
 
@@ -110,12 +111,12 @@ describe('a request over HTTP/2', () => {
 describe('10,000 mutated Hosts', () => {
   it('are each answered with 400, or served where a URL can be made of them', async () => {
     await using port = await openPublicPort();
-    const random = mulberry32(20_261_123);
+    const random = seededRandom(20_261_123);
     const outcomes = new Map<number | undefined, number>();
     const worker = async () => {
       while (sent < 10_000) {
         sent++;
-        const host = mutate('blog.example.com:8080', random);
+        const host = mutateHost('blog.example.com:8080', random);
         const response = await sendRaw(port.port, healthCheck(`Host: ${host}\r\n`));
         const status = statusOf(response);
         if (status === 200) expect(URL.canParse(`http://${host.trim()}`), host).toBe(true);
@@ -129,31 +130,6 @@ describe('10,000 mutated Hosts', () => {
     expect(statusOf(await sendRaw(port.port, healthCheck('Host: x\r\n')))).toBe(200);
   });
 });
-
-/** One to eight random changes: bytes that matter to a parser of URLs come up more often than others. */
-function mutate(host: string, random: () => number): string {
-  const bytes = [...host];
-  const pick = (text: string) => text[Math.floor(random() * text.length)] as string;
-  for (let change = Math.floor(random() * 8); change >= 0; change--) {
-    const at = Math.floor(random() * (bytes.length + 1));
-    const byte =
-      random() < 0.7 ? pick('|[]:@/?#\\%^<>"`{} \t.-_,;=0x9') : String.fromCharCode(1 + Math.floor(random() * 255));
-    bytes.splice(at, Math.floor(random() * 4), byte);
-  }
-  // A line break would end the header: what follows is another request's matter.
-  return bytes.join('').replaceAll(/[\r\n]/g, '');
-}
-
-/** A small generator with a seed, so that a failure can be repeated. */
-function mulberry32(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 async function startBareConnectNode() {
   const child = spawn(process.execPath, [new URL('bare-connect-node.ts', import.meta.url).pathname], {
