@@ -1,4 +1,4 @@
-/** `node attack-process.ts ATTACK URL ADDRESS`: attacks until its standard input ends, then tells in one line of JSON what became of it. */
+/** `node attack-process.ts ATTACK URL ADDRESS`: attacks until its standard input ends, tells in a line that it begins, and in one of JSON what became of it. */
 
 import { once } from 'node:events';
 import { FLOODS, flood } from './http2-floods.ts';
@@ -10,6 +10,7 @@ const over = new AbortController();
 process.stdin.resume();
 void once(process.stdin, 'end').then(() => over.abort());
 
+console.log('begins');
 const half = HALVES[attack];
 const piece = FLOODS[attack];
 if (half !== undefined) console.log(JSON.stringify(await holdSlowly(port, address, half)));

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
 
 /** An attack that runs in a process of its own, so that it does not slow the good clients' one. */
 export interface Attacker<T> {
@@ -11,19 +11,20 @@ export interface Attacker<T> {
   readonly ended: Promise<unknown>;
 }
 
-/** Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when its process runs. */
+/** Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when it begins. */
 export async function startAttacker<T>(attack: string, url: string, address: string): Promise<Attacker<T>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'attack-process.ts'), attack, url, address], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const told = text(child.stdout);
   const ended = once(child, 'close');
-  await once(child, 'spawn');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  // The first line says that it has started; the second, what became of it.
+  await lines.next();
   return {
     ended,
     end: async () => {
       child.stdin.end();
-      return JSON.parse(await told) as T;
+      return JSON.parse((await lines.next()).value ?? '') as T;
     },
   };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createClient, type Transport } from '@connectrpc/connect';
+import { type Client, createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
 
@@ -11,17 +11,23 @@ export interface GoodClients {
   readonly p99Ms: number;
 }
 
+/** Clients that keep their connections from one measurement to the next, as real ones do. */
+export function goodClients(url: string): readonly GoodClient[] {
+  const transports: readonly Transport[] = [
+    createConnectTransport({ baseUrl: url, httpVersion: '1.1' }),
+    createGrpcTransport({ baseUrl: url }),
+  ];
+  return transports.map(transport => createClient(Health, transport));
+}
+
+export type GoodClient = Client<typeof Health>;
+
 /**
  * Calls at a constant rate, whatever the answers take, in turns over Connect on HTTP/1.1 and over gRPC.
  *
  * @param until aborted when the last call is to be due.
  */
-export async function callAtConstantRate(url: string, until: AbortSignal): Promise<GoodClients> {
-  const transports: readonly Transport[] = [
-    createConnectTransport({ baseUrl: url, httpVersion: '1.1' }),
-    createGrpcTransport({ baseUrl: url }),
-  ];
-  const clients = transports.map(transport => createClient(Health, transport));
+export async function callAtConstantRate(clients: readonly GoodClient[], until: AbortSignal): Promise<GoodClients> {
   const latencies: number[] = [];
   let failed = 0;
   const pending: Promise<void>[] = [];

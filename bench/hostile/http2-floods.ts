@@ -2,21 +2,22 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectRawHttp2, FLAG, FRAME, frame, headerBlock, setting } from '#test/support/http2-frames.ts';
 import { quartiles } from '../quartiles.ts';
 import { startAttacker } from './attacker.ts';
-import { callAtConstantRate } from './good-clients.ts';
+import { callAtConstantRate, goodClients } from './good-clients.ts';
 import type { Verdict } from './verdict.ts';
 
 /** H5: each flood in turns with calm, by one client that connects again at once when it is closed. */
 export async function attackWithFloods(url: string): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
-  await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
+  const clients = goodClients(url);
+  await callAtConstantRate(clients, AbortSignal.timeout(SLICE_MS));
   for (const [number, attack] of Object.keys(FLOODS).entries()) {
     const ratios: number[] = [];
     const p99s: number[] = [];
     let [sessions, closed, refused, failed, calls] = [0, 0, 0, 0, 0];
     for (let round = 0; round < ROUNDS; round++) {
-      const before = await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
+      const before = await callAtConstantRate(clients, AbortSignal.timeout(SLICE_MS));
       const attacker = await startAttacker<FloodOutcome>(attack, url, `127.0.${number + 1}.${round + 1}`);
-      const during = await callAtConstantRate(url, AbortSignal.timeout(SLICE_MS));
+      const during = await callAtConstantRate(clients, AbortSignal.timeout(SLICE_MS));
       const outcome = await attacker.end();
       ratios.push(during.p99Ms / before.p99Ms);
       p99s.push(during.p99Ms);

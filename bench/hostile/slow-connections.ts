@@ -1,17 +1,19 @@
 import { connect } from 'node:net';
 import { startAttacker } from './attacker.ts';
-import { callAtConstantRate } from './good-clients.ts';
+import { callAtConstantRate, goodClients } from './good-clients.ts';
 import type { Verdict } from './verdict.ts';
 
 /** H4: connections that send the first half of a head, then such that send the first half of a body, and wait. */
 export async function attackSlowly(url: string): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
+  const clients = goodClients(url);
+  await callAtConstantRate(clients, AbortSignal.timeout(WARM_UP_MS));
   for (const name of Object.keys(HALVES)) {
     const attack = `${CONNECTIONS} slow connections: ${name}`;
     const over = new AbortController();
     const attacker = await startAttacker<SlowOutcome>(name, url, '127.0.0.2');
     void attacker.ended.then(() => over.abort());
-    const { calls, failed, p99Ms } = await callAtConstantRate(url, over.signal);
+    const { calls, failed, p99Ms } = await callAtConstantRate(clients, over.signal);
     const { held, longestMs } = await attacker.end();
     const good = `${calls - failed} of ${calls} good calls, p99 ${p99Ms.toFixed(1)} ms`;
     const figure = `${held} held, all closed in ${(longestMs / 1000).toFixed(1)} s`;
@@ -44,6 +46,7 @@ export interface SlowOutcome {
 }
 
 const CONNECTIONS = 2000;
+const WARM_UP_MS = 2000;
 
 /** For how long the service kept it, in milliseconds; 0: it was not accepted. */
 function holdOpen(port: number, address: string, bytes: string): Promise<number> {
