@@ -63,8 +63,8 @@ export async function flood(port: number, address: string, piece: Flood, over: A
   return outcome;
 }
 
-const ROUNDS = 3;
-const SLICE_MS = 3000;
+const ROUNDS = 2;
+const SLICE_MS = 15_000;
 const SETTLE_MS = 200;
 
 const HEADERS = headerBlock({

@@ -9,37 +9,37 @@ export interface FloodMemory {
 }
 
 /**
- * Ten sessions that were cut, none more than 30 s after the one before, have a network's new connections refused until 30 s after
- * the last: one broken client behind a shared address does not get there, and an attacker is let in for a second or so in each
- * half minute.
+ * After a session was cut, new connections of its network are refused for a second, and after each further one for twice as long, up to
+ * half a minute; a minute without one ends that. So a broken client keeps others behind its address out for a second, and an attacker gets
+ * a session in each half minute. Connections that are open are left alone.
  */
 export function createFloodMemory(now: () => number = () => performance.now()): FloodMemory {
   // The network that was blamed last is last.
-  const blamed = new Map<string, { count: number; at: number }>();
+  const blamed = new Map<string, { penaltyMs: number; until: number }>();
 
   return {
     blame(address) {
       const network = networkOf(address);
       const before = blamed.get(network);
       const at = now();
-      const count = before !== undefined && at - before.at < REMEMBER_MS ? before.count + 1 : 1;
+      const isForgotten = before === undefined || at - before.until > FORGET_MS;
+      const penaltyMs = isForgotten ? FIRST_MS : Math.min(LONGEST_MS, before.penaltyMs * 2);
       blamed.delete(network);
-      blamed.set(network, { count, at });
+      blamed.set(network, { penaltyMs, until: at + penaltyMs });
       if (blamed.size <= NETWORKS_MAX) return;
       const [oldest] = blamed.keys();
       if (oldest !== undefined) blamed.delete(oldest);
     },
     isFlooding(network) {
-      const entry = blamed.get(network);
-      if (entry === undefined || entry.count < FLOODS_MAX) return false;
-      if (now() - entry.at < REMEMBER_MS) return true;
-      blamed.delete(network);
-      return false;
+      const entry = blamed.size === 0 ? undefined : blamed.get(network);
+      return entry !== undefined && now() < entry.until;
     },
   };
 }
 
-const FLOODS_MAX = 10;
-const REMEMBER_MS = 30_000;
+const FIRST_MS = 1000;
+const LONGEST_MS = 30_000;
+/** After the last refusal could have been. */
+const FORGET_MS = 60_000;
 /** A megabyte or so. */
 const NETWORKS_MAX = 10_000;
