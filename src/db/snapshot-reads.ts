@@ -4,6 +4,8 @@ import type { Snapshot } from '#src/db/snapshot.ts';
 
 /** Reads of one statement each, that also say which snapshot of the database they are of. */
 export interface SnapshotReads {
+  /** Several statements wait for their answers already: fewer and larger ones get through sooner. */
+  readonly isBusy: boolean;
   /**
    * Runs a statement, and gives its rows.
    *
@@ -42,6 +44,7 @@ export interface ReadDemand {
 /** Reads over the pool of a database. */
 export function readsOf(db: Database): SnapshotReads {
   return {
+    isBusy: false,
     query: async <Row extends SnapshotRow>(
       { text }: ReadStatement,
       values: readonly unknown[],

@@ -26,6 +26,7 @@ export class AnswerCache implements Disposable {
   readonly #keepMs: number;
   readonly #fills = new SingleFlight<CachedAnswer>();
   readonly #stopListening: () => void;
+  #hasBegun = false;
 
   constructor(parts: CacheParts, options: CacheOptions) {
     this.#feed = parts.feed;
@@ -73,6 +74,7 @@ export class AnswerCache implements Disposable {
 
   /** What is kept and has all that this call has to see; beyond its time it may serve only while the database fails. */
   find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
+    this.#noteBeginning();
     const kept = this.#near.get(key);
     return kept !== undefined && this.mayUse(kept, call) ? kept : undefined;
   }
@@ -122,10 +124,18 @@ export class AnswerCache implements Disposable {
   /** Whether an answer has all that is known to have been written, and all that this call has to see. */
   mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
     const { snapshot, dependencies } = answer;
+    this.#noteBeginning();
     if (this.ageMs(answer) >= this.#keepMs || !this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
     const mustSee = call?.mustSee;
     // What the feed has told of is in lastWrites, so an answer that is current has it, or does not depend on it.
     return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
+  }
+
+  /** Nobody tells of what was written before the feed began, which a replica may lack. */
+  #noteBeginning(): void {
+    if (this.#hasBegun || this.#feed.snapshot === undefined) return;
+    this.#lastWrites.missed(this.#feed.snapshot);
+    this.#hasBegun = true;
   }
 
   async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {

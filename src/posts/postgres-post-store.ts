@@ -2,6 +2,7 @@ import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
+import { KeyedReads } from '#src/db/keyed-reads.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
@@ -31,6 +32,7 @@ export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
   readonly #reads: SnapshotReads;
+  readonly #readsById: KeyedReads<string, FoundRow & { readonly key: string }>;
 
   /**
    * @param onCommit told of each write when it was committed.
@@ -40,10 +42,15 @@ export class PostgresPostStore implements PostStore {
     this.#db = db;
     this.#onCommit = onCommit;
     this.#reads = reads;
+    this.#readsById = new KeyedReads(reads, POST_STATEMENTS.byIds, ({ key }) => key);
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
-    return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
+    if (!this.#reads.isBusy || call?.fresh || call?.mustSee !== undefined) {
+      return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
+    }
+    const row = await this.#readsById.get(id, call?.signal);
+    return toFound(row === undefined ? [] : [row], call);
   }
 
   async getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {

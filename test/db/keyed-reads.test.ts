@@ -115,6 +115,7 @@ interface NumberRow extends SnapshotRow {
 function openReads(text = SELECT) {
   const sent: unknown[] = [];
   const lanes = {
+    isBusy: true,
     query: <Row extends SnapshotRow>(statement: ReadStatement, values: readonly unknown[], demand?: ReadDemand) => {
       sent.push(values[0]);
       return open.lanes.query<Row>(statement, values, demand);
