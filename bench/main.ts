@@ -14,6 +14,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'from which size on it pays to compress an answer',
     run: async args => (await import('./compression.ts')).benchCompression(args),
   },
+  data: {
+    purpose:
+      'reads by id, cold calls and batches of creates, against plain Kysely, pg and pgbench, among a million posts',
+    run: async args => (await import('./data.ts')).benchData(args),
+  },
   feed: {
     purpose: 'what the change feed costs writers, how soon instances follow, and what watchers cost that do not read',
     run: async args => (await import('./feed.ts')).benchFeed(args),

@@ -39,7 +39,7 @@ export async function readPostChanges(
   { from, to, afterId = 0n }: PostChangePosition,
   limit: number,
 ): Promise<PostChangeBatch> {
-  const rows = await run<ChangeRow>(STATEMENT, [from.text, to?.text ?? null, String(afterId), limit]);
+  const rows = await run<ChangeRow>(CHANGES_STATEMENT, [from.text, to?.text ?? null, String(afterId), limit]);
   const [first] = rows;
   if (first === undefined) throw new Error('the table post_changes_removed has lost its row');
   // A truncation has waited for all who wrote posts before it.
@@ -54,13 +54,20 @@ export async function readPostChanges(
   return { from, to: to ?? taken, afterId, changes, complete: changes.length < limit };
 }
 
-/** Found by the transaction's id, which has an index; joined afterwards, so that no plan reads the feed from its beginning. */
-const STATEMENT = `
+/**
+ * What `from` has not seen: what began after it was taken, and what ran when it was. Each is a range of the index, so that a transaction that
+ * runs for hours makes nobody read what was committed beside it again and again. Joined afterwards, so that no plan reads the feed from its
+ * beginning.
+ */
+export const CHANGES_STATEMENT = `
   with found as materialized (
-    select c.id from post_changes c
-    where c.xid >= pg_snapshot_xmin($1::pg_snapshot) and not pg_visible_in_snapshot(c.xid, $1::pg_snapshot)
-      and ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and c.id > $3::bigint
-    order by c.id limit $4
+    select id from (
+      select c.id, c.xid from post_changes c where c.xid >= pg_snapshot_xmax($1::pg_snapshot)
+      union all
+      select c.id, c.xid from post_changes c where c.xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
+    ) unseen
+    where ($2::pg_snapshot is null or pg_visible_in_snapshot(xid, $2::pg_snapshot)) and id > $3::bigint
+    order by id limit $4
   )
   select pg_current_snapshot()::text as taken, r.xid::text as removed, r.truncate_xid::text as truncated,
     c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,

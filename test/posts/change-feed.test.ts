@@ -4,6 +4,7 @@ import { createDatabase, type Database } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { CHANGES_STATEMENT } from '#src/posts/post-change-query.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { changeByContendingWriters } from '#test/support/contending-writers.ts';
 import { FeedLedger, untilConnected } from '#test/support/feed-ledger.ts';
@@ -85,6 +86,27 @@ describe('The change feed', () => {
     await other.end();
     await ledger.until(({ changes }) => changes.length === 2);
     expect(ledger.changes.map(change => change.post.id)).toEqual([late.id, early.id]);
+  });
+
+  it('reads nothing again that was committed beside a transaction that runs for long', async () => {
+    const running = await openClient();
+    await running.query('begin');
+    await running.query(insert(aNewPost().id));
+    await store.create(
+      Array.from({ length: 100 }, () => aNewPost()),
+      WRITE,
+    );
+    await ledger.until(({ changes }) => changes.length === 100);
+    const statement = `explain (analyze, format json) ${CHANGES_STATEMENT}`;
+    const parameters = [feed.snapshot?.text, null, '0', 1000];
+    const client = await openClient();
+    // As with a feed of some size: of a small one it is cheaper to look at all.
+    await client.query('set enable_seqscan = off');
+    const { rows } = await client.query(statement, parameters);
+    const read = JSON.stringify(rows[0]).matchAll(/"Actual Rows":([\d.]+)/g);
+    expect(Math.max(...[...read].map(([, count]) => Number(count)))).toBeLessThan(10);
+    await running.query('rollback');
+    await Promise.all([running.end(), client.end()]);
   });
 
   it("tells one post's changes in their order, where the later writer's transaction is the older one", async () => {

@@ -42,7 +42,7 @@ export function* mutatedRequests(seed: number, count: number): Generator<Mutated
     }
     if (!early) bytes = mutate(bytes, random, json && encoding === 'identity');
     // gRPC asks for INTERNAL where a message is marked as compressed, and no compression is named.
-    if (form.enveloped && encoding === 'identity') bytes = withoutCompressedFlag(bytes);
+    if (form.enveloped && encoding === 'identity') bytes = withoutCompressedFlags(bytes);
     const headers: Record<string, string> = { 'content-type': form.type, ...form.headers };
     headers[form.encodingHeader] = encoding;
     if (form.type.startsWith('GET')) {
@@ -115,9 +115,12 @@ function mutate(bytes: Buffer, random: () => number, json: boolean): Buffer {
   return mutated;
 }
 
-function withoutCompressedFlag(bytes: Buffer): Buffer {
+/** In every envelope that a reader would find. */
+function withoutCompressedFlags(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
-  if (copy.length > 0) copy[0] = (copy[0] ?? 0) & ~1;
+  for (let at = 0; at < copy.length; at += 5 + (at + 5 <= copy.length ? copy.readUInt32BE(at + 1) : 0)) {
+    copy[at] = (copy[at] ?? 0) & ~1;
+  }
   return copy;
 }
 

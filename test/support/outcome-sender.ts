@@ -31,7 +31,7 @@ export class OutcomeSender implements Disposable {
     this.#session?.destroy();
   }
 
-  #sendHttp1({ method, path, headers, body }: MutatedRequest): Promise<Outcome> {
+  #sendHttp1({ httpVersion, method, path, headers, body }: MutatedRequest): Promise<Outcome> {
     const { hostname: host, port } = this.#url;
     const length = method === 'POST' ? { 'content-length': body.length } : {};
     return new Promise(resolve => {
@@ -43,7 +43,12 @@ export class OutcomeSender implements Disposable {
         headers: { ...headers, ...length },
         agent: this.#agent,
       });
-      request.on('error', error => resolve({ status: 0, isFault: false, text: error.message }));
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        // The service had just closed the idle connection: the request was never read.
+        if (request.reusedSocket && error.code === 'ECONNRESET')
+          resolve(this.#sendHttp1({ method, path, headers, body, httpVersion }));
+        else resolve({ status: 0, isFault: false, text: error.message });
+      });
       request.on('response', response => {
         const chunks: Buffer[] = [];
         response.on('data', chunk => chunks.push(chunk));

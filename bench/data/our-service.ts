@@ -1,0 +1,21 @@
+/** The service as its settings have it, which says where it listens as the benchmarks' contestants do. */
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { parseConfig } from '#src/config.ts';
+import { provideDatabase } from '#src/embedded/provide-database.ts';
+import { createLogger } from '#src/observability/logger.ts';
+import { startServer } from '#src/server.ts';
+import { announce } from '../transport/servers/announce.ts';
+
+const { values } = parseArgs({ options: { database: { type: 'string' }, cache: { type: 'string', default: '0B' } } });
+const config = parseConfig({
+  PORT: '0',
+  ADMIN_PORT: '0',
+  DATABASE_URL: values.database,
+  PAGE_TOKEN_SECRET: 'x'.repeat(32),
+  CACHE_NEAR_BYTES: values.cache,
+});
+const log = await createLogger({ level: 'info', format: 'json' }, pino.destination({ dest: '/dev/null', sync: true }));
+const server = await startServer(config, log, await provideDatabase(config, log));
+server.warm();
+announce(Number(new URL(server.url).port));
