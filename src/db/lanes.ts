@@ -151,6 +151,6 @@ export class ReadLanes implements AsyncDisposable {
   }
 }
 
-/** A lone read is best sent by itself; from some eight callers on it is not (measured: 1.4 to 2 times as many reads a second). */
-const BUSY = 4;
+/** By 64 callers, one statement for several reads gives 1.3 times as many reads a second; by 8 it gives 0.7 (`npm run bench data`). */
+const BUSY = 16;
 const POOL_ATTEMPTS = 2;
