@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
+import { reconnectPauseMs } from '#src/db/reconnect-pause.ts';
 
 /**
  * One connection that listens for notifications, and comes back by itself when it is lost.
@@ -59,9 +60,7 @@ export class ListeningConnection implements AsyncDisposable {
       } catch (error) {
         if (!signal.aborted) this.#options.onLost(error);
       }
-      // Jitter, so that instances that were cut off together do not come back together.
-      const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10)) * (0.5 + Math.random());
-      await sleep(pauseMs, undefined, { signal }).catch(() => {});
+      await sleep(reconnectPauseMs(failures), undefined, { signal }).catch(() => {});
     }
   }
 
@@ -109,6 +108,3 @@ export interface ListeningOptions {
 function cut(client: pg.Client): void {
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
-
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 2000;

@@ -5,7 +5,7 @@
  * @param failures how many came before this one, since a connection was last up for a while.
  */
 export function reconnectPauseMs(failures: number): number {
-  return Math.min(LONGEST_MS, SHORTEST_MS * 2 ** (Math.min(failures, 10) + Math.random()));
+  return Math.min(LONGEST_MS, SHORTEST_MS * 2 ** (1 + Math.min(failures, 10))) * (0.5 + Math.random() / 2);
 }
 
 const SHORTEST_MS = 50;

@@ -228,7 +228,7 @@ const REFRESH_AT = 0.8;
 const JITTER = 0.1;
 /** A write that comes between makes one work useless; after several, each caller is on its own. */
 const SHARED_ATTEMPTS = 3;
-/** The change feed looks every 500 ms, also where no notification comes. */
+/** The change feed looks every 100 ms, also where no notification comes. */
 const FEED_SILENT_MS = 2000;
 /** As long as a call has by default. */
 const REFRESH_TIMEOUT_MS = 10_000;
