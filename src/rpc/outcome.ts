@@ -45,6 +45,8 @@ export function settleFailed(
   aborted: ConnectError | undefined,
   translate: ErrorTranslator,
 ): ConnectError {
+  // Nobody reads it.
+  if (aborted?.code === Code.Canceled) return finish(call, CANCELED);
   return finish(call, translate(aborted === undefined ? error : abortError(aborted)));
 }
 
@@ -89,6 +91,10 @@ function abortError(reason: unknown): ConnectError {
     return rpcError(Code.DeadlineExceeded, "the call's deadline passed", { reason: 'DEADLINE_EXCEEDED' });
   }
   if (reason instanceof ConnectError && reason.code !== Code.Canceled) return reason;
+  return canceledError();
+}
+
+function canceledError(): ConnectError {
   return rpcError(Code.Canceled, 'the client cancelled the call', { reason: 'CANCELED' });
 }
 
@@ -98,5 +104,8 @@ function finish<E extends ConnectError | undefined>(call: Call | undefined, erro
   call.cause = error?.cause;
   return error;
 }
+
+/** Calls that were cancelled in a flood share it. */
+const CANCELED = canceledError();
 
 type ErrorTranslator = (error: unknown) => ConnectError;

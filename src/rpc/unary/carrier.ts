@@ -39,7 +39,8 @@ export interface UnaryResponse {
 
 /** What became of a response. */
 export interface ResponseEnd {
-  readonly status: number;
+  /** Undefined: the client was gone before there was an answer. */
+  readonly status: number | undefined;
   /** Bytes of the response's body. */
   readonly bytesWritten: number;
   /** The client did not get it in full. */

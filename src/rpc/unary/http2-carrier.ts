@@ -95,6 +95,8 @@ export class Http2Carrier implements Carrier {
   }
 
   #end(): void {
+    // Node ends what it has of a body, too, when the client has reset the stream; `close` follows.
+    if (this.#stream.closed) return;
     this.complete = true;
     if (this.bytesRead > this.#maxBytes) return;
     const chunks = this.#chunks ?? EMPTY;

@@ -114,7 +114,7 @@ export abstract class UnaryCall implements HandlerContext {
   protected watch(bodyTimeoutMs: number): void {
     const { settings, carrier, timeoutMs } = this.init;
     settings.running.add(this);
-    carrier.onGone(() => this.abort(new ConnectError('the client is gone', Code.Canceled)));
+    carrier.onGone(() => this.#leave());
     const firstMs = Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, bodyTimeoutMs);
     if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs, this.init.record.startedAt);
   }
@@ -177,6 +177,24 @@ export abstract class UnaryCall implements HandlerContext {
     }
   }
 
+  /** The client is gone: there is nobody to make an answer for, which matters where calls are started and reset in floods. */
+  #leave(): void {
+    if (this.#settled) return;
+    const { settings, record, carrier } = this.init;
+    this.#settle();
+    this.#abortReason = CLIENT_GONE;
+    this.#controller?.abort(CLIENT_GONE);
+    settings.failed(record, CLIENT_GONE, CLIENT_GONE);
+    record.ended({ status: undefined, bytesWritten: 0, aborted: true }, carrier);
+  }
+
+  #settle(): void {
+    const { settings } = this.init;
+    this.#settled = true;
+    settings.running.delete(this);
+    settings.deadlines.remove(this);
+  }
+
   /** Ends the call for a reason other than its handler. */
   abort(reason: ConnectError): void {
     if (this.#settled) return;
@@ -224,9 +242,7 @@ export abstract class UnaryCall implements HandlerContext {
   /** Settles the call. */
   protected send(response: UnaryResponse): void {
     const { settings, carrier, record } = this.init;
-    this.#settled = true;
-    settings.running.delete(this);
-    settings.deadlines.remove(this);
+    this.#settle();
     try {
       carrier.send(response, end => record.ended(end, carrier));
     } catch (error) {
@@ -291,5 +307,7 @@ export function tooLarge(maxBytes: number): ConnectError {
   return new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 
+/** One for all calls: to make it takes longer than all else of a call that is started and reset. */
+const CLIENT_GONE = new ConnectError('the client is gone', Code.Canceled);
 /** HTTP/2's pseudo fields begin with it. */
 const COLON = 0x3a;
