@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import packageJson from '#package.json' with { type: 'json' };
-import { describeMachine } from '../machine.ts';
+import { describeMachine, formatMachine } from '../machine.ts';
 import { writeResults } from '../results.ts';
 import { type Arm, createArm } from './arms.ts';
 import { checkAnswer } from './check-answers.ts';
@@ -12,6 +12,7 @@ import type { Contestant } from './contestants.ts';
 import { measureWithH2load } from './h2load.ts';
 import { measureProcesses } from './measure-processes.ts';
 import { measureRounds } from './measure-rounds.ts';
+import { profileCalls, profilesReport } from './profile-calls.ts';
 import { selectArms } from './select-arms.ts';
 import type { Slice } from './slice.ts';
 import { startContestants } from './start-contestants.ts';
@@ -26,6 +27,7 @@ import type { WorkloadId } from './workloads.ts';
  *
  * @param args `--rounds` (40); `--slice-ms` (200); `--only` with ids of workloads and contestants, separated by commas, such as
  *   `grpc,ours,raw-h2`, or `stages`; `--h2load-rounds` (10; 0: h2load is left out).
+ *   `--profile`: where the time of a call goes in the servers of the figures that are hard to reach, and nothing else.
  * @returns the targets that were missed.
  */
 export async function benchTransport(args: readonly string[]): Promise<string[]> {
@@ -43,6 +45,13 @@ export async function benchTransport(args: readonly string[]): Promise<string[]>
     'grpc-js': grpcJs,
   });
   execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)]);
+
+  if (values.profile) {
+    const report = profilesReport(await profileCalls(SERVER_CORE), formatMachine(machine));
+    console.log(report);
+    await writeResults({ 'transport-profile.md': report });
+    return [];
+  }
 
   await using parts = new AsyncDisposableStack();
   const folder = parts.adopt(await mkdtemp(join(tmpdir(), 'postservice-bench-')), remove);
@@ -97,6 +106,7 @@ const OPTIONS = {
   'slice-ms': { type: 'string', default: '200' },
   'h2load-rounds': { type: 'string', default: '10' },
   only: { type: 'string' },
+  profile: { type: 'boolean', default: false },
 } as const;
 const SERVER_CORE = 0;
 const GENERATOR_CORE = 1;
