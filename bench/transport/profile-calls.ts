@@ -41,9 +41,10 @@ function contestant(id: string): Contestant {
 async function profileOne(entry: Contestant, workload: WorkloadId, core: number): Promise<CallProfile> {
   const folder = await mkdtemp(join(tmpdir(), 'postservice-bench-'));
   try {
-    const [, ...words] = entry.command;
+    const { processOf: _, ...own } = entry;
+    const [, ...words] = own.command;
     const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`, '--cpu-prof-interval=500', '--import', EXIT_ON_SIGTERM];
-    const profiled = { ...entry, processOf: undefined, command: ['node', ...flags, ...words] };
+    const profiled = { ...own, command: ['node', ...flags, ...words] };
     let [begin, end, calls] = [0, 0, 0];
     {
       await using parts = new AsyncDisposableStack();

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { StreamTurns } from '#src/http/stream-turns.ts';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
@@ -15,6 +16,7 @@ export class Connection {
   /** HTTP/2: the streams that are open, and how many there have been. */
   readonly openStreams = new Set<ServerHttp2Stream>();
   streamsOpened = 0;
+  readonly streamTurns = new StreamTurns();
   /** HTTP/1.1: the response to the latest request; unset: none has come. */
   latestResponse: ServerResponse | undefined = undefined;
   /** HTTP/1.1: the next answer is the last one, and says so. */

@@ -50,9 +50,24 @@ export function createHttp2Connections(
       connection.streamsOpened++;
       connection.openStreams.add(stream);
     }
-    if (shell.handleStream(stream, headers, rawHeaders)) return;
-    stream.on('close', () => connection?.openStreams.delete(stream));
-    makeRequest.call(server, stream, headers, flags, rawHeaders);
+    const serve = () => {
+      if (shell.handleStream(stream, headers, rawHeaders)) return;
+      stream.on('close', () => connection?.openStreams.delete(stream));
+      makeRequest.call(server, stream, headers, flags, rawHeaders);
+    };
+    if (connection === undefined || connection.streamTurns.isNow()) {
+      serve();
+      return;
+    }
+    stream.on('error', ignore);
+    connection.streamTurns.wait(() => {
+      if (!stream.closed) {
+        serve();
+        return;
+      }
+      connection.openStreams.delete(stream);
+      shell.handleReset(headers, connection);
+    });
   });
   server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
@@ -74,6 +89,9 @@ export function createHttp2Connections(
     arriving = undefined;
   };
 }
+
+/** That a stream failed before its turn: it is found to be closed then. */
+function ignore(): void {}
 
 /** Ends a session whose client does not acknowledge our settings: until it does, our limits do not bind it. */
 function limitHandshake(session: ServerHttp2Session): void {

@@ -45,6 +45,7 @@ export const REFUSALS = Object.freeze({
     'unimplemented',
     'RPCs are called with POST, and those that only read with GET too',
   ),
+  reset: refusal('RESET', 499, 'canceled', 'the stream was reset before its turn came'),
   tooSlow: refusal('REQUEST_TIMEOUT', 408, 'deadline_exceeded', 'the request took too long to arrive'),
   chunkExtensions: refusal(
     'CHUNK_EXTENSIONS_TOO_LARGE',

@@ -1,5 +1,11 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { connectionOf, connectionOfSocket, type HttpRequest, type HttpResponse } from '#src/http/connection.ts';
+import {
+  type Connection,
+  connectionOf,
+  connectionOfSocket,
+  type HttpRequest,
+  type HttpResponse,
+} from '#src/http/connection.ts';
 import { createCors } from '#src/http/cors.ts';
 import { Exchange } from '#src/http/exchange.ts';
 import { createExchangeEnd } from '#src/http/exchange-end.ts';
@@ -53,6 +59,8 @@ export interface Shell extends SocketRefusal {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ) => boolean;
+  /** Counts and logs a request over HTTP/2 whose stream was reset before it was looked at: there is nobody to answer. */
+  readonly handleReset: (headers: IncomingHttpHeaders, connection: Connection | undefined) => void;
 }
 
 /**
@@ -93,6 +101,13 @@ export function createShell(options: ShellOptions): Shell {
     const connection = stream.session && connectionOfSocket(stream.session);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
     return unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange);
+  }
+
+  function handleReset(headers: IncomingHttpHeaders, connection: Connection | undefined): void {
+    const head = readHttp2Head(headers);
+    const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
+    exchange.refusal = REFUSALS.reset;
+    end(exchange, { status: undefined, bytesRead: 0, bytesWritten: 0, aborted: true });
   }
 
   /** What every response has. */
@@ -138,7 +153,7 @@ export function createShell(options: ShellOptions): Shell {
     return dispatch.adapter(request, response, exchange) ? undefined : REFUSALS.unknownPath;
   }
 
-  return { handle, handleStream, ...createSocketRefusal(options.log, options.metrics, ids) };
+  return { handle, handleStream, handleReset, ...createSocketRefusal(options.log, options.metrics, ids) };
 }
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */

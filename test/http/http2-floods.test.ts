@@ -85,3 +85,28 @@ const MOST_ROUNDS = 300;
 function streamIds(round: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => 1 + 2 * (round * count + i));
 }
+
+describe('100 calls in one packet', () => {
+  const open = (id: number) => [
+    frame(FRAME.headers, FLAG.endHeaders, id, HEADERS),
+    frame(FRAME.data, FLAG.endStream, id, Buffer.alloc(5)),
+  ];
+
+  it('are all answered', async () => {
+    await using port = await openPublicPort();
+    using client = await connectRawHttp2(port.port);
+    await client.send(Buffer.concat(streamIds(0, 100).flatMap(open)));
+    await expect.poll(() => port.log.lines.filter(({ code }) => code === 'ok').length).toBe(100);
+  });
+
+  it('which are reset by the same packet never become calls, but for those of the first turn', async () => {
+    await using port = await openPublicPort();
+    using client = await connectRawHttp2(port.port);
+    await client.send(
+      Buffer.concat(streamIds(0, 100).flatMap(id => [...open(id), frame(FRAME.rstStream, 0, id, CANCEL)])),
+    );
+    await expect.poll(() => port.log.lines.filter(({ msg }) => msg === 'request').length).toBe(100);
+    const lines = port.log.lines.filter(({ msg }) => msg === 'request');
+    expect(lines.filter(({ refused }) => refused === 'RESET').length).toBeGreaterThanOrEqual(84);
+  });
+});
