@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { aPost } from '#test/support/post-builder.ts';
+import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
+import { failureOf } from '#test/support/rpc-failure.ts';
+import { startTestService } from '#test/support/test-service.ts';
+
+let postgres: PrivatePostgres;
+beforeAll(async () => {
+  postgres = await startPrivatePostgres({ settings: { max_connections: '20' } });
+});
+afterAll(() => postgres?.[Symbol.asyncDispose]());
+
+it('while another client has every connection, writes are refused in time and bounded number, and soon work again (R5)', async () => {
+  const settings = { DATABASE_URL: postgres.url, DATABASE_ACQUIRE_TIMEOUT: '250ms', DATABASE_MAX_WAITING: '20' };
+  await using service = await startTestService(settings);
+  await service.client.createPost({ post: aPost() });
+  const hog = await takeEveryConnection(postgres);
+  const took: number[] = [];
+  const outcomes = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      const startedAt = performance.now();
+      const failure = await failureOf(service.client.createPost({ post: aPost() }));
+      took.push(performance.now() - startedAt);
+      return failure;
+    }),
+  );
+  for (const { code, reason } of outcomes) {
+    expect({ code, reason }).toEqual({ code: 'unavailable', reason: 'DATABASE_UNAVAILABLE' });
+  }
+  await hog.release();
+  const releasedAt = performance.now();
+  while (!(await works())) await sleep(20);
+  console.log(
+    `R5: 100 calls refused, the last after ${Math.max(...took).toFixed(0)} ms; a write works ${(performance.now() - releasedAt).toFixed(0)} ms after a connection is free`,
+  );
+
+  function works(): Promise<boolean> {
+    return service.client.createPost({ post: aPost() }).then(
+      () => true,
+      () => false,
+    );
+  }
+});
+
+/** Ends all others, and takes connections until none is left. */
+async function takeEveryConnection({ url, terminateBackends }: PrivatePostgres) {
+  const taken: pg.Client[] = [];
+  await terminateBackends();
+  // What the service opens again meanwhile is ended too, so that in the end it has none.
+  for (let refused = 0; refused < 3; ) {
+    const client = new pg.Client(url);
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      taken.push(client);
+    } catch {
+      refused++;
+      const pids = taken.map(one => (one as unknown as { processID: number }).processID);
+      await taken[0]?.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> all($1)`,
+        [pids],
+      );
+    }
+  }
+  return { release: () => Promise.all(taken.map(client => client.end())) };
+}
