@@ -4,6 +4,7 @@ import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { DatabaseUnavailableError, leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
 import { Slots } from '#src/db/slots.ts';
+import { TimeLimitError, within } from '#src/resilience/within.ts';
 
 /** A connection that was taken out of the pool, and must be put back by `release`. */
 export interface PooledConnection {
@@ -80,15 +81,35 @@ export class ConnectionPool {
       throw new DatabaseUnavailableError(`more than ${this.#maxWaiting} queries wait for a connection`);
     }
     const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noConnectionInTime, signal });
-    if (slot !== undefined) await slot;
-    let client: pg.PoolClient;
-    try {
-      client = await this.#pool.connect();
-    } catch (error) {
-      this.#slots.give();
-      throw translateDriverError(error);
+    let leftMs = this.#acquireTimeoutMs;
+    if (slot !== undefined) {
+      const startedAt = performance.now();
+      await slot;
+      leftMs -= performance.now() - startedAt;
     }
+    const client = await this.#connect(leftMs);
     return new ClientConnection(client, this.#expiry.get(client) ?? 0, this.#slots);
+  }
+
+  /** A connection for who holds a slot, which goes back where there is none in time. */
+  async #connect(leftMs: number): Promise<pg.PoolClient> {
+    const connecting = this.#pool.connect();
+    try {
+      // pg's own limit is for who has not waited for a slot before.
+      return await (leftMs < this.#acquireTimeoutMs ? within(Math.max(leftMs, 0), connecting) : connecting);
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) {
+        this.#slots.give();
+        throw translateDriverError(error);
+      }
+      connecting
+        .then(
+          client => client.release(),
+          () => {},
+        )
+        .finally(() => this.#slots.give());
+      throw noConnectionInTime();
+    }
   }
 
   get state(): PoolState {
