@@ -70,9 +70,17 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const metrics = createMetrics({ version: packageJson.version });
   const feed = parts.use(new ChangeFeed(database.url, log));
-  metrics.readFrom({ feedLagSeconds: () => feed.lagMs / 1000 });
   // Before the watches, so that who is told of a change reads nothing older.
   const reads = parts.use(openReplicas(config.database, lanes, log));
+  metrics.readFrom({
+    feedLagSeconds: () => feed.lagMs / 1000,
+    poolInUse: () => pool.state.total - pool.state.idle,
+    poolIdle: () => pool.state.idle,
+    poolWaiting: () => pool.state.waiting,
+    lanesUp: () => lanes.state.up,
+    lanesInFlight: () => lanes.state.inFlight,
+    replicasUsable: () => reads.usable,
+  });
   const postgres = new PostgresPostStore(db, () => feed.announce(), reads);
   const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, db);

@@ -32,6 +32,16 @@ export interface Readings {
   readonly feedLagSeconds?: () => number;
   readonly nearCacheBytes?: () => number;
   readonly nearCacheEntries?: () => number;
+  /** Connections of the pool to the primary that a call has, and those that none has. */
+  readonly poolInUse?: () => number;
+  readonly poolIdle?: () => number;
+  /** Calls that wait for one. */
+  readonly poolWaiting?: () => number;
+  /** Lanes to the primary that are connected, and reads on them that have no answer yet. */
+  readonly lanesUp?: () => number;
+  readonly lanesInFlight?: () => number;
+  /** Replicas that are read from now. */
+  readonly replicasUsable?: () => number;
 }
 
 /**
@@ -86,13 +96,9 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['dependency'],
     registers,
   });
-  const readFrom = ({ feedLagSeconds, nearCacheBytes, nearCacheEntries }: Readings) => {
-    const reads = [
-      [feedLagSeconds, 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],
-      [nearCacheBytes, 'cache_near_bytes', 'About how much memory the cache of this process takes.'],
-      [nearCacheEntries, 'cache_near_entries', 'How many answers the cache of this process holds.'],
-    ] as const;
-    for (const [read, name, help] of reads) {
+  const readFrom = (readings: Readings) => {
+    for (const [reading, name, help] of READINGS) {
+      const read = readings[reading];
       if (read === undefined) continue;
       const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
     }
@@ -120,3 +126,15 @@ export function createMetrics(options: { readonly version: string }): Metrics {
 
 /** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
+
+const READINGS: readonly (readonly [reading: keyof Readings, name: string, help: string])[] = [
+  ['feedLagSeconds', 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],
+  ['nearCacheBytes', 'cache_near_bytes', 'About how much memory the cache of this process takes.'],
+  ['nearCacheEntries', 'cache_near_entries', 'How many answers the cache of this process holds.'],
+  ['poolInUse', 'db_pool_in_use', 'Connections of the pool to the primary that a call has.'],
+  ['poolIdle', 'db_pool_idle', 'Connections of the pool to the primary that no call has.'],
+  ['poolWaiting', 'db_pool_waiting', 'Calls that wait for a connection of the pool.'],
+  ['lanesUp', 'db_lanes_up', 'Connections for pipelined reads of the primary that are up.'],
+  ['lanesInFlight', 'db_lanes_in_flight', 'Pipelined reads of the primary that have no answer yet.'],
+  ['replicasUsable', 'db_replicas_usable', 'Replicas that are read from now.'],
+];

@@ -99,3 +99,28 @@ function firstToFail(calls: readonly Promise<unknown>[]): Promise<{ call: Promis
     for (const call of calls) call.catch(error => resolve({ call, error }));
   });
 }
+
+describe('the metrics', () => {
+  it('say what the connections to the database do', async () => {
+    await using service = await startTestService({
+      DATABASE_URL: database.url,
+      DATABASE_POOL_MAX: '2',
+      DATABASE_LOCK_TIMEOUT: '1min',
+    });
+    const metrics = async () => (await fetch(`${service.adminUrl}/metrics`)).text();
+    let writes: Promise<unknown>[];
+    {
+      await using _lock = await lockPosts(database.url);
+      writes = Array.from({ length: 5 }, () => service.client.createPost({ post: aPost() }));
+      await expect.poll(metrics).toMatch(/^db_pool_waiting 3$/m);
+      expect(await metrics()).toMatch(/^db_pool_in_use 2$/m);
+      await expect.poll(metrics).toMatch(/^db_lanes_up 2$/m);
+      expect(await metrics()).toMatch(/^db_lanes_in_flight 0$/m);
+      expect(await metrics()).toMatch(/^db_replicas_usable 0$/m);
+    }
+    await Promise.all(writes);
+    await expect.poll(metrics).toMatch(/^db_pool_idle 2$/m);
+    expect(await metrics()).toMatch(/^db_pool_in_use 0$/m);
+    expect(await metrics()).toMatch(/^db_pool_waiting 0$/m);
+  });
+});
