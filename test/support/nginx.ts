@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { findFreePort } from '#src/embedded/free-port.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
+import { installedProgram } from '#test/support/installed-program.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 /** An NGINX with a cache, in front of a server. It ends with the test process. */
@@ -20,7 +19,7 @@ export interface TestNginx extends AsyncDisposable {
  * @param upstream the server's URL.
  */
 export async function startNginxCache(upstream: string): Promise<TestNginx> {
-  const program = (await findProgram()) ?? (await install());
+  const program = await installedProgram('nginx');
   const folder = await makeTemporaryFolder();
   const port = await findFreePort();
   await mkdir(join(folder.path, 'cache'));
@@ -77,28 +76,3 @@ async function accepts(port: number): Promise<boolean> {
   socket.destroy();
   return accepted;
 }
-
-async function findProgram(): Promise<string | undefined> {
-  const { stdout } = await run('/bin/sh', ['-c', 'PATH="$PATH:/usr/sbin" command -v nginx || true']);
-  return stdout.trim() || undefined;
-}
-
-async function install(): Promise<string> {
-  const apt = ['-o', 'DPkg::Lock::Timeout=120', '-y', '--no-install-recommends'];
-  try {
-    if (process.getuid?.() !== 0) throw new Error('only root can install it');
-    await run('apt-get', ['update', '-q']);
-    // RUNLEVEL=1: policy scripts of the package start no server of the system.
-    await run('env', ['RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', ...apt, 'nginx']);
-  } catch (cause) {
-    throw new Error(
-      `the tests need nginx, and it can't be installed here (${cause}); install it with: apt-get install nginx, or brew install nginx`,
-      { cause },
-    );
-  }
-  const program = await findProgram();
-  if (program === undefined) throw new Error('nginx was installed, and is not there');
-  return program;
-}
-
-const run = promisify(execFile);

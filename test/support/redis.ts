@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { findFreePort } from '#src/embedded/free-port.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
+import { installedProgram } from '#test/support/installed-program.ts';
 
 /** A Redis of its own for one test file. Nothing it holds survives it; it ends with the test process. */
 export interface TestRedis extends AsyncDisposable {
@@ -20,7 +19,7 @@ export interface TestRedis extends AsyncDisposable {
  * @throws where there is none and it can't be installed, with what to install; or with what it said when it ended.
  */
 export async function startRedis(options: { readonly port?: number } = {}): Promise<TestRedis> {
-  const program = (await findProgram()) ?? (await install());
+  const program = await installedProgram('redis-server', { brew: 'redis' });
   for (let attempts = 5; ; attempts--) {
     try {
       return await start(program, options.port ?? (await findFreePort()));
@@ -52,28 +51,3 @@ async function start(program: string, port: number): Promise<TestRedis> {
   };
   return { url: `redis://127.0.0.1:${port}`, pid, stop, [Symbol.asyncDispose]: stop };
 }
-
-async function findProgram(): Promise<string | undefined> {
-  const { stdout } = await run('/bin/sh', ['-c', 'command -v redis-server || true']);
-  return stdout.trim() || undefined;
-}
-
-async function install(): Promise<string> {
-  const apt = ['-o', 'DPkg::Lock::Timeout=120', '-y', '--no-install-recommends'];
-  try {
-    if (process.getuid?.() !== 0) throw new Error('only root can install it');
-    await run('apt-get', ['update', '-q']);
-    // RUNLEVEL=1: policy scripts of the package start no server of the system.
-    await run('env', ['RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', ...apt, 'redis-server']);
-  } catch (cause) {
-    throw new Error(
-      `the tests need redis-server on the PATH, and it can't be installed here (${cause}); install it with: apt-get install redis-server, or brew install redis`,
-      { cause },
-    );
-  }
-  const program = await findProgram();
-  if (program === undefined) throw new Error('redis-server was installed, and is not on the PATH');
-  return program;
-}
-
-const run = promisify(execFile);
