@@ -1,5 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectRawHttp2, FLAG, FRAME, frame, headerBlock, setting } from '#test/support/http2-frames.ts';
+import {
+  CANCEL,
+  connectRawHttp2,
+  FLAG,
+  FRAME,
+  frame,
+  HEALTH_CHECK,
+  headerBlock,
+  setting,
+} from '#test/support/http2-frames.ts';
 import { quartiles } from '../quartiles.ts';
 import { startAttacker } from './attacker.ts';
 import { callAtConstantRate, goodClients } from './good-clients.ts';
@@ -67,14 +76,6 @@ const ROUNDS = 2;
 const SLICE_MS = 15_000;
 const SETTLE_MS = 200;
 
-const HEADERS = headerBlock({
-  ':method': 'POST',
-  ':scheme': 'http',
-  ':path': '/grpc.health.v1.Health/Check',
-  ':authority': 'a',
-  'content-type': 'application/grpc',
-});
-const CANCEL = Buffer.from([0, 0, 0, 8]);
 const EMPTY_CALL = Buffer.alloc(5);
 const times = (count: number, bytes: Buffer) => Array.from({ length: count }, () => bytes);
 const streamIds = (round: number) => Array.from({ length: 100 }, (_, i) => 1 + 2 * (round * 100 + i));
@@ -84,13 +85,13 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
   'rapid reset': {
     round: round =>
       streamIds(round).flatMap(id => [
-        frame(FRAME.headers, FLAG.endHeaders, id, HEADERS),
+        frame(FRAME.headers, FLAG.endHeaders, id, HEALTH_CHECK),
         frame(FRAME.rstStream, 0, id, CANCEL),
       ]),
   },
   'CONTINUATION flood': {
     round: round => [
-      ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1, HEADERS)] : []),
+      ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1, HEALTH_CHECK)] : []),
       ...times(100, frame(FRAME.continuation, FLAG.none, 1, headerBlock({ x: 'y' }))),
     ],
   },
@@ -100,7 +101,7 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
     settings: [setting(4, 0)],
     round: round =>
       streamIds(round).flatMap(id => [
-        frame(FRAME.headers, FLAG.endHeaders, id, HEADERS),
+        frame(FRAME.headers, FLAG.endHeaders, id, HEALTH_CHECK),
         frame(FRAME.data, FLAG.endStream, id, EMPTY_CALL),
       ]),
   },

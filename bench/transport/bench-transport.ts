@@ -12,7 +12,8 @@ import type { Contestant } from './contestants.ts';
 import { measureWithH2load } from './h2load.ts';
 import { measureProcesses } from './measure-processes.ts';
 import { measureRounds } from './measure-rounds.ts';
-import { profileCalls, profilesReport } from './profile-calls.ts';
+import { profileCalls } from './profile-calls.ts';
+import { profileReport } from './profile-report.ts';
 import { selectArms } from './select-arms.ts';
 import type { Slice } from './slice.ts';
 import { startContestants } from './start-contestants.ts';
@@ -47,7 +48,7 @@ export async function benchTransport(args: readonly string[]): Promise<string[]>
   execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)]);
 
   if (values.profile) {
-    const report = profilesReport(await profileCalls(SERVER_CORE), formatMachine(machine));
+    const report = profileReport(await profileCalls(SERVER_CORE), formatMachine(machine));
     console.log(report);
     await writeResults({ 'transport-profile.md': report });
     return [];

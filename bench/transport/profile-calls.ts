@@ -6,7 +6,7 @@ import { createArm } from './arms.ts';
 import { CONTESTANTS, type Contestant } from './contestants.ts';
 import { measureSlice } from './slice.ts';
 import { startContestants } from './start-contestants.ts';
-import { WORKLOADS, type WorkloadId } from './workloads.ts';
+import type { WorkloadId } from './workloads.ts';
 
 /** Where the time of a call goes, by V8's sampling profiler. */
 export interface CallProfile {
@@ -111,8 +111,9 @@ function monotonicUs(): number {
 }
 
 const EXIT_ON_SIGTERM = 'data:text/javascript,process.on("SIGTERM",()=>process.exit(0))';
-const WARM_UP_MS = 5000;
-const PROFILE_MS = 5000;
+/** How long each server is called before the profile, and for the profile, in milliseconds. */
+export const WARM_UP_MS = 5000;
+export const PROFILE_MS = 5000;
 const FUNCTIONS_SHOWN = 12;
 
 interface CpuProfile {
@@ -126,34 +127,4 @@ interface CpuProfile {
 interface CallFrame {
   readonly functionName: string;
   readonly url: string;
-}
-
-/** The tables of the report. */
-export function profilesReport(profiles: readonly CallProfile[], machine: string): string {
-  const sections = PROFILED.map(([workload]) => {
-    const group = profiles.filter(profile => profile.workload === workload);
-    const parts = [...new Set(group.flatMap(profile => Object.keys(profile.parts)))].sort(
-      (a, b) => (group[0]?.parts[b] ?? 0) - (group[0]?.parts[a] ?? 0),
-    );
-    const row = (name: string, of: (profile: CallProfile) => number) =>
-      `| ${name} | ${group.map(profile => of(profile).toFixed(1)).join(' | ')} |`;
-    return `## ${WORKLOADS[workload].title}
-
-| microseconds a call | ${group.map(({ name }) => name).join(' | ')} |
-| --- |${group.map(() => ' ---: |').join('')}
-${parts.map(part => row(part, profile => profile.parts[part] ?? 0)).join('\n')}
-${row('all', profile => Object.values(profile.parts).reduce((sum, us) => sum + us, 0))}
-
-${group.map(({ name, functions }) => `- ${name}: ${functions.map(([fn, us]) => `${fn} ${us.toFixed(1)}`).join(', ')}`).join('\n')}
-`;
-  });
-  return `# Where the time of a call goes
-
-${machine}
-
-\`npm run bench transport -- --profile\`: V8's sampling profiler (each 0.5 ms) in each server, for ${PROFILE_MS / 1000} s after ${WARM_UP_MS / 1000} s of warm-up; the
-time of each function itself, without idle time, by whose code it is, divided by the calls. The profiler costs something itself, so these
-are for the share of each part, and the rates are in [transport.md](transport.md).
-
-${sections.join('\n')}`;
 }

@@ -1,18 +1,19 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectRawHttp2, FLAG, FRAME, frame, headerBlock, setting } from '#test/support/http2-frames.ts';
+import {
+  CANCEL,
+  connectRawHttp2,
+  FLAG,
+  FRAME,
+  frame,
+  HEALTH_CHECK,
+  headerBlock,
+  setting,
+} from '#test/support/http2-frames.ts';
 import { openPublicPort, type PublicPort } from '#test/support/public-port.ts';
 
-const HEADERS = headerBlock({
-  ':method': 'POST',
-  ':scheme': 'http',
-  ':path': '/grpc.health.v1.Health/Check',
-  ':authority': 'a',
-  'content-type': 'application/grpc',
-});
-const CANCEL = Buffer.from([0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
-const open = (id: number) => frame(FRAME.headers, FLAG.endHeaders, id, HEADERS);
+const open = (id: number) => frame(FRAME.headers, FLAG.endHeaders, id, HEALTH_CHECK);
 
 /** Each sends a piece of a flood, which the caller repeats until the connection is closed. */
 const FLOODS: Readonly<Record<string, (round: number) => Buffer[]>> = {
@@ -20,7 +21,7 @@ const FLOODS: Readonly<Record<string, (round: number) => Buffer[]>> = {
   'resets that it asks us for': round =>
     streamIds(round, 100).flatMap(id => [open(id), frame(FRAME.windowUpdate, 0, id, Buffer.alloc(4))]),
   'headers that do not end': round => [
-    ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1, HEADERS)] : []),
+    ...(round === 0 ? [frame(FRAME.headers, FLAG.none, 1, HEALTH_CHECK)] : []),
     ...Array.from({ length: 100 }, () => frame(FRAME.continuation, FLAG.none, 1, headerBlock({ x: 'y' }))),
   ],
   'empty headers that do not end': round => [
@@ -79,16 +80,9 @@ describe('an HTTP/2 client that pings while it is answered', () => {
   });
 });
 
-/** Many times what any of them takes. */
-const MOST_ROUNDS = 300;
-
-function streamIds(round: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => 1 + 2 * (round * count + i));
-}
-
 describe('100 calls in one packet', () => {
   const open = (id: number) => [
-    frame(FRAME.headers, FLAG.endHeaders, id, HEADERS),
+    frame(FRAME.headers, FLAG.endHeaders, id, HEALTH_CHECK),
     frame(FRAME.data, FLAG.endStream, id, Buffer.alloc(5)),
   ];
 
@@ -110,3 +104,10 @@ describe('100 calls in one packet', () => {
     expect(lines.filter(({ refused }) => refused === 'RESET').length).toBeGreaterThanOrEqual(84);
   });
 });
+
+/** Many times what any of them takes. */
+const MOST_ROUNDS = 300;
+
+function streamIds(round: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => 1 + 2 * (round * count + i));
+}

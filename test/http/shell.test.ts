@@ -7,7 +7,7 @@ import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } f
 import { describe, expect, it } from 'vitest';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
-import { connectRawHttp2, FLAG, FRAME, frame, headerBlock } from '#test/support/http2-frames.ts';
+import { CANCEL, connectRawHttp2, FLAG, FRAME, frame, HEALTH_CHECK } from '#test/support/http2-frames.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { healthCheck, sendRaw } from '#test/support/raw-http.ts';
 
@@ -154,15 +154,7 @@ describe('the access log', () => {
   it('has a call whose stream was reset before its request was whole as cancelled, and no status', async () => {
     await using port = await openPublicPort();
     using client = await connectRawHttp2(port.port);
-    const headers = headerBlock({
-      ':method': 'POST',
-      ':scheme': 'http',
-      ':path': '/grpc.health.v1.Health/Check',
-      ':authority': 'a',
-      'content-type': 'application/grpc',
-    });
-    const cancel = Buffer.from([0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
-    await client.send(frame(FRAME.headers, FLAG.endHeaders, 1, headers), frame(FRAME.rstStream, 0, 1, cancel));
+    await client.send(frame(FRAME.headers, FLAG.endHeaders, 1, HEALTH_CHECK), frame(FRAME.rstStream, 0, 1, CANCEL));
     const line = await port.log.line({ msg: 'request' });
     expect(line).toMatchObject({ aborted: true, code: 'canceled', procedure: 'grpc.health.v1.Health/Check' });
     expect(line).not.toHaveProperty('status');

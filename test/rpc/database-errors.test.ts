@@ -94,12 +94,6 @@ describe('a call for which no connection is free', () => {
   });
 });
 
-function firstToFail(calls: readonly Promise<unknown>[]): Promise<{ call: Promise<unknown>; error: unknown }> {
-  return new Promise(resolve => {
-    for (const call of calls) call.catch(error => resolve({ call, error }));
-  });
-}
-
 describe('the metrics', () => {
   it('say what the connections to the database do', async () => {
     await using service = await startTestService({
@@ -124,3 +118,9 @@ describe('the metrics', () => {
     expect(await metrics()).toMatch(/^db_pool_waiting 0$/m);
   });
 });
+
+function firstToFail(calls: readonly Promise<unknown>[]): Promise<{ call: Promise<unknown>; error: unknown }> {
+  return new Promise(resolve => {
+    for (const call of calls) call.catch(error => resolve({ call, error }));
+  });
+}

@@ -137,3 +137,15 @@ export async function connectRawHttp2(
   await Promise.race([client.ready, client.closed]);
   return client;
 }
+
+/** The header block of a gRPC call that the service answers by itself, and whose body is an empty message. */
+export const HEALTH_CHECK = headerBlock({
+  ':method': 'POST',
+  ':scheme': 'http',
+  ':path': '/grpc.health.v1.Health/Check',
+  ':authority': 'a',
+  'content-type': 'application/grpc',
+});
+
+/** The payload of a RST_STREAM with the code CANCEL (RFC 9113, 7). */
+export const CANCEL = Buffer.from([0, 0, 0, 8]);

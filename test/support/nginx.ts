@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findFreePort } from '#src/embedded/free-port.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import { installedProgram } from '#test/support/installed-program.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
+import { untilAccepts } from '#test/support/until-accepts.ts';
 
 /** An NGINX with a cache, in front of a server. It ends with the test process. */
 export interface TestNginx extends AsyncDisposable {
@@ -29,14 +29,8 @@ export async function startNginxCache(upstream: string): Promise<TestNginx> {
     endSignal: 'TERM',
     onLine: () => {},
   });
-  let hasEnded = false;
-  void nginx.ended.then(() => {
-    hasEnded = true;
-  });
-  while (!(await accepts(port))) {
-    if (hasEnded) throw new Error('nginx ended before it was ready');
-    await sleep(20);
-  }
+  const failure = () => new Error('nginx ended before it was ready');
+  await untilAccepts(nginx, () => accepts(port), failure);
   return {
     url: `http://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => {

@@ -1,11 +1,11 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { findFreePort } from '#src/embedded/free-port.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import { installedProgram } from '#test/support/installed-program.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
+import { untilAccepts } from '#test/support/until-accepts.ts';
 
 /** A PgBouncer in front of a Postgres. It ends with the test process. */
 export interface TestPgBouncer extends AsyncDisposable {
@@ -26,16 +26,10 @@ export async function startPgBouncer(databaseUrl: string): Promise<TestPgBouncer
   await writeFile(config, configOf(new URL(databaseUrl), port));
   const lines: string[] = [];
   const bouncer = superviseProcess([program, config], { endSignal: 'TERM', onLine: line => lines.push(line) });
-  let hasEnded = false;
-  void bouncer.ended.then(() => {
-    hasEnded = true;
-  });
   const url = new URL(databaseUrl);
   url.host = `127.0.0.1:${port}`;
-  while (!(await accepts(url.href))) {
-    if (hasEnded) throw new Error(`pgbouncer ended before it was ready:\n${lines.join('\n')}`);
-    await sleep(20);
-  }
+  const failure = () => new Error(`pgbouncer ended before it was ready:\n${lines.join('\n')}`);
+  await untilAccepts(bouncer, () => accepts(url.href), failure);
   return {
     url: url.href,
     [Symbol.asyncDispose]: async () => {

@@ -309,5 +309,6 @@ export function tooLarge(maxBytes: number): ConnectError {
 
 /** One for all calls: to make it takes longer than all else of a call that is started and reset. */
 const CLIENT_GONE = new ConnectError('the client is gone', Code.Canceled);
+
 /** HTTP/2's pseudo fields begin with it. */
 const COLON = 0x3a;
