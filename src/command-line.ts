@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import { type Config, ConfigError, parseConfig } from '#src/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
+import type { LogOutput } from '#src/observability/log-output.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { releaseStartupGarbage } from '#src/startup-garbage.ts';
 
@@ -58,7 +59,7 @@ const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(
 
 async function serve(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
   if (args.length > 0) throw new Error(`serve takes no arguments, but settings: more with --help`);
-  const log = await openLog(config, io);
+  const { log, output } = await openLog(config, io);
   // The embedded Postgres starts, in processes of its own, while this one loads the rest of the code.
   const database = provideDatabase(config, log);
   const [{ startServer }] = await Promise.all([import('#src/server.ts'), database]);
@@ -76,23 +77,31 @@ async function serve(config: Config, args: readonly string[], io: ProcessIo): Pr
   else log.fatal({ err: failure }, 'stopping after an error that nobody caught');
   await server[Symbol.asyncDispose]();
   log.info({ event: 'stopped' }, 'stopped');
+  await output.flush();
   return failure === undefined ? 0 : 1;
 }
 
 async function migrate(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
   if (args.length > 0) throw new Error(`migrate takes no arguments, but settings: more with --help`);
   const { migrateToLatest } = await import('#src/db/migrate.ts');
-  const log = await openLog(config, io);
+  const { log, output } = await openLog(config, io);
   await using database = await provideDatabase(config, log);
   const migrations = database.migrations ?? (await migrateToLatest(database.url));
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
+  await output.flush();
   return 0;
 }
 
-async function openLog(config: Config, io: ProcessIo): Promise<Logger> {
-  const { createLogger } = await import('#src/observability/logger.ts');
+async function openLog(config: Config, io: ProcessIo): Promise<{ log: Logger; output: LogOutput }> {
+  const [{ createLogger }, { openLogOutput }] = await Promise.all([
+    import('#src/observability/logger.ts'),
+    import('#src/observability/log-output.ts'),
+  ]);
   const format = config.log.format ?? (io.stdout.isTTY ? 'pretty' : 'json');
-  return createLogger({ level: config.log.level, format });
+  const output = openLogOutput();
+  const log = await createLogger({ level: config.log.level, format }, output.destination);
+  output.reportDropsTo(log);
+  return { log, output };
 }
 
 /** Where the commands that use the API find the service that runs with the same settings. */

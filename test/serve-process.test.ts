@@ -85,6 +85,19 @@ describe('serve', () => {
     service.signal('SIGTERM');
     expect((await service.ended).exitCode).toBe(0);
   });
+
+  it('keeps answering where the reader of its log stalls, and logs what waited when it goes on', async () => {
+    await using service = await startService();
+    const { url } = await service.ready();
+    service.pauseOutput();
+    // More than the pipe takes.
+    for (let i = 0; i < 12; i++) await Promise.all(Array.from({ length: 100 }, () => getPost(url)));
+    service.resumeOutput();
+    service.signal('SIGTERM');
+    const { exitCode, stdout } = await service.ended;
+    expect(exitCode).toBe(0);
+    expect(stdout.split('\n').filter(line => line.includes('"msg":"request"'))).toHaveLength(1200);
+  });
 });
 
 /** The service in a process, with a database and a folder of its own. */

@@ -1,8 +1,10 @@
 /** The service as its settings have it, which says where it listens as the benchmarks' contestants do. */
+import { openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { pino } from 'pino';
+
 import { parseConfig } from '#src/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
+import { openLogOutput } from '#src/observability/log-output.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { startServer } from '#src/server.ts';
 import { announce } from '../transport/servers/announce.ts';
@@ -15,7 +17,10 @@ const config = parseConfig({
   PAGE_TOKEN_SECRET: 'x'.repeat(32),
   CACHE_NEAR_BYTES: values.cache,
 });
-const log = await createLogger({ level: 'info', format: 'json' }, pino.destination({ dest: '/dev/null', sync: true }));
+const log = await createLogger(
+  { level: 'info', format: 'json' },
+  openLogOutput(openSync('/dev/null', 'w')).destination,
+);
 const server = await startServer(config, log, await provideDatabase(config, log));
 server.warm();
 announce(Number(new URL(server.url).port));

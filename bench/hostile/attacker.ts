@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -11,11 +12,17 @@ export interface Attacker<T> {
   readonly ended: Promise<unknown>;
 }
 
-/** Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when it begins. */
+/**
+ * Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when it begins.
+ *
+ * It runs with the lowest priority, since a real one has a machine of its own: what it takes from the good clients is to be what it takes
+ * of the service, not of the processors that they share here.
+ */
 export async function startAttacker<T>(attack: string, url: string, address: string): Promise<Attacker<T>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'attack-process.ts'), attack, url, address], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
   const ended = once(child, 'close');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   // The first line says that it has started; the second, what became of it.

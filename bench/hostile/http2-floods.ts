@@ -72,7 +72,7 @@ export async function flood(port: number, address: string, piece: Flood, over: A
   return outcome;
 }
 
-const ROUNDS = 2;
+const ROUNDS = 3;
 const SLICE_MS = 15_000;
 const SETTLE_MS = 200;
 

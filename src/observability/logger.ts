@@ -6,8 +6,7 @@ export type { Logger } from 'pino';
  * The process's logger: one JSON object a line, or lines for a person.
  *
  * @param options.format 'pretty' needs pino-pretty, which is loaded only then.
- * @param destination where the lines go; default: standard output, written synchronously, so that nothing is lost when
- *   the process ends.
+ * @param destination where the lines go; default: standard output, written synchronously, for programs that only log what fails.
  */
 export async function createLogger(
   options: { readonly level: string; readonly format: 'json' | 'pretty' },

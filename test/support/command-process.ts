@@ -14,6 +14,9 @@ export interface CommandProcess extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
   /** Closes our end of its output, so that it can't write there any more. */
   closeOutput(): void;
+  /** Stops reading its output, with what it wrote left in the pipe. */
+  pauseOutput(): void;
+  resumeOutput(): void;
   /** How it ended. */
   readonly ended: Promise<CommandEnd>;
 }
@@ -81,6 +84,8 @@ export function startProcess(
       child.kill(name);
     },
     closeOutput: () => child.stdout.destroy(),
+    pauseOutput: () => child.stdout.pause(),
+    resumeOutput: () => child.stdout.resume(),
     ended,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');

@@ -2,13 +2,15 @@
  * The service from the socket to the handler, composed as src/server.ts does it, with one post in memory in place of the
  * store. The settings are at their defaults; `--without STAGE` turns stages off, one by one.
  */
+import { openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { pino } from 'pino';
+
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { parseConfig } from '#src/config.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
+import { openLogOutput } from '#src/observability/log-output.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
@@ -30,8 +32,8 @@ const { values } = parseArgs({
 const without = new Set(values.without);
 const config = parseConfig({ PORT: '0', CORS_ORIGINS: values.cors ? 'https://app.example.com' : '' });
 
-// Lines are written as in production, each with its system call, and to nowhere.
-const destination = pino.destination({ dest: '/dev/null', sync: true });
+// Lines are written as in production, and to nowhere.
+const { destination } = openLogOutput(openSync('/dev/null', 'w'));
 const level = without.has('access-log') ? 'warn' : config.log.level;
 const log = await createLogger({ level, format: 'json' }, destination);
 const metrics = createMetrics({ version: 'bench' });
