@@ -1,30 +1,40 @@
 import {
   BrokenCircuitError,
+  type CircuitBreakerPolicy,
   CircuitState,
   circuitBreaker,
-  handleWhen,
+  handleWhenResult,
   type IBackoff,
   type IBackoffFactory,
   type IBreaker,
 } from 'cockatiel';
 
 /**
- * Keeps calls from a dependency that fails: after too many failures (open) calls fail at once, until one is let through to see
- * (half open), whose outcome decides.
+ * Keeps calls from a dependency that fails, or takes too long: after too many failures or slow calls (open) calls fail at once, until
+ * one is let through to see (half open), whose outcome decides.
  *
- * The state machine is cockatiel's. Its own measure of failures and its times are not used: they follow the wall clock, so that one
- * that is set back would keep a circuit open for as long; and a second caller would wait for the outcome of the first one's try.
+ * The state machine is cockatiel's. Its own measures of failures and its times are not used: it has none of slow calls; it follows the
+ * wall clock, so that one that is set back would keep a circuit open for as long; a second caller would wait for the outcome of the first
+ * one's try; and a try that its caller gives up would close the circuit.
  */
 export class CircuitBreaker {
-  readonly #policy: ReturnType<typeof circuitBreaker>;
+  readonly #policy: CircuitBreakerPolicy;
+  readonly #options: CircuitBreakerOptions;
+  /** Those that can become slow, the oldest first. */
+  readonly #running = new Set<Running>();
 
   constructor(options: CircuitBreakerOptions) {
-    const { isFailure, openMs, now, onStateChange } = options;
-    this.#policy = circuitBreaker(handleWhen(isFailure), {
-      halfOpenAfter: new MonotonicPause(openMs, now),
-      breaker: new FailureRate(options),
-    });
-    this.#policy.onStateChange(state => onStateChange?.(STATES[state]));
+    this.#options = options;
+    const { openMs, now, onStateChange } = options;
+    const policy: CircuitBreakerPolicy = circuitBreaker(
+      handleWhenResult(outcome => (outcome as Outcome).kind !== 'success'),
+      {
+        halfOpenAfter: new MonotonicPause(openMs, now),
+        breaker: new CallRates(options, () => (policy.lastFailure as { readonly value: Outcome }).value.kind),
+      },
+    );
+    policy.onStateChange(state => onStateChange?.(STATES[state]));
+    this.#policy = policy;
   }
 
   get state(): CircuitBreakerState {
@@ -34,16 +44,71 @@ export class CircuitBreaker {
   /**
    * Does the work, unless the circuit is open.
    *
+   * @param call.signal where it has aborted, an error says nothing of the dependency.
+   * @param call.mayBeSlow it waits for others by its nature, such as for a lock: it is never slow.
    * @throws BrokenCircuitError without doing it, where the circuit is open, or half open with a try under way.
    */
-  execute<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#policy.state === CircuitState.HalfOpen) return Promise.reject(new BrokenCircuitError());
-    return this.#policy.execute(work);
+  async execute<T>(work: () => Promise<T>, call: GuardedCall = {}): Promise<T> {
+    this.noteSlow();
+    if (this.#policy.state === CircuitState.HalfOpen) throw new BrokenCircuitError();
+    let result: Promise<T> | undefined;
+    await this.#policy.execute(() => {
+      const startedAt = this.#options.now();
+      result = work();
+      return this.#outcomeOf(result, startedAt, call);
+    });
+    // The outcome of a call that is slow is known before its result.
+    return result as unknown as Promise<T>;
+  }
+
+  /** Counts calls that are slow already, though they have not ended. Each new call does that too, so that nobody needs a timer. */
+  noteSlow(): void {
+    const { slowMs = Number.POSITIVE_INFINITY, now } = this.#options;
+    for (const running of this.#running) {
+      if (now() - running.startedAt < slowMs) return;
+      running.end('slow');
+    }
+  }
+
+  #outcomeOf(result: Promise<unknown>, startedAt: number, { signal, mayBeSlow }: GuardedCall): Promise<Outcome> {
+    const { now, slowMs = Number.POSITIVE_INFINITY, isFailure } = this.#options;
+    return new Promise(resolve => {
+      const running: Running = {
+        startedAt,
+        end: kind => {
+          this.#running.delete(running);
+          resolve({ kind: !mayBeSlow && now() - startedAt >= slowMs ? 'slow' : kind });
+        },
+      };
+      if (!mayBeSlow) this.#running.add(running);
+      result.then(
+        () => running.end('success'),
+        error => running.end(signal?.aborted ? 'unknown' : isFailure(error) ? 'failure' : 'success'),
+      );
+    });
   }
 }
 
+export interface GuardedCall {
+  readonly signal?: AbortSignal | undefined;
+  readonly mayBeSlow?: boolean | undefined;
+}
+
+interface Outcome {
+  readonly kind: OutcomeKind;
+}
+
+interface Running {
+  readonly startedAt: number;
+  /** What it is where it was not slow. */
+  readonly end: (kind: OutcomeKind) => void;
+}
+
+/** `unknown`: its caller gave up before the dependency had told anything. While the circuit is half open, it stays open for longer. */
+type OutcomeKind = 'success' | 'failure' | 'slow' | 'unknown';
+
 export interface CircuitBreakerOptions {
-  /** Which errors say that the dependency fails; others, such as a caller's own abort, count for nothing while it is closed. */
+  /** Which errors say that the dependency fails; with any other it has answered. */
   readonly isFailure: (error: unknown) => boolean;
   /** Opens where this share of the calls of `windowMs` has failed, of `minCalls` or more. */
   readonly failureRate: number;
@@ -51,6 +116,10 @@ export interface CircuitBreakerOptions {
   readonly minCalls: number;
   /** Opens after so many failures without a success between them, however long they take: for a dependency that hangs. */
   readonly consecutiveFailures: number;
+  /** A call that takes as long, or longer, is slow; unset: none is. */
+  readonly slowMs?: number;
+  /** Opens where this share of the calls of the window was slow, of `minCalls` or more. Default: 1. */
+  readonly slowRate?: number;
   /** How long it is open before a call is let through, in milliseconds. */
   readonly openMs: number;
   /** Milliseconds of a clock that never jumps. */
@@ -61,40 +130,52 @@ export interface CircuitBreakerOptions {
 export type CircuitBreakerState = 'closed' | 'open' | 'half-open';
 
 /** Counts outcomes in the slices of a window, of which the oldest is always the next to be used anew. */
-class FailureRate implements IBreaker {
+class CallRates implements IBreaker {
   /** Of interest only to those who store a breaker. */
   readonly state = undefined;
   readonly #options: CircuitBreakerOptions;
+  readonly #latest: () => OutcomeKind;
   #slices = newSlices();
   #consecutive = 0;
 
-  constructor(options: CircuitBreakerOptions) {
+  /** @param latest of what `failure` is called for. */
+  constructor(options: CircuitBreakerOptions, latest: () => OutcomeKind) {
     this.#options = options;
+    this.#latest = latest;
   }
 
   success(state: CircuitState): void {
     if (state === CircuitState.HalfOpen) this.#slices = newSlices();
     this.#consecutive = 0;
-    this.#slice().successes++;
+    this.#slice().calls++;
   }
 
   failure(state: CircuitState): boolean {
-    this.#consecutive++;
-    this.#slice().failures++;
+    const kind = this.#latest();
+    if (kind === 'unknown') return state !== CircuitState.Closed;
+    const slice = this.#slice();
+    slice.calls++;
+    if (kind === 'slow') slice.slow++;
+    else slice.failures++;
+    this.#consecutive = kind === 'slow' ? 0 : this.#consecutive + 1;
     if (state !== CircuitState.Closed) return true;
-    const { minCalls, failureRate, consecutiveFailures } = this.#options;
+    const { minCalls, failureRate, slowRate = 1, consecutiveFailures } = this.#options;
     if (this.#consecutive >= consecutiveFailures) return true;
     const oldest = this.#sliceNumber() - SLICES;
-    const counted = this.#slices.filter(({ number }) => number > oldest);
-    const failures = counted.reduce((sum, slice) => sum + slice.failures, 0);
-    const calls = counted.reduce((sum, slice) => sum + slice.successes, failures);
-    return calls >= minCalls && failures >= calls * failureRate;
+    let [calls, failures, slow] = [0, 0, 0];
+    for (const counted of this.#slices) {
+      if (counted.number <= oldest) continue;
+      calls += counted.calls;
+      failures += counted.failures;
+      slow += counted.slow;
+    }
+    return calls >= minCalls && (failures >= calls * failureRate || slow >= calls * slowRate);
   }
 
   #slice(): Slice {
     const number = this.#sliceNumber();
     const slice = this.#slices[number % SLICES] as Slice;
-    if (slice.number !== number) Object.assign(slice, { number, failures: 0, successes: 0 });
+    if (slice.number !== number) Object.assign(slice, { number, calls: 0, failures: 0, slow: 0 });
     return slice;
   }
 
@@ -127,12 +208,13 @@ class MonotonicPause implements IBackoffFactory<object>, IBackoff<object> {
 
 interface Slice {
   number: number;
+  calls: number;
   failures: number;
-  successes: number;
+  slow: number;
 }
 
 function newSlices(): Slice[] {
-  return Array.from({ length: SLICES }, () => ({ number: -1, failures: 0, successes: 0 }));
+  return Array.from({ length: SLICES }, () => ({ number: -1, calls: 0, failures: 0, slow: 0 }));
 }
 
 const SLICES = 10;

@@ -50,6 +50,54 @@ describe('A circuit breaker', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('opens when most of the calls are slow, though they go well', async () => {
+    const { breaker, slow, good, states } = aBreaker();
+    for (let n = 0; n < 2; n++) await good();
+    for (let n = 0; n < 7; n++) await slow();
+    expect(breaker.state).toBe('closed');
+    await slow();
+    expect(states).toEqual(['open']);
+  });
+
+  it('opens for calls that hang, before any of them has ended', async () => {
+    const { breaker, clock } = aBreaker();
+    const hung = Promise.withResolvers<string>();
+    const calls = Array.from({ length: 10 }, () => breaker.execute(() => hung.promise));
+    clock.now += 100;
+    breaker.noteSlow();
+    await expect.poll(() => breaker.state).toBe('open');
+    hung.resolve('at last');
+    expect(await Promise.all(calls)).toEqual(Array(10).fill('at last'));
+  });
+
+  it('does not take a wait for a lock for slowness', async () => {
+    const { breaker, clock } = aBreaker();
+    for (let n = 0; n < 20; n++) {
+      await breaker.execute(
+        async () => {
+          clock.now += 5000;
+        },
+        { mayBeSlow: true },
+      );
+    }
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('learns nothing from a call that its caller gives up', async () => {
+    const { breaker, givenUp } = aBreaker();
+    for (let n = 0; n < 100; n++) await givenUp();
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('stays open where the one call that it lets through is given up', async () => {
+    const { breaker, open, givenUp, clock, states } = aBreaker();
+    await open();
+    clock.now += 5000;
+    await givenUp();
+    expect(states).toEqual(['open', 'half-open', 'open']);
+    await expect(breaker.execute(async () => 1)).rejects.toBeInstanceOf(BrokenCircuitError);
+  });
+
   it('lets one call through after a while, and fails the others at once', async () => {
     const { breaker, open, clock, states } = aBreaker();
     await open();
@@ -91,6 +139,7 @@ function aBreaker() {
   const states: CircuitBreakerState[] = [];
   const breaker = new CircuitBreaker({
     ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 10, openMs: 5000 },
+    ...{ slowMs: 100, slowRate: 0.8 },
     isFailure: error => error instanceof Failure,
     now: () => clock.now,
     onStateChange: state => states.push(state),
@@ -101,5 +150,13 @@ function aBreaker() {
     for (let n = 0; n < 10; n++) await bad();
     expect(breaker.state).toBe('open');
   };
-  return { breaker, clock, states, good, bad, open };
+  const slow = () =>
+    breaker.execute(async () => {
+      clock.now += 100;
+    });
+  const givenUp = () =>
+    expect(
+      breaker.execute(() => Promise.reject(new Failure()), { signal: AbortSignal.abort() }),
+    ).rejects.toBeInstanceOf(Failure);
+  return { breaker, clock, states, good, bad, slow, givenUp, open };
 }

@@ -1,0 +1,167 @@
+import type { AdaptiveLimit } from '#src/resilience/adaptive-limit.ts';
+import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resilience/criticality.ts';
+
+/** The call was refused, so that others can be served: it may be tried again after a while. */
+export class OverloadedError extends Error {
+  override readonly name = 'OverloadedError';
+}
+
+/**
+ * Lets as many calls through to a dependency as its limit allows, and keeps some more waiting: the most critical first, and of those who
+ * came first. It refuses the least critical ones: where the queue is full, where those before have waited for long already, and who
+ * has waited too long. A waiter whose call is aborted, at its deadline or by its client, leaves at once and begins nothing.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  /** In the order of CRITICALITIES. */
+  readonly #queues = CRITICALITIES.map(() => new Set<Waiter>());
+  #inFlight = 0;
+  #queued = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  get state(): AdmissionState {
+    return { limit: this.#options.limit.limit, inFlight: this.#inFlight, queued: this.#queued };
+  }
+
+  /**
+   * Does the work when it may begin.
+   *
+   * @param isAnswer which errors are answers of the dependency, whose time says how busy it is.
+   * @throws OverloadedError where it is refused; the signal's reason, where it aborts before the work begins.
+   */
+  async run<T>(work: () => Promise<T>, call: AdmittedCall, isAnswer: (error: unknown) => boolean): Promise<T> {
+    const { limit, now } = this.#options;
+    const criticality = call.criticality ?? DEFAULT_CRITICALITY;
+    if (this.#inFlight < limit.limit) this.#inFlight++;
+    else await this.#wait(criticality, call.signal);
+    const inFlight = this.#inFlight;
+    const startedAt = now();
+    try {
+      const result = await work();
+      limit.ended(now() - startedAt, inFlight);
+      return result;
+    } catch (error) {
+      if (isAnswer(error)) limit.ended(now() - startedAt, inFlight);
+      throw error;
+    } finally {
+      this.#inFlight--;
+      this.#next();
+    }
+  }
+
+  #wait(criticality: Criticality, signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { queueMax, queueTimeoutMs, now } = this.#options;
+    const rank = CRITICALITIES.indexOf(criticality);
+    const patienceMs = queueTimeoutMs * PATIENCE[criticality];
+    if (this.#longestWaitMs() > patienceMs) return this.#refuse(criticality, 'too long a queue');
+    if (this.#queued >= queueMax && !this.#evictBelow(rank)) return this.#refuse(criticality, 'too many calls wait');
+    return new Promise((resolve, reject) => {
+      const queue = this.#queues[rank] as Set<Waiter>;
+      const leave = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+        if (queue.delete(waiter)) this.#queued--;
+      };
+      const abort = () => {
+        leave();
+        reject(signal?.reason);
+      };
+      const waiter: Waiter = {
+        since: now(),
+        begin: () => {
+          leave();
+          resolve();
+        },
+        refuse: why => {
+          leave();
+          this.#refuse(criticality, why).catch(reject);
+        },
+      };
+      const timer = setTimeout(() => waiter.refuse('it took too long until its turn'), patienceMs);
+      signal?.addEventListener('abort', abort, { once: true });
+      queue.add(waiter);
+      this.#queued++;
+    });
+  }
+
+  /** Begins as many of those who wait as there is room for. */
+  #next(): void {
+    for (const queue of this.#queues) {
+      for (const waiter of queue) {
+        if (this.#inFlight >= this.#options.limit.limit) return;
+        this.#inFlight++;
+        waiter.begin();
+      }
+    }
+  }
+
+  #longestWaitMs(): number {
+    if (this.#queued === 0) return 0;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const queue of this.#queues)
+      for (const { since } of queue.size > 0 ? [first(queue)] : []) oldest = Math.min(oldest, since);
+    return this.#options.now() - oldest;
+  }
+
+  /** Refuses the newest of the least critical ones below this rank, and says whether there was one. */
+  #evictBelow(rank: number): boolean {
+    for (let lowest = CRITICALITIES.length - 1; lowest > rank; lowest--) {
+      const newest = [...(this.#queues[lowest] as Set<Waiter>)].at(-1);
+      if (newest === undefined) continue;
+      newest.refuse('more critical calls came');
+      return true;
+    }
+    return false;
+  }
+
+  #refuse(criticality: Criticality, why: string): Promise<never> {
+    this.#options.onRefused?.(criticality);
+    return Promise.reject(new OverloadedError(`the service is overloaded: ${why}`));
+  }
+}
+
+export interface AdmissionOptions {
+  readonly limit: Pick<AdaptiveLimit, 'limit' | 'ended'>;
+  /** The most calls that wait. */
+  readonly queueMax: number;
+  /** How long a critical call waits; the others less, as PATIENCE has it. */
+  readonly queueTimeoutMs: number;
+  /** Milliseconds of a clock that never jumps. */
+  readonly now: () => number;
+  readonly onRefused?: (criticality: Criticality) => void;
+}
+
+/** What the admission is to know of a call. */
+export interface AdmittedCall {
+  readonly signal?: AbortSignal | undefined;
+  readonly criticality?: Criticality | undefined;
+}
+
+export interface AdmissionState {
+  /** How many calls may be in flight now. */
+  readonly limit: number;
+  readonly inFlight: number;
+  readonly queued: number;
+}
+
+interface Waiter {
+  readonly since: number;
+  readonly begin: () => void;
+  readonly refuse: (why: string) => void;
+}
+
+function first<T>(set: ReadonlySet<T>): T {
+  return set.values().next().value as T;
+}
+
+/** For how much of the time a call waits: what is sheddable leaves as soon as a queue builds up. */
+const PATIENCE: Readonly<Record<Criticality, number>> = {
+  'critical-plus': 1,
+  critical: 1,
+  'sheddable-plus': 0.25,
+  sheddable: 0.1,
+};

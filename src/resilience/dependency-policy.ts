@@ -1,0 +1,45 @@
+import { BrokenCircuitError } from 'cockatiel';
+import type { Admission, AdmissionState, AdmittedCall } from '#src/resilience/admission.ts';
+import type { CircuitBreaker, CircuitBreakerState, GuardedCall } from '#src/resilience/circuit-breaker.ts';
+
+export { BrokenCircuitError } from 'cockatiel';
+
+/**
+ * What stands between us and one dependency: an admission for each kind of work, as a bulkhead, so that one kind can't take the place of
+ * another; and one circuit breaker. While the circuit is open nobody waits for a turn: a call fails at once.
+ */
+export class DependencyPolicy<Kind extends string> {
+  readonly #breaker: CircuitBreaker;
+  readonly #admissions: Readonly<Record<Kind, Admission>>;
+  readonly #isFailure: (error: unknown) => boolean;
+
+  /** @param isFailure which errors say that the dependency fails. */
+  constructor(
+    breaker: CircuitBreaker,
+    admissions: Readonly<Record<Kind, Admission>>,
+    isFailure: (error: unknown) => boolean,
+  ) {
+    this.#breaker = breaker;
+    this.#admissions = admissions;
+    this.#isFailure = isFailure;
+  }
+
+  /**
+   * Does the work as soon as there is room.
+   *
+   * @throws BrokenCircuitError, OverloadedError, the signal's reason; and what the work throws.
+   */
+  run<T>(kind: Kind, work: () => Promise<T>, call: AdmittedCall & GuardedCall = {}): Promise<T> {
+    const attempt = () => this.#breaker.execute(work, call);
+    // Open or half open: it fails at once, or is the one call that tries.
+    if (this.#breaker.state !== 'closed') return attempt();
+    return this.#admissions[kind].run(attempt, call, this.#isAnswer);
+  }
+
+  get state(): { readonly breaker: CircuitBreakerState; readonly admissions: Readonly<Record<Kind, AdmissionState>> } {
+    const admissions = Object.entries<Admission>(this.#admissions).map(([kind, { state }]) => [kind, state]);
+    return { breaker: this.#breaker.state, admissions: Object.fromEntries(admissions) };
+  }
+
+  readonly #isAnswer = (error: unknown) => !(error instanceof BrokenCircuitError) && !this.#isFailure(error);
+}
