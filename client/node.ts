@@ -13,6 +13,7 @@ import {
 import { PostService } from './blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.ts';
 import { GuardedHttp2SessionManager } from './http2-session-manager.ts';
+import { withRetries } from './retry.ts';
 
 /** A typed client: one async method for each RPC. */
 export type PostClient = Client<typeof PostService>;
@@ -39,7 +40,12 @@ export interface PostClientOptions {
    * the service's own.
    */
   readonly timeoutMs?: number;
-  /** Run around every call, the first outermost. Put a `validationInterceptor()` last. Default: none. */
+  /**
+   * How often a unary call is made at most while it fails with UNAVAILABLE, within its deadline: a read, or a creation with a
+   * `requestId`; others are made once. Default: 4. 1: never again.
+   */
+  readonly attempts?: number;
+  /** Run around every attempt, the first outermost. Put a `validationInterceptor()` last. Default: none. */
   readonly interceptors?: readonly Interceptor[];
   /**
    * The most bytes of one answer, inflated; beyond that the call fails with RESOURCE_EXHAUSTED. Default: 16 MiB, which
@@ -71,7 +77,7 @@ export function createPostClient(baseUrl: string, options: PostClientOptions = {
     throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} is no http or https URL`);
   }
   if (protocol === 'grpc' && httpVersion !== '2') throw new TypeError('httpVersion: gRPC needs HTTP/2');
-  const transport = createTransport(baseUrl, protocol, httpVersion, options);
+  const transport = withRetries(createTransport(baseUrl, protocol, httpVersion, options), options.attempts ?? 4);
   return createClient(PostService, withUnaryTimeout(transport, options.timeoutMs ?? 10_000));
 }
 

@@ -1,6 +1,7 @@
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
 import { toCanonicalRead } from './canonical-read.ts';
+import { withRetries } from './retry.ts';
 import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.ts';
 
@@ -18,7 +19,12 @@ export interface GrpcWebPostClientOptions {
    * another origin a CORS preflight.
    */
   readonly timeoutMs?: number;
-  /** Run around every call, the first outermost. Put a `validationInterceptor()` last. Default: none. */
+  /**
+   * How often a unary call is made at most while it fails with UNAVAILABLE, within its deadline: a read, or a creation with a
+   * `requestId`; others are made once. Default: 4. 1: never again.
+   */
+  readonly attempts?: number;
+  /** Run around every attempt, the first outermost. Put a `validationInterceptor()` last. Default: none. */
   readonly interceptors?: readonly Interceptor[];
   /** In place of the global `fetch`, to send credentials for instance. */
   readonly fetch?: typeof globalThis.fetch;
@@ -45,7 +51,7 @@ export function createPostClient(baseUrl: string, options: PostClientOptions = {
   const { timeoutMs = 10_000, useBinaryFormat = false, useHttpGet = true } = options;
   const fetch = withCanonicalReads(options.fetch);
   const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared({ ...options, fetch }) });
-  return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
+  return createClient(PostService, withUnaryTimeout(withRetries(transport, options.attempts ?? 4), timeoutMs));
 }
 
 /**
@@ -55,7 +61,7 @@ export function createPostClient(baseUrl: string, options: PostClientOptions = {
 export function createGrpcWebPostClient(baseUrl: string, options: GrpcWebPostClientOptions = {}): PostClient {
   const { timeoutMs = 10_000, useBinaryFormat = true } = options;
   const transport = createGrpcWebTransport({ baseUrl, useBinaryFormat, ...shared(options) });
-  return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
+  return createClient(PostService, withUnaryTimeout(withRetries(transport, options.attempts ?? 4), timeoutMs));
 }
 
 function shared({ interceptors = [], fetch }: GrpcWebPostClientOptions) {

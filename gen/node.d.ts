@@ -26,7 +26,12 @@ export interface PostClientOptions {
      * the service's own.
      */
     readonly timeoutMs?: number;
-    /** Run around every call, the first outermost. Put a `validationInterceptor()` last. Default: none. */
+    /**
+     * How often a unary call is made at most while it fails with UNAVAILABLE, within its deadline: a read, or a creation with a
+     * `requestId`; others are made once. Default: 4. 1: never again.
+     */
+    readonly attempts?: number;
+    /** Run around every attempt, the first outermost. Put a `validationInterceptor()` last. Default: none. */
     readonly interceptors?: readonly Interceptor[];
     /**
      * The most bytes of one answer, inflated; beyond that the call fails with RESOURCE_EXHAUSTED. Default: 16 MiB, which

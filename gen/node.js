@@ -4,6 +4,7 @@ import { compressionBrotli, compressionGzip, createGrpcTransport, createGrpcWebT
 import { PostService } from './blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.js';
 import { GuardedHttp2SessionManager } from './http2-session-manager.js';
+import { withRetries } from './retry.js';
 /**
  * Makes a client of the service at `baseUrl`, such as `https://posts.example.com`.
  *
@@ -20,7 +21,7 @@ export function createPostClient(baseUrl, options = {}) {
     }
     if (protocol === 'grpc' && httpVersion !== '2')
         throw new TypeError('httpVersion: gRPC needs HTTP/2');
-    const transport = createTransport(baseUrl, protocol, httpVersion, options);
+    const transport = withRetries(createTransport(baseUrl, protocol, httpVersion, options), options.attempts ?? 4);
     return createClient(PostService, withUnaryTimeout(transport, options.timeoutMs ?? 10_000));
 }
 function createTransport(baseUrl, protocol, httpVersion, { useBinaryFormat = true, useHttpGet = true, readMaxBytes = 16 * 1024 * 1024, ...options }) {

@@ -13,7 +13,12 @@ export interface GrpcWebPostClientOptions {
      * another origin a CORS preflight.
      */
     readonly timeoutMs?: number;
-    /** Run around every call, the first outermost. Put a `validationInterceptor()` last. Default: none. */
+    /**
+     * How often a unary call is made at most while it fails with UNAVAILABLE, within its deadline: a read, or a creation with a
+     * `requestId`; others are made once. Default: 4. 1: never again.
+     */
+    readonly attempts?: number;
+    /** Run around every attempt, the first outermost. Put a `validationInterceptor()` last. Default: none. */
     readonly interceptors?: readonly Interceptor[];
     /** In place of the global `fetch`, to send credentials for instance. */
     readonly fetch?: typeof globalThis.fetch;

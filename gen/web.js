@@ -1,6 +1,7 @@
 import { createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
 import { toCanonicalRead } from './canonical-read.js';
+import { withRetries } from './retry.js';
 import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.js';
 /**
@@ -14,7 +15,7 @@ export function createPostClient(baseUrl, options = {}) {
     const { timeoutMs = 10_000, useBinaryFormat = false, useHttpGet = true } = options;
     const fetch = withCanonicalReads(options.fetch);
     const transport = createConnectTransport({ baseUrl, useBinaryFormat, useHttpGet, ...shared({ ...options, fetch }) });
-    return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
+    return createClient(PostService, withUnaryTimeout(withRetries(transport, options.attempts ?? 4), timeoutMs));
 }
 /**
  * As createPostClient, over gRPC-Web, for proxies that know nothing else. A function of its own, so that a bundle holds
@@ -23,7 +24,7 @@ export function createPostClient(baseUrl, options = {}) {
 export function createGrpcWebPostClient(baseUrl, options = {}) {
     const { timeoutMs = 10_000, useBinaryFormat = true } = options;
     const transport = createGrpcWebTransport({ baseUrl, useBinaryFormat, ...shared(options) });
-    return createClient(PostService, withUnaryTimeout(transport, timeoutMs));
+    return createClient(PostService, withUnaryTimeout(withRetries(transport, options.attempts ?? 4), timeoutMs));
 }
 function shared({ interceptors = [], fetch }) {
     return { interceptors: [...interceptors], ...(fetch && { fetch }) };

@@ -8,14 +8,14 @@ import { build } from 'esbuild';
  */
 export const BROWSER_APPS = {
   'one unary call': {
-    budget: 36_500,
+    budget: 38_000,
     source: `
       import { createPostClient } from '@postservice/client/web';
       const { post } = await createPostClient('/').getPost({ key: { case: 'slug', value: location.hash } });
       document.title = post.title;`,
   },
   'the same with validation': {
-    budget: 111_000,
+    budget: 112_500,
     source: `
       import { validationInterceptor } from '@postservice/client/validate';
       import { createPostClient } from '@postservice/client/web';

@@ -1,0 +1,78 @@
+import type { DescMethodUnary } from '@bufbuild/protobuf';
+import { Code, ConnectError, type Transport } from '@connectrpc/connect';
+import { retryDelayMs } from './errors.ts';
+
+/**
+ * Makes a unary call again that failed with UNAVAILABLE, where that is safe: a read, or a creation with a `request_id`. It waits
+ * before, for 0.1, 0.2, 0.4 s and so on, up to 2 s, each less up to half by chance, and no shorter than the server asks for
+ * (RetryInfo). A call does not go on beyond its deadline.
+ *
+ * Where many calls fail, they are not repeated any more until others go well: so clients do not make an outage worse. That budget is
+ * gRPC's (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts and Hedged RPCs"): 10 tokens, one
+ * less for each failure, a tenth more for each success, and no repetition at 5 or below.
+ *
+ * @param attempts how often a call is made at most, the first time included; 1: never again.
+ */
+export function withRetries(transport: Transport, attempts: number): Transport {
+  if (!(attempts > 1)) return transport;
+  let tokens = MAX_TOKENS;
+  return {
+    async unary(method, signal, timeoutMs, header, input, contextValues) {
+      const deadline = timeoutMs === undefined || timeoutMs <= 0 ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
+      let leftMs = timeoutMs;
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const response = await transport.unary(method, signal, leftMs, header, input, contextValues);
+          tokens = Math.min(MAX_TOKENS, tokens + TOKENS_FOR_SUCCESS);
+          return response;
+        } catch (error) {
+          if (!(error instanceof ConnectError) || error.code !== Code.Unavailable) throw error;
+          tokens = Math.max(0, tokens - 1);
+          if (attempt >= attempts || tokens <= MAX_TOKENS / 2 || !isRepeatable(method, input)) throw error;
+          const delayMs = pauseMs(attempt, error);
+          if (Date.now() + delayMs >= deadline) throw error;
+          await pause(delayMs, signal);
+          if (timeoutMs !== undefined && timeoutMs > 0) leftMs = Math.max(1, deadline - Date.now());
+        }
+      }
+    },
+    stream: (...call) => transport.stream(...call),
+  };
+}
+
+/** Whether a call may be made twice: it writes nothing, or the server knows it again. */
+function isRepeatable(method: DescMethodUnary, input: object): boolean {
+  if (method.idempotency === NO_SIDE_EFFECTS || method.idempotency === IDEMPOTENT) return true;
+  const { requests } = input as { readonly requests?: readonly object[] };
+  const parts = Array.isArray(requests) ? requests : [input];
+  return parts.length > 0 && parts.every(part => Boolean((part as { readonly requestId?: string }).requestId));
+}
+
+function pauseMs(attempt: number, error: ConnectError): number {
+  const backoff = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1)) * (1 - Math.random() / 2);
+  const asked = retryDelayMs(error) ?? 0;
+  // What the server asks for may be the same for all.
+  return asked > backoff ? asked * (1 + Math.random() / 4) : backoff;
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(ConnectError.from(signal?.reason, Code.Canceled));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+  });
+}
+
+/** Of google.protobuf.MethodOptions.IdempotencyLevel, which would bring the descriptor of all descriptors into a browser's bundle. */
+const [NO_SIDE_EFFECTS, IDEMPOTENT] = [1, 2];
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2000;
+const MAX_TOKENS = 10;
+const TOKENS_FOR_SUCCESS = 0.1;
