@@ -57,6 +57,8 @@ export interface Config {
   /** Unset: generated and kept in `dataDir` (embedded Postgres only). */
   readonly pageTokenSecret: string | undefined;
   readonly shutdownGraceMs: number;
+  /** How late the event loop may be before calls are refused. */
+  readonly overloadDelayMs: number;
 }
 
 /** How to reach Postgres and how long to wait for it; all times in milliseconds. */
@@ -78,6 +80,10 @@ export interface DatabaseConfig {
   readonly lanes: number;
   /** Whether hot reads are prepared by name. */
   readonly preparedStatements: boolean;
+  /** A read that takes as long, or longer, counts for the circuit breaker. */
+  readonly slowCallMs: number;
+  /** How long an open circuit stays open before a call is tried. */
+  readonly breakerOpenMs: number;
 }
 
 /** What is kept of posts and lists that were read; all times in milliseconds. */
@@ -176,6 +182,11 @@ const SETTINGS = {
     '8KiB',
     'From this size on a response is compressed, for a client that takes it. Smaller ones cost more to compress than to send.',
   ],
+  OVERLOAD_DELAY: [
+    duration('1ms', '1h'),
+    '25ms',
+    'Where all that comes waits this long before anything is done for it, calls are refused (UNAVAILABLE, OVERLOADED), as many as it takes: those with x-criticality sheddable first, then sheddable-plus, critical (the default), critical-plus.',
+  ],
   FAST_PATH: [
     z.stringbool('is neither true nor false'),
     'true',
@@ -240,6 +251,16 @@ const SETTINGS = {
     z.stringbool('is neither true nor false'),
     'true',
     'Whether these reads are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
+  ],
+  DATABASE_SLOW_CALL: [
+    duration('1ms', '1h'),
+    '500ms',
+    'Where most reads take this long, calls are kept from the database for a while (circuit breaker): a hundred times what they take otherwise.',
+  ],
+  DATABASE_BREAKER_OPEN: [
+    duration('1ms', '1h'),
+    '500ms',
+    'For how long they are kept from it, each time, until one is tried: short, since one call costs little, and all wait for its success.',
   ],
   CACHE_NEAR_BYTES: [
     bytes('0B', '65536MiB'),
@@ -363,6 +384,8 @@ function toConfig(s: z.infer<typeof schema>): Config {
       transactionIdleTimeoutMs: s.DATABASE_TRANSACTION_IDLE_TIMEOUT,
       lanes: s.DATABASE_LANES,
       preparedStatements: s.DATABASE_PREPARED_STATEMENTS,
+      slowCallMs: s.DATABASE_SLOW_CALL,
+      breakerOpenMs: s.DATABASE_BREAKER_OPEN,
     },
     purge: { intervalMs: s.PURGE_INTERVAL, changeRetentionMs: s.CHANGE_RETENTION },
     cache: {
@@ -377,6 +400,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
     log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT, accessRate: s.ACCESS_LOG_RATE },
     pageTokenSecret: s.PAGE_TOKEN_SECRET,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
+    overloadDelayMs: s.OVERLOAD_DELAY,
   };
 }
 

@@ -6,6 +6,8 @@ import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/
 import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
+import { createDatabasePolicy } from '#src/db/database-policy.ts';
+import { GuardedReads } from '#src/db/guarded-reads.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { openReplicas } from '#src/db/open-replicas.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
@@ -19,14 +21,18 @@ import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { GuardedPostStore } from '#src/posts/guarded-post-store.ts';
 import { openPostCache } from '#src/posts/open-post-cache.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { PurgeJob } from '#src/posts/purge-job.ts';
+import { EventLoopDelay } from '#src/resilience/event-loop-delay.ts';
+import { LoadShedder } from '#src/resilience/load-shedder.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
 import { HealthService } from '#src/rpc/health.ts';
+import { loadShedding } from '#src/rpc/load-shedding.ts';
 import { reflection } from '#src/rpc/reflection.ts';
 import { RequestValidator } from '#src/rpc/validation.ts';
 
@@ -71,7 +77,8 @@ export async function startServer(config: Config, log: Logger, database: Provide
   const metrics = createMetrics({ version: packageJson.version });
   const feed = parts.use(new ChangeFeed(database.url, log));
   // Before the watches, so that who is told of a change reads nothing older.
-  const reads = parts.use(openReplicas(config.database, lanes, log));
+  const primary = createDatabasePolicy('primary', config.database, metrics);
+  const reads = parts.use(openReplicas(config.database, new GuardedReads(lanes, primary), log, metrics));
   metrics.readFrom({
     feedLagSeconds: () => feed.lagMs / 1000,
     poolInUse: () => pool.state.total - pool.state.idle,
@@ -81,20 +88,28 @@ export async function startServer(config: Config, log: Logger, database: Provide
     lanesInFlight: () => lanes.state.inFlight,
     replicasUsable: () => reads.usable,
   });
-  const postgres = new PostgresPostStore(db, () => feed.announce(), reads);
+  const postgres = new GuardedPostStore(new PostgresPostStore(db, () => feed.announce(), reads), primary);
   const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, db);
   const posts = new PostServiceImpl(cache.store, watches, secret);
   parts.use(new PurgeJob(db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();
+  const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
+  parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   const dispatch = createDispatch({
     routes: router => {
       router.service(PostService, posts);
       router.service(Health, health);
       reflection(router, [PostService.file, Health.file]);
     },
-    stages: { check: validator.check },
+    stages: {
+      admit: loadShedding(shedder, {
+        exempt: new Set([Health.typeName]),
+        onShed: criticality => metrics.callShed('front', criticality),
+      }),
+      check: validator.check,
+    },
     requestMaxBytes: config.requestMaxBytes,
     compressMinBytes: config.compressMinBytes,
     unary: config.fastPath

@@ -34,6 +34,8 @@ describe('parseConfig', () => {
         transactionIdleTimeoutMs: 10_000,
         lanes: 2,
         preparedStatements: true,
+        slowCallMs: 500,
+        breakerOpenMs: 500,
       },
       purge: { intervalMs: 600_000, changeRetentionMs: 604_800_000 },
       cache: {
@@ -48,6 +50,7 @@ describe('parseConfig', () => {
       log: { level: 'info', format: undefined, accessRate: 100 },
       pageTokenSecret: undefined,
       shutdownGraceMs: 10_000,
+      overloadDelayMs: 25,
     });
   });
 

@@ -5,10 +5,16 @@ export class DatabaseUnavailableError extends Error {
   override readonly name = 'DatabaseUnavailableError';
 }
 
+/** No connection of ours was free: that says how busy we are, and nothing of the database. */
+export class PoolExhaustedError extends DatabaseUnavailableError {}
+
 /** A statement waited too long for a lock, or could not be serialized: the same write may work when it is repeated. */
 export class WriteConflictError extends Error {
   override readonly name = 'WriteConflictError';
 }
+
+/** Of these, those that Postgres gave up for another transaction, at once: the next attempt meets no such one in most cases. */
+export class SerializationError extends WriteConflictError {}
 
 /** Postgres ended a statement at its time limit. */
 export class StatementTimeoutError extends Error {
@@ -31,7 +37,8 @@ export function translateDriverError(error: unknown): unknown {
   if (UNAVAILABLE.some(prefix => code.startsWith(prefix))) {
     return new DatabaseUnavailableError('the database is not available', { cause: error });
   }
-  if (CONFLICTS.includes(code)) return new WriteConflictError('the write met a concurrent one', { cause: error });
+  if (code === LOCK_NOT_AVAILABLE) return new WriteConflictError('the write met a concurrent one', { cause: error });
+  if (SERIALIZATION.includes(code)) return new SerializationError('the write met a concurrent one', { cause: error });
   if (code === QUERY_CANCELED) {
     return new StatementTimeoutError('the statement took longer than it may', { cause: error });
   }
@@ -49,6 +56,7 @@ export function leavesConnectionUsable(error: unknown): boolean {
 
 /** Connection exceptions, insufficient resources, operator intervention (shutdown, crash, starting up), I/O errors. */
 const UNAVAILABLE = ['08', '53', '57P', '58', '25006'];
-/** Lock not available, serialization failure, deadlock. */
-const CONFLICTS = ['55P03', '40001', '40P01'];
+const LOCK_NOT_AVAILABLE = '55P03';
+/** Serialization failure, deadlock. */
+const SERIALIZATION = ['40001', '40P01'];
 const QUERY_CANCELED = '57014';

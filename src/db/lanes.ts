@@ -5,12 +5,15 @@ import { type NamedStatement, type Parameter, toParameter } from '#src/db/pipeli
 import type { ConnectionPool } from '#src/db/pool.ts';
 import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';
+import type { RetryBudget } from '#src/resilience/retry-budget.ts';
 
 export interface ReadLanesOptions extends LaneOptions {
   /** How many connections; 0: none, and all goes over the pool. Few do: 2 to 4 keep a Postgres of a few cores busy. */
   readonly count: number;
   /** The most statements that are in flight over all lanes; further ones go to the pool's queue, which is bounded. */
   readonly maxInFlight: number;
+  /** Bounds how many statements are run once more; unset: nothing does. */
+  readonly retryBudget?: Pick<RetryBudget, 'called' | 'mayRetry'>;
 }
 
 /** What the lanes are doing. */
@@ -28,12 +31,13 @@ export interface ReadLanesState {
  * Only for single statements that write nothing, and of those only the short ones, which have names, go over lanes: one that
  * is slow delays those behind it on its connection, and an aborted one is not cancelled. The others go over the pool, as all
  * do while no lane is up, and where too much is in flight. A statement whose connection is lost is run once more, over the
- * pool; so a connection that is down fails no call while there is another.
+ * pool, as far as the budget for that goes; so a connection that is down fails no call while there is another.
  */
 export class ReadLanes implements AsyncDisposable {
   readonly #lanes: readonly Lane[];
   readonly #maxInFlight: number;
   readonly #pool: Pick<ConnectionPool, 'acquire'>;
+  readonly #retryBudget: ReadLanesOptions['retryBudget'];
   readonly #texts = new Map<string, string>();
 
   /** Begins to connect, and waits for nothing. @param fallback is not ended with the lanes. */
@@ -41,6 +45,7 @@ export class ReadLanes implements AsyncDisposable {
     this.#lanes = Array.from({ length: options.count }, () => new Lane(url, options));
     this.#maxInFlight = options.maxInFlight;
     this.#pool = fallback;
+    this.#retryBudget = options.retryBudget;
   }
 
   /**
@@ -56,6 +61,7 @@ export class ReadLanes implements AsyncDisposable {
     { signal }: ReadDemand = {},
   ): Promise<Row[]> {
     signal?.throwIfAborted();
+    this.#retryBudget?.called();
     const connection = name === undefined ? undefined : this.#pick();
     if (name !== undefined) this.#checkName(name, text);
     const read =
@@ -110,7 +116,7 @@ export class ReadLanes implements AsyncDisposable {
       const read = connection.send(statement, parameters, (error, rows) => {
         signal?.removeEventListener('abort', abort);
         if (error === undefined) resolve(rows);
-        else if (!(error instanceof ConnectionLostError)) reject(translateDriverError(error));
+        else if (!(error instanceof ConnectionLostError) || !this.#mayRetry()) reject(translateDriverError(error));
         else resolve(this.#readOverPool(statement.text, values, signal, POOL_ATTEMPTS));
       });
       const abort = () => {
@@ -143,11 +149,15 @@ export class ReadLanes implements AsyncDisposable {
       return result?.rows ?? [];
     } catch (error) {
       // The connection was lost, with nothing written: another one may do. It may have been lost long ago, while it was idle.
-      if (attempts < 2 || !(error instanceof DatabaseUnavailableError)) throw error;
+      if (attempts < 2 || !(error instanceof DatabaseUnavailableError) || !this.#mayRetry()) throw error;
     } finally {
       connection.release();
     }
     return this.#runInPool(text, values, signal, attempts - 1);
+  }
+
+  #mayRetry(): boolean {
+    return this.#retryBudget?.mayRetry() ?? true;
   }
 }
 

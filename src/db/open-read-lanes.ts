@@ -2,6 +2,7 @@ import type { DatabaseConfig } from '#src/config.ts';
 import { ReadLanes } from '#src/db/lanes.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import { RetryBudget } from '#src/resilience/retry-budget.ts';
 
 /** Lanes to a database as the settings want them. It waits for nothing. @param pool of the same database. */
 export function openReadLanes(url: string, config: DatabaseConfig, pool: ConnectionPool, log: Logger): ReadLanes {
@@ -13,6 +14,7 @@ export function openReadLanes(url: string, config: DatabaseConfig, pool: Connect
     statementTimeoutMs: config.statementTimeoutMs,
     lockTimeoutMs: config.lockTimeoutMs,
     lifetimeMs: config.lifetimeMs,
+    retryBudget: new RetryBudget(),
     onLost: (error: unknown) => log.warn({ err: error }, 'a connection for reads is lost, and is tried again'),
   };
   return new ReadLanes(url, options, pool);

@@ -1,7 +1,12 @@
 import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
-import { DatabaseUnavailableError, leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts';
+import {
+  DatabaseUnavailableError,
+  leavesConnectionUsable,
+  PoolExhaustedError,
+  translateDriverError,
+} from '#src/db/errors.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
 import { Slots } from '#src/db/slots.ts';
 import { TimeLimitError, within } from '#src/resilience/within.ts';
@@ -78,9 +83,9 @@ export class ConnectionPool {
    */
   async acquire(signal?: AbortSignal): Promise<PooledConnection> {
     if (this.#slots.waiting >= this.#maxWaiting) {
-      throw new DatabaseUnavailableError(`more than ${this.#maxWaiting} queries wait for a connection`);
+      throw new PoolExhaustedError(`more than ${this.#maxWaiting} queries wait for a connection`);
     }
-    const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noConnectionInTime, signal });
+    const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noneFreeInTime, signal });
     let leftMs = this.#acquireTimeoutMs;
     if (slot !== undefined) {
       const startedAt = performance.now();
@@ -172,6 +177,10 @@ class ClientConnection implements PooledConnection {
   }
 }
 
+function noneFreeInTime(): Error {
+  return new PoolExhaustedError('no connection to the database became free in time');
+}
+
 function noConnectionInTime(): Error {
-  return new DatabaseUnavailableError('no connection to the database became free in time');
+  return new DatabaseUnavailableError('no connection to the database was opened in time');
 }

@@ -1,6 +1,7 @@
 import { CompiledQuery } from 'kysely';
 import type { Database } from '#src/db/database.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
+import type { Criticality } from '#src/resilience/criticality.ts';
 
 /** Reads of one statement each, that also say which snapshot of the database they are of. */
 export interface SnapshotReads {
@@ -39,6 +40,8 @@ export interface ReadDemand {
   readonly atLeast?: Snapshot | undefined;
   /** It has to see all that is committed by now. */
   readonly fresh?: boolean | undefined;
+  /** How much it matters, where not all can be served. */
+  readonly criticality?: Criticality | undefined;
 }
 
 /** Reads over the pool of a database. */

@@ -18,12 +18,23 @@ export interface Metrics {
   readonly cacheAnswered: (tier: string, outcome: string) => void;
   /** A circuit breaker has a new state: closed, half-open or open. */
   readonly breakerChanged: (dependency: string, state: string) => void;
+  /** A call was refused so that others are served: in front, or in front of a dependency, such as `primary-reads`. */
+  readonly callShed: (where: string, criticality: string) => void;
+  /** Where to look for what is admitted to a dependency, such as `primary-reads`, each time that metrics are rendered. */
+  readonly watchAdmission: (where: string, state: () => AdmissionReading) => void;
   /** Where to look, each time that metrics are rendered. */
   readonly readFrom: (readings: Readings) => void;
   /** The media type of `render`. */
   readonly contentType: string;
   /** All metrics in Prometheus' text format. */
   readonly render: () => Promise<string>;
+}
+
+/** How many calls may be in flight, are, and wait. */
+export interface AdmissionReading {
+  readonly limit: number;
+  readonly inFlight: number;
+  readonly queued: number;
 }
 
 /** What has a value at each moment. */
@@ -96,6 +107,28 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['dependency'],
     registers,
   });
+  const breakers = new Set<string>();
+  const breakerChanges = new Counter({
+    name: 'circuit_breaker_transitions_total',
+    help: 'Changes of the state of a circuit breaker, by the new one.',
+    labelNames: ['dependency', 'state'],
+    registers,
+  });
+  const shedCalls = new Counter({
+    name: 'admission_shed_total',
+    help: 'Calls that were refused so that others are served, by where and by how much they matter.',
+    labelNames: ['where', 'criticality'],
+    registers,
+  });
+  const admissions = new Map<string, () => AdmissionReading>();
+  for (const [reading, name, help] of ADMISSION_READINGS) {
+    const gauge: Gauge = new Gauge({
+      ...{ name, help, registers, labelNames: ['where'] },
+      collect: () => {
+        for (const [where, read] of admissions) gauge.set({ where }, read()[reading]);
+      },
+    });
+  }
   const readFrom = (readings: Readings) => {
     for (const [reading, name, help] of READINGS) {
       const read = readings[reading];
@@ -117,7 +150,13 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     connectionEnded: reason => endedConnections.inc({ reason }),
     connectionsChanged: by => connections.inc(by),
     cacheAnswered: (tier, outcome) => cacheAnswers.count(tier, outcome),
-    breakerChanged: (dependency, state) => breaker.set({ dependency }, ['closed', 'half-open', 'open'].indexOf(state)),
+    breakerChanged: (dependency, state) => {
+      breaker.set({ dependency }, ['closed', 'half-open', 'open'].indexOf(state));
+      if (breakers.has(dependency)) breakerChanges.inc({ dependency, state });
+      breakers.add(dependency);
+    },
+    callShed: (where, criticality) => shedCalls.inc({ where, criticality }),
+    watchAdmission: (where, state) => admissions.set(where, state),
     readFrom,
     contentType: registry.contentType,
     render: () => registry.metrics(),
@@ -126,6 +165,12 @@ export function createMetrics(options: { readonly version: string }): Metrics {
 
 /** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
+
+const ADMISSION_READINGS: readonly (readonly [reading: keyof AdmissionReading, name: string, help: string])[] = [
+  ['limit', 'admission_limit', 'How many calls may be in flight to a dependency now; it follows how long they take.'],
+  ['inFlight', 'admission_in_flight', 'Calls that are in flight to a dependency.'],
+  ['queued', 'admission_queued', 'Calls that wait until there is room.'],
+];
 
 const READINGS: readonly (readonly [reading: keyof Readings, name: string, help: string])[] = [
   ['feedLagSeconds', 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],

@@ -143,16 +143,18 @@ export class AnswerCache implements Disposable {
       if (this.#fills.has(key)) this.#options.onOutcome?.('coalesced');
       // What was read first may come from a replica that lacks a write.
       const fresh = attempt > 0;
-      const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, mustSee: call?.mustSee, fresh });
+      const fill = (signal: AbortSignal) =>
+        this.#fill(key, look, { signal, mustSee: call?.mustSee, criticality: call?.criticality, fresh });
       const answer = await this.#fills.run(key, fill, call?.signal);
       if (this.mayUse(answer, call)) return answer.value as T;
     }
-    return look.load({ ...(call ?? {}), fresh: true });
+    return look.load({ signal: call?.signal, criticality: call?.criticality, fresh: true });
   }
 
   /** Goes on when its caller has left, though not for ever. */
   #refresh<T extends AnswerValue>(key: string, look: LookUp<T>): Promise<CachedAnswer> {
-    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal });
+    // Whoever asks is served from what is kept.
+    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, criticality: 'sheddable-plus' });
     return this.#fills.run(key, fill, AbortSignal.timeout(REFRESH_TIMEOUT_MS));
   }
 
@@ -220,7 +222,7 @@ export interface CacheOptions {
 /** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
 export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 
-type FillCall = Pick<StoreCall, 'mustSee' | 'fresh'> & { readonly signal: AbortSignal };
+type FillCall = Pick<StoreCall, 'mustSee' | 'fresh' | 'criticality'> & { readonly signal: AbortSignal };
 
 const LAST_WRITES_MAX = 50_000;
 /** Of the time that an answer may be used. */

@@ -154,7 +154,7 @@ export class CachedPostStore implements PostStore, Disposable {
     call: StoreCall | undefined,
     read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
   ): Promise<T> {
-    const loading = { signal: call?.signal, mustSee: call?.mustSee };
+    const loading = { signal: call?.signal, mustSee: call?.mustSee, criticality: call?.criticality };
     const { value, answers } = await read(loading);
     if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
     return (await read({ ...loading, fresh: true })).value;
@@ -164,6 +164,7 @@ export class CachedPostStore implements PostStore, Disposable {
     let committed: bigint | undefined;
     const posts = await write({
       signal: call?.signal,
+      criticality: call?.criticality,
       committed: xid => {
         committed = xid;
       },

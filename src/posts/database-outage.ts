@@ -1,6 +1,7 @@
 import { DatabaseUnavailableError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
+import { OverloadedError } from '#src/resilience/admission.ts';
 import { TimeLimitError, within } from '#src/resilience/within.ts';
 
 /**
@@ -52,8 +53,9 @@ export class DatabaseOutage {
     try {
       return await Promise.race([within(WAIT_MS, work()), left.promise]);
     } catch (error) {
-      if (!isOutage(error)) throw error;
-      this.#begin(error);
+      if (isOutage(error)) this.#begin(error);
+      // That we are busy is no outage, and a reason to serve what there is.
+      else if (!(error instanceof OverloadedError)) throw error;
       return undefined;
     } finally {
       signal?.removeEventListener('abort', leave);

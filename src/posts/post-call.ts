@@ -1,6 +1,7 @@
 import type { HandlerContext } from '@connectrpc/connect';
 import { CONSISTENCY_TOKEN, type ConsistencyTokens } from '#src/posts/consistency-token.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
+import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
 
 /**
  * What a call's context is to the store: its signal, what it has to see, and the response's fields for what the store tells. All of
@@ -21,12 +22,12 @@ export class PostCall implements StoreCall {
 
   /** @throws InvalidArgumentError for a bad consistency token. */
   get mustSee(): readonly bigint[] | undefined {
-    const context = this.#context;
-    const text =
-      context.requestField === undefined
-        ? context.requestHeader.get(CONSISTENCY_TOKEN)
-        : context.requestField(CONSISTENCY_TOKEN);
-    return text === null || text === undefined ? undefined : this.#tokens.open(text);
+    const text = this.#field(CONSISTENCY_TOKEN);
+    return text === undefined ? undefined : this.#tokens.open(text);
+  }
+
+  get criticality(): Criticality {
+    return parseCriticality(this.#field(CRITICALITY_FIELD));
   }
 
   committed(xid: bigint): void {
@@ -39,6 +40,12 @@ export class PostCall implements StoreCall {
     responseHeader.set('age', String(Math.floor(ageMs / 1000)));
     responseHeader.set('cache-status', 'PostService; hit; detail=STALE_DATABASE_UNAVAILABLE');
     responseHeader.set('cache-control', 'no-store');
+  }
+
+  #field(name: string): string | undefined {
+    const context = this.#context;
+    if (context.requestField !== undefined) return context.requestField(name);
+    return context.requestHeader.get(name) ?? undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
+import type { Criticality } from '#src/resilience/criticality.ts';
 
 /**
  * Where posts are kept. What holds for one implementation holds for all: the contract suite in test/posts runs on each.
@@ -62,6 +63,8 @@ export interface StoreCall {
   readonly mustSee?: readonly bigint[] | undefined;
   /** A read has to see all that is committed by now, which a replica may lack. */
   readonly fresh?: boolean | undefined;
+  /** How much the call matters, where not all can be served. */
+  readonly criticality?: Criticality | undefined;
   /** The answer to a read is what this snapshot of the database has. */
   readAt?(snapshot: Snapshot): void;
   /** The database fails, and the answer to a read is what it had so many milliseconds ago. */

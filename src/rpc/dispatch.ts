@@ -18,6 +18,7 @@ import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
+import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { callKey, outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
 import {
   answerUnquotable,
@@ -61,8 +62,10 @@ export interface DispatchOptions {
   readonly protocolErrors?: ProtocolErrorOptions;
 }
 
-/** What happens to each call around its handler, on whichever path: the request is checked, and an error is translated. */
+/** What happens to each call around its handler, on whichever path: it is admitted, its request checked, an error translated. */
 export interface CallStages {
+  /** Throws where the call is not to be served now; default: all are. */
+  readonly admit?: AdmitCall;
   /** Throws where a request breaks a rule. */
   readonly check: RequestCheck;
   /** Makes of any error the one that the client gets; default: by the service's own table. */
@@ -92,7 +95,11 @@ const ACCEPT_COMPRESSION = [compressionGzip, boundedBrotli];
 /** Connect, gRPC and gRPC-Web for all routes, by path. */
 export function createDispatch(options: DispatchOptions): Dispatch {
   const { stages, unary } = options;
-  const { handlers, unaryMethods } = collectRoutes(options, [outcome(stages.translate), validation(stages.check)]);
+  const { handlers, unaryMethods } = collectRoutes(options, [
+    outcome(stages.translate),
+    ...(stages.admit === undefined ? [] : [admission(stages.admit)]),
+    validation(stages.check),
+  ]);
   const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
 
   function adapter(
@@ -139,6 +146,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       acceptCompression: ACCEPT_COMPRESSION,
       compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
       shutdownSignal: options.shutdownSignal,
+      admit: stages.admit ?? admitAll,
       check: (method, message) => stages.check(method.input, message),
       succeeded: (call: Call) => settleOk(call),
       failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
@@ -146,6 +154,8 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     });
   return { unary: unaryPath, adapter };
 }
+
+function admitAll(): void {}
 
 /** The handlers of connect-node's router, and what the unary ones of them are made of. */
 function collectRoutes(

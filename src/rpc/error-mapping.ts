@@ -16,6 +16,7 @@ import {
   SlugTakenError,
 } from '#src/posts/post-store.ts';
 import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
+import { OverloadedError } from '#src/resilience/admission.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 
 /**
@@ -60,6 +61,11 @@ export function unavailable(message: string, reason: string, cause?: unknown): C
   const retryDelay = create(DurationSchema, { seconds: 1n });
   const retry = { desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay }) };
   return rpcError(Code.Unavailable, message, { reason }, [retry], cause);
+}
+
+/** UNAVAILABLE for a call that was refused so that others can be served. */
+export function overloaded(message: string): ConnectError {
+  return unavailable(message, 'OVERLOADED');
 }
 
 /** One line for each error that means something to a client. */
@@ -112,6 +118,7 @@ const TABLE = [
   on(StatementTimeoutError, e =>
     rpcError(Code.DeadlineExceeded, 'the database took too long', { reason: 'STATEMENT_TIMEOUT' }, [], e),
   ),
+  on(OverloadedError, e => overloaded(e.message)),
   on(DatabaseUnavailableError, e => unavailable('the database is not available now', 'DATABASE_UNAVAILABLE', e)),
 ] as const;
 

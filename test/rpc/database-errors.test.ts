@@ -18,6 +18,7 @@ afterAll(() => database?.[Symbol.asyncDispose]());
 /** The whole of what an error may say. */
 const WRITE_CONFLICT = { code: 'aborted', reason: 'WRITE_CONFLICT', retryDelayMs: undefined };
 const STATEMENT_TIMEOUT = { code: 'deadline_exceeded', reason: 'STATEMENT_TIMEOUT', retryDelayMs: undefined };
+const OVERLOADED = { code: 'unavailable', reason: 'OVERLOADED', retryDelayMs: 1000 };
 const UNAVAILABLE = { code: 'unavailable', reason: 'DATABASE_UNAVAILABLE', retryDelayMs: 1000 };
 
 describe('a write that meets a lock which is held', () => {
@@ -87,7 +88,7 @@ describe('a call for which no connection is free', () => {
       for (let refused = 0; refused < 7; refused++) {
         const { call, error } = await firstToFail(calls);
         void calls.splice(calls.indexOf(call), 1);
-        expect(await failureOf(Promise.reject(error))).toMatchObject(UNAVAILABLE);
+        expect(await failureOf(Promise.reject(error))).toMatchObject(OVERLOADED);
       }
     }
     expect(await Promise.all(calls)).toHaveLength(3);
@@ -106,7 +107,10 @@ describe('the metrics', () => {
     {
       await using _lock = await lockPosts(database.url);
       writes = Array.from({ length: 5 }, () => service.client.createPost({ post: aPost() }));
-      await expect.poll(metrics).toMatch(/^db_pool_waiting 3$/m);
+      await expect.poll(metrics).toMatch(/^admission_queued{where="primary-writes"} 3$/m);
+      expect(await metrics()).toMatch(/^admission_in_flight{where="primary-writes"} 2$/m);
+      expect(await metrics()).toMatch(/^admission_limit{where="primary-writes"} 2$/m);
+      expect(await metrics()).toMatch(/^db_pool_waiting 0$/m);
       expect(await metrics()).toMatch(/^db_pool_in_use 2$/m);
       await expect.poll(metrics).toMatch(/^db_lanes_up 2$/m);
       expect(await metrics()).toMatch(/^db_lanes_in_flight 0$/m);
@@ -115,7 +119,7 @@ describe('the metrics', () => {
     await Promise.all(writes);
     await expect.poll(metrics).toMatch(/^db_pool_idle 2$/m);
     expect(await metrics()).toMatch(/^db_pool_in_use 0$/m);
-    expect(await metrics()).toMatch(/^db_pool_waiting 0$/m);
+    expect(await metrics()).toMatch(/^admission_queued{where="primary-writes"} 0$/m);
   });
 });
 

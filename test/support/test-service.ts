@@ -34,6 +34,8 @@ export async function startTestService(settings: Readonly<Record<string, string>
     PAGE_TOKEN_SECRET: randomBytes(32).toString('hex'),
     // A machine that is busy with other tests is no reason to refuse a call.
     DATABASE_ACQUIRE_TIMEOUT: '30s',
+    DATABASE_SLOW_CALL: '1h',
+    OVERLOAD_DELAY: '1h',
     ...settings,
   });
   const log = new LogLines();

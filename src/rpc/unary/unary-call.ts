@@ -130,7 +130,12 @@ export abstract class UnaryCall implements HandlerContext {
   /** Parses the request's message, validates it and has it handled. What is known at once is answered in the same tick. */
   protected parse(bytes: Buffer | string): void {
     if (this.#settled) return;
-    const { settings, method } = this.init;
+    const { settings, method, timeoutMs, record } = this.init;
+    // The wheel turns once in 10 ms, and later where there is much to do: no work is begun that nobody waits for.
+    if (timeoutMs !== undefined && performance.now() - record.startedAt >= timeoutMs) {
+      this.expire();
+      return;
+    }
     let message: Message;
     try {
       if (bytes.length > settings.readMaxBytes) throw tooLarge(settings.readMaxBytes);
@@ -140,6 +145,7 @@ export abstract class UnaryCall implements HandlerContext {
       return;
     }
     try {
+      settings.admit(method.method, this.requestField);
       settings.check(method.method, message);
       const result = method.invoke(message, this);
       if (!(result instanceof Promise)) this.#succeed(result);

@@ -23,6 +23,8 @@ export interface UnarySettings extends UnaryHooks {
 
 /** What is done with every call outside of its handler. */
 export interface UnaryHooks {
+  /** Throws where the call is not to be served now. `field` gives a field of the request's header by its name in lower case. */
+  admit(method: DescMethodUnary, field: (name: string) => string | undefined): void;
   /** Validates a request; throws where it breaks a rule. */
   check(method: DescMethodUnary, message: Message): void;
   /** The call is about to be answered with a message. */

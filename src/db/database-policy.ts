@@ -1,0 +1,73 @@
+import type { DatabaseConfig } from '#src/config.ts';
+import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
+import { AdaptiveLimit } from '#src/resilience/adaptive-limit.ts';
+import { Admission, type AdmissionState } from '#src/resilience/admission.ts';
+import { CircuitBreaker } from '#src/resilience/circuit-breaker.ts';
+import type { Criticality } from '#src/resilience/criticality.ts';
+import { DependencyPolicy } from '#src/resilience/dependency-policy.ts';
+
+/** The policy for calls to one Postgres. */
+export type DatabasePolicy = DependencyPolicy<'read' | 'write'>;
+
+/** Who hears of what a policy does. */
+export interface PolicyObserver {
+  readonly breakerChanged: (dependency: string, state: string) => void;
+  readonly callShed: (where: string, criticality: Criticality) => void;
+  readonly watchAdmission: (where: string, state: () => AdmissionState) => void;
+}
+
+/**
+ * What stands in front of one Postgres, primary or replica: reads and writes each have a limit and a queue of their own, and one circuit
+ * breaker keeps all of them from a database that fails.
+ *
+ * @param name of the dependency, for metrics.
+ */
+export function createDatabasePolicy(name: string, config: DatabaseConfig, observer: PolicyObserver): DatabasePolicy {
+  const breaker = new CircuitBreaker({
+    ...BREAKER,
+    slowMs: config.slowCallMs,
+    openMs: config.breakerOpenMs,
+    isFailure,
+    now,
+    onStateChange: state => observer.breakerChanged(name, state),
+  });
+  observer.breakerChanged(name, breaker.state);
+  const admission = (kind: string, limit: AdaptiveLimit) => {
+    const where = `${name}-${kind}`;
+    const { maxWaiting: queueMax, acquireTimeoutMs: queueTimeoutMs } = config;
+    const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
+    const opened = new Admission({ limit, queueMax, queueTimeoutMs, now, onRefused });
+    observer.watchAdmission(where, () => opened.state);
+    return opened;
+  };
+  const { poolMax } = config;
+  const limits = {
+    read: new AdaptiveLimit({ ...READS, now }),
+    // More than there are connections would wait behind the admission.
+    write: new AdaptiveLimit({ initial: poolMax, min: Math.min(WRITES_MIN, poolMax), max: poolMax, now }),
+  };
+  return new DependencyPolicy(
+    breaker,
+    { read: admission('reads', limits.read), write: admission('writes', limits.write) },
+    isFailure,
+  );
+}
+
+/** Whether an error says that the database fails: not that the caller asked for something that can't be, nor that we are busy. */
+function isFailure(error: unknown): boolean {
+  if (error instanceof PoolExhaustedError) return false;
+  return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
+}
+
+function now(): number {
+  return performance.now();
+}
+
+/**
+ * A second is short enough to open within one, and ten calls are enough to tell; five failures in a row tell it where there are few.
+ * Most of the calls have to be slow, since lists of much may be.
+ */
+const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 1000, minCalls: 10, consecutiveFailures: 5 };
+/** From what a Postgres of one core does at once, to more than a queue of 250 ms can be. */
+const READS = { initial: 100, min: 10, max: 1000 };
+const WRITES_MIN = 2;

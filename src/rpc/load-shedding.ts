@@ -1,0 +1,38 @@
+import type { DescMethod } from '@bufbuild/protobuf';
+import type { Interceptor } from '@connectrpc/connect';
+import { OverloadedError } from '#src/resilience/admission.ts';
+import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
+import type { LoadShedder } from '#src/resilience/load-shedder.ts';
+
+/**
+ * Throws where a call is not to be served, since there are too many.
+ *
+ * @param field gives a field of the request's header by its name in lower case.
+ */
+export type AdmitCall = (method: DescMethod, field: (name: string) => string | null | undefined) => void;
+
+/**
+ * Refuses calls while there is more to do than can be done in time, the least critical first.
+ *
+ * @param options.exempt full names of services whose calls are always served: who looks after us has to get an answer.
+ */
+export function loadShedding(
+  shedder: LoadShedder,
+  options: { readonly exempt: ReadonlySet<string>; readonly onShed: (criticality: Criticality) => void },
+): AdmitCall {
+  return (method, field) => {
+    if (!shedder.isShedding || options.exempt.has(method.parent.typeName)) return;
+    const criticality = parseCriticality(field(CRITICALITY_FIELD));
+    if (shedder.admits(criticality)) return;
+    options.onShed(criticality);
+    throw new OverloadedError('the service is overloaded: there is more to do than can be done in time');
+  };
+}
+
+/** The stage for calls that go through connect-node. */
+export function admission(admit: AdmitCall): Interceptor {
+  return next => request => {
+    admit(request.method, name => request.header.get(name));
+    return next(request);
+  };
+}
