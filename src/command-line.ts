@@ -63,7 +63,7 @@ async function serve(config: Config, args: readonly string[], io: ProcessIo): Pr
   // The embedded Postgres starts, in processes of its own, while this one loads the rest of the code.
   const database = provideDatabase(config, log);
   const [{ startServer }] = await Promise.all([import('#src/server.ts'), database]);
-  const server = await startServer(config, log, await database);
+  const server = await startServer(config, log, await database, () => output.droppedLines);
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);

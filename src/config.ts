@@ -6,7 +6,7 @@ export interface Config {
   /** The public port; `port` 0 picks a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** The operators' port; `port` 0 picks a free one. */
-  readonly admin: { readonly host: string; readonly port: number };
+  readonly admin: { readonly host: string; readonly port: number; readonly token: string | undefined };
   /** Paths of a PEM certificate chain and its key; unset: clear text. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** Of the public port. */
@@ -56,7 +56,11 @@ export interface Config {
   };
   /** Unset: generated and kept in `dataDir` (embedded Postgres only). */
   readonly pageTokenSecret: string | undefined;
+  /** For how long calls are taken as before when the service is told to end. */
+  readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
+  /** Whether a database that is down makes the instance unready, though it can serve from its cache. */
+  readonly readinessRequiresDatabase: boolean;
   /** How late the event loop may be before calls are refused. */
   readonly overloadDelayMs: number;
 }
@@ -74,6 +78,8 @@ export interface DatabaseConfig {
   readonly idleTimeoutMs: number;
   readonly lifetimeMs: number;
   readonly statementTimeoutMs: number;
+  /** A connection that is held for longer is reported. */
+  readonly leakAfterMs: number;
   readonly lockTimeoutMs: number;
   readonly transactionIdleTimeoutMs: number;
   /** Connections for hot reads, beside those of the pool. */
@@ -149,7 +155,17 @@ const SETTINGS = {
   HOST: [z.string(), '127.0.0.1', 'Address of the public port; 0.0.0.0 or :: for all.'],
   PORT: [port, '8080', 'The public port: Connect, gRPC and gRPC-Web over HTTP/1.1 and HTTP/2. 0 picks a free one.'],
   ADMIN_HOST: [z.string(), '127.0.0.1', 'Address of the port for operators. Never make it public.'],
-  ADMIN_PORT: [port, '9090', 'The port for operators: /livez, /readyz, /metrics. 0 picks a free one.'],
+  ADMIN_PORT: [port, '9090', 'The port for operators: /livez, /readyz, /metrics and more. 0 picks a free one.'],
+  ADMIN_TOKEN: [
+    z.string().min(16, 'is shorter than 16 characters'),
+    '',
+    'Who asks the port for operators for more than probes and metrics has to send it, as authorization: Bearer TOKEN. Unset: nobody has to where ADMIN_HOST is a loopback address, and nobody gets more where it is not.',
+  ],
+  READINESS_REQUIRES_DATABASE: [
+    z.stringbool('is neither true nor false'),
+    'false',
+    'Whether an instance whose database is down is not ready at once. By default it stays ready for as long as it can serve from its cache (CACHE_STALE_IF_ERROR): where all instances have one database, there is no better one to send calls to.',
+  ],
   TLS_CERT: [z.string(), '', 'PEM file with the certificate chain. With TLS_KEY the public port speaks TLS only.'],
   TLS_KEY: [z.string(), '', 'PEM file with the key of TLS_CERT.'],
   CORS_ORIGINS: [
@@ -224,6 +240,11 @@ const SETTINGS = {
     duration('1s', '24h'),
     '30min',
     'A connection is replaced after this, less up to a tenth by chance, so that a failed-over primary is found.',
+  ],
+  DATABASE_LEAK_AFTER: [
+    duration('1ms', '24h'),
+    '60s',
+    'A connection of the pool that is held for longer is reported in the log, with the place that took it: twice what a statement may take.',
   ],
   DATABASE_STATEMENT_TIMEOUT: [duration('1ms', '1h'), '30s', 'Postgres ends a statement after this.'],
   DATABASE_LOCK_TIMEOUT: [duration('1ms', '1h'), '2s', 'A statement waits this long for a lock, no longer.'],
@@ -314,6 +335,11 @@ const SETTINGS = {
     '',
     'Key of the page tokens, 32 characters or more, the same on every instance. Required with DATABASE_URL; otherwise generated and kept in DATA_DIR. Make one with: openssl rand -base64 32',
   ],
+  SHUTDOWN_DELAY: [
+    duration('0ms', '10min'),
+    '0ms',
+    'For how long after SIGTERM calls are taken as before, with /readyz and grpc.health.v1 saying no: as long as it takes balancers to notice, such as 5s in Kubernetes.',
+  ],
   SHUTDOWN_GRACE: [duration('0ms', '1h'), '10s', 'How long running calls may take to end after SIGTERM or SIGINT.'],
 } as const satisfies Record<string, readonly [z.ZodType, string, string]>;
 
@@ -357,7 +383,7 @@ type SchemaShape = {
 function toConfig(s: z.infer<typeof schema>): Config {
   return {
     listen: { host: s.HOST, port: s.PORT },
-    admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT },
+    admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT, token: s.ADMIN_TOKEN },
     tls: s.TLS_CERT && s.TLS_KEY ? { certFile: s.TLS_CERT, keyFile: s.TLS_KEY } : undefined,
     connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX, maxAgeMs: s.CONNECTION_MAX_AGE },
     corsOrigins: s.CORS_ORIGINS ?? [],
@@ -380,6 +406,7 @@ function toConfig(s: z.infer<typeof schema>): Config {
       idleTimeoutMs: s.DATABASE_IDLE_TIMEOUT,
       lifetimeMs: s.DATABASE_LIFETIME,
       statementTimeoutMs: s.DATABASE_STATEMENT_TIMEOUT,
+      leakAfterMs: s.DATABASE_LEAK_AFTER,
       lockTimeoutMs: s.DATABASE_LOCK_TIMEOUT,
       transactionIdleTimeoutMs: s.DATABASE_TRANSACTION_IDLE_TIMEOUT,
       lanes: s.DATABASE_LANES,
@@ -399,7 +426,9 @@ function toConfig(s: z.infer<typeof schema>): Config {
     dataDir: s.DATA_DIR,
     log: { level: s.LOG_LEVEL, format: s.LOG_FORMAT, accessRate: s.ACCESS_LOG_RATE },
     pageTokenSecret: s.PAGE_TOKEN_SECRET,
+    shutdownDelayMs: s.SHUTDOWN_DELAY,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
+    readinessRequiresDatabase: s.READINESS_REQUIRES_DATABASE,
     overloadDelayMs: s.OVERLOAD_DELAY,
   };
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
 import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
@@ -19,10 +20,12 @@ import { startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
+import { Readiness } from '#src/observability/readiness.ts';
+import { redactConfig } from '#src/observability/redacted-config.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { GuardedPostStore } from '#src/posts/guarded-post-store.ts';
-import { openPostCache } from '#src/posts/open-post-cache.ts';
+import { type CacheState, openPostCache } from '#src/posts/open-post-cache.ts';
 import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
@@ -52,9 +55,15 @@ export interface Server extends AsyncDisposable {
  * Builds the service out of its parts, from the database up to the port, and opens it.
  *
  * @param database belongs to the service from now on, which disposes of it at its end, or where the start fails.
+ * @param droppedLogLines how many lines of the log were dropped, for the metrics.
  * @throws where a part can't be had: the database, its schema, a port. What was opened until then is closed again.
  */
-export async function startServer(config: Config, log: Logger, database: ProvidedDatabase): Promise<Server> {
+export async function startServer(
+  config: Config,
+  log: Logger,
+  database: ProvidedDatabase,
+  droppedLogLines: () => number = () => 0,
+): Promise<Server> {
   const phases: Record<string, number> = {};
   const reached = (phase: string) => {
     phases[phase] = Math.round(performance.now());
@@ -63,7 +72,15 @@ export async function startServer(config: Config, log: Logger, database: Provide
   await using parts = new AsyncDisposableStack();
 
   parts.use(database);
-  const pool = new ConnectionPool(database.url, config.database);
+  const metrics = createMetrics({ version: packageJson.version });
+  const pool = new ConnectionPool(database.url, config.database, {
+    waited: ms => metrics.poolWaited(ms / 1000),
+    held: ms => metrics.poolHeld(ms / 1000),
+    leaked: held => {
+      metrics.poolLeaked();
+      log.warn(held, 'a connection of the pool is held for too long');
+    },
+  });
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
   const schema = isSchemaUpToDateWithin(db, DATABASE_WAIT_MS);
@@ -74,11 +91,12 @@ export async function startServer(config: Config, log: Logger, database: Provide
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const metrics = createMetrics({ version: packageJson.version });
   const feed = parts.use(new ChangeFeed(database.url, log));
   // Before the watches, so that who is told of a change reads nothing older.
   const primary = createDatabasePolicy('primary', config.database, metrics);
   const reads = parts.use(openReplicas(config.database, new GuardedReads(lanes, primary), log, metrics));
+  const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
+  const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   metrics.readFrom({
     feedLagSeconds: () => feed.lagMs / 1000,
     poolInUse: () => pool.state.total - pool.state.idle,
@@ -87,6 +105,9 @@ export async function startServer(config: Config, log: Logger, database: Provide
     lanesUp: () => lanes.state.up,
     lanesInFlight: () => lanes.state.inFlight,
     replicasUsable: () => reads.usable,
+    eventLoopDelaySeconds: () => loopDelay.ms / 1000,
+    sheddingPressure: () => shedder.pressure,
+    logLinesDropped: droppedLogLines,
   });
   const postgres = new GuardedPostStore(new PostgresPostStore(db, () => feed.announce(), reads), primary);
   const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
@@ -95,8 +116,6 @@ export async function startServer(config: Config, log: Logger, database: Provide
   parts.use(new PurgeJob(db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();
-  const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
-  parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   const dispatch = createDispatch({
     routes: router => {
       router.service(PostService, posts);
@@ -129,10 +148,34 @@ export async function startServer(config: Config, log: Logger, database: Provide
   });
   reached('built');
 
+  const progress = { isStarted: false, isStopping: false };
+  const readiness = parts.use(
+    new Readiness(
+      async () => {
+        const answers = await pingDatabase(db);
+        const isEnough = answers || (!config.readinessRequiresDatabase && cache.canServeStale());
+        const checks = {
+          accepting: !progress.isStopping,
+          database: answers,
+          ...reads.state,
+          ...redisCheck(cache.state()),
+        };
+        return { isReady: !progress.isStopping && isEnough, checks };
+      },
+      isReady => health.set(isReady),
+    ),
+  );
   const admin = await startAdminServer({
     ...config.admin,
     metrics,
-    readiness: async () => ({ accepting: health.isServing, database: await pingDatabase(db) }),
+    readiness,
+    isStarted: () => progress.isStarted,
+    logLevel: log,
+    reports: {
+      '/configz': () => redactConfig(config),
+      '/breakerz': () => ({ primary: primary.state, redis: cache.state().redis, sheddingPressure: shedder.pressure }),
+      '/poolz': () => ({ pool: pool.state, held: pool.heldConnections, lanes: lanes.state, replicas: reads.state }),
+    },
   });
   parts.use(admin);
   const listener = await startListener({
@@ -144,6 +187,10 @@ export async function startServer(config: Config, log: Logger, database: Provide
     connections: { ...config.connections, maxAgeGraceMs: config.deadline.maxMs },
   });
   parts.defer(async () => {
+    // Balancers stop sending calls first: those that come until then are answered.
+    progress.isStopping = true;
+    health.set(false);
+    await sleep(config.shutdownDelayMs);
     health.stop();
     watches.stop();
     // At the end of the grace what still runs is told so, and has a moment to pass it on before it is cut off.
@@ -152,6 +199,7 @@ export async function startServer(config: Config, log: Logger, database: Provide
     clearTimeout(graceEnd);
   });
   reached('listening');
+  progress.isStarted = true;
   const closing = parts.move();
   return {
     url: listener.url,
@@ -160,6 +208,10 @@ export async function startServer(config: Config, log: Logger, database: Provide
     warm: () => validator.warm(PostService.methods.map(method => method.input)),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   };
+}
+
+function redisCheck({ redis }: CacheState): Readonly<Record<string, boolean | string>> {
+  return redis === undefined ? {} : { redis: redis === 'closed' || `circuit ${redis}` };
 }
 
 async function readTls(files: Config['tls']) {

@@ -7,7 +7,7 @@ describe('parseConfig', () => {
   it('gives every setting its default', () => {
     expect(parseConfig({})).toEqual({
       listen: { host: '127.0.0.1', port: 8080 },
-      admin: { host: '127.0.0.1', port: 9090 },
+      admin: { host: '127.0.0.1', port: 9090, token: undefined },
       tls: undefined,
       connections: { perAddress: 2000, max: 10_000, maxAgeMs: 1_800_000 },
       corsOrigins: [],
@@ -30,6 +30,7 @@ describe('parseConfig', () => {
         idleTimeoutMs: 600_000,
         lifetimeMs: 1_800_000,
         statementTimeoutMs: 30_000,
+        leakAfterMs: 60_000,
         lockTimeoutMs: 2_000,
         transactionIdleTimeoutMs: 10_000,
         lanes: 2,
@@ -49,7 +50,9 @@ describe('parseConfig', () => {
       dataDir: '.data',
       log: { level: 'info', format: undefined, accessRate: 100 },
       pageTokenSecret: undefined,
+      shutdownDelayMs: 0,
       shutdownGraceMs: 10_000,
+      readinessRequiresDatabase: false,
       overloadDelayMs: 25,
     });
   });

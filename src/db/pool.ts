@@ -7,6 +7,7 @@ import {
   PoolExhaustedError,
   translateDriverError,
 } from '#src/db/errors.ts';
+import { type HeldConnection, HeldConnections } from '#src/db/held-connections.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
 import { Slots } from '#src/db/slots.ts';
 import { TimeLimitError, within } from '#src/resilience/within.ts';
@@ -24,6 +25,16 @@ export interface PooledConnection {
   query(sql: string, parameters: readonly unknown[], signal?: AbortSignal): Promise<pg.QueryResult | undefined>;
   /** Puts the connection back, or ends it where it failed, is too old, or has to be discarded. */
   release(discard?: boolean): void;
+}
+
+/** Who hears of what a pool does; all times in milliseconds. */
+export interface PoolObserver {
+  /** A caller has its connection, or none, after this time. */
+  readonly waited?: (ms: number) => void;
+  /** A connection was put back, after it was held for so long. */
+  readonly held?: (ms: number) => void;
+  /** A connection is held for longer than it should be. */
+  readonly leaked?: (held: HeldConnection) => void;
 }
 
 /** What the pool is doing, in numbers of connections and of callers. */
@@ -47,8 +58,12 @@ export class ConnectionPool {
   readonly #maxWaiting: number;
   readonly #lifetimeMs: number;
   readonly #expiry = new WeakMap<pg.PoolClient, number>();
+  readonly #held: HeldConnections;
+  readonly #observer: PoolObserver;
 
-  constructor(url: string, options: DatabaseConfig) {
+  constructor(url: string, options: DatabaseConfig, observer: PoolObserver = {}) {
+    this.#observer = observer;
+    this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
     this.#slots = new Slots(options.poolMax);
     this.#acquireTimeoutMs = options.acquireTimeoutMs;
     this.#maxWaiting = options.maxWaiting;
@@ -85,6 +100,21 @@ export class ConnectionPool {
     if (this.#slots.waiting >= this.#maxWaiting) {
       throw new PoolExhaustedError(`more than ${this.#maxWaiting} queries wait for a connection`);
     }
+    const startedAt = performance.now();
+    try {
+      const client = await this.#take(signal);
+      const putBack = this.#held.take();
+      const release = () => {
+        this.#slots.give();
+        this.#observer.held?.(putBack());
+      };
+      return new ClientConnection(client, this.#expiry.get(client) ?? 0, release);
+    } finally {
+      this.#observer.waited?.(performance.now() - startedAt);
+    }
+  }
+
+  async #take(signal: AbortSignal | undefined): Promise<pg.PoolClient> {
     const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noneFreeInTime, signal });
     let leftMs = this.#acquireTimeoutMs;
     if (slot !== undefined) {
@@ -92,8 +122,7 @@ export class ConnectionPool {
       await slot;
       leftMs -= performance.now() - startedAt;
     }
-    const client = await this.#connect(leftMs);
-    return new ClientConnection(client, this.#expiry.get(client) ?? 0, this.#slots);
+    return this.#connect(leftMs);
   }
 
   /** A connection for who holds a slot, which goes back where there is none in time. */
@@ -121,8 +150,14 @@ export class ConnectionPool {
     return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#slots.waiting };
   }
 
+  /** The connections that callers have, the one that is held for the longest first. */
+  get heldConnections(): HeldConnection[] {
+    return this.#held.list();
+  }
+
   /** Closes every connection, when each has been put back. */
   async end(): Promise<void> {
+    this.#held.end();
     await this.#pool.end();
   }
 }
@@ -130,14 +165,14 @@ export class ConnectionPool {
 class ClientConnection implements PooledConnection {
   readonly #client: pg.PoolClient;
   readonly #expiresAt: number;
-  readonly #slots: Slots;
+  readonly #released: () => void;
   #failed = false;
   #cancelling: Promise<void> | undefined;
 
-  constructor(client: pg.PoolClient, expiresAt: number, slots: Slots) {
+  constructor(client: pg.PoolClient, expiresAt: number, released: () => void) {
     this.#client = client;
     this.#expiresAt = expiresAt;
-    this.#slots = slots;
+    this.#released = released;
   }
 
   async query(sql: string, parameters: readonly unknown[], signal?: AbortSignal) {
@@ -164,7 +199,7 @@ class ClientConnection implements PooledConnection {
 
   release(discard = false) {
     this.#client.release(discard || this.#failed || performance.now() > this.#expiresAt);
-    this.#slots.give();
+    this.#released();
   }
 
   async #settle(running: Promise<pg.QueryResult>): Promise<pg.QueryResult> {

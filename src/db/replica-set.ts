@@ -54,6 +54,11 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     return this.#members.filter(({ isUsable }) => isUsable).length;
   }
 
+  /** By name, whether it is read from now. */
+  get state(): Readonly<Record<string, boolean>> {
+    return Object.fromEntries(this.#members.map(({ replica, isUsable }) => [replica.name, isUsable]));
+  }
+
   async query<Row extends SnapshotRow>(
     statement: ReadStatement,
     values: readonly unknown[],

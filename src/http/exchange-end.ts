@@ -17,7 +17,10 @@ export function createExchangeEnd(
     const refused = refusalOf(exchange, status);
     const code = refused === undefined ? (exchange.code ?? (aborted ? 'canceled' : 'unknown')) : undefined;
     if (code === undefined) metrics.nonRpcEnded(refused ?? '', status ?? 0);
-    else metrics.rpcEnded(exchange.procedure ?? '', exchange.protocol ?? '', code, durationMs / 1000);
+    else {
+      const traceId = keptTraceId(exchange.head.traceparent);
+      metrics.rpcEnded(exchange.procedure ?? '', exchange.protocol ?? '', code, durationMs / 1000, traceId);
+    }
     const sampled = code === 'ok' ? accessLog.sampleSuccess(now) : 1;
     if (sampled === 0) return;
     const { head, connection } = exchange;
@@ -54,3 +57,12 @@ function refusalOf({ refusal, procedure, code }: Exchange, status: number | unde
   if (procedure === undefined) return 'PREFLIGHT';
   return code === undefined && status !== undefined && status >= 400 ? 'NOT_THE_PROTOCOL' : undefined;
 }
+
+/** The id of the trace that a call is a part of, where the trace is kept (https://www.w3.org/TR/trace-context/, 3.2). */
+function keptTraceId(traceparent: string | undefined): string | undefined {
+  if (traceparent === undefined) return undefined;
+  const [, traceId, flags = ''] = TRACEPARENT.exec(traceparent) ?? [];
+  return Number.parseInt(flags, 16) % 2 === 1 ? traceId : undefined;
+}
+
+const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-([\da-f]{2})/;

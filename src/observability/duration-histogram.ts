@@ -17,14 +17,19 @@ export class DurationHistogram {
     this.#bounds = bounds;
   }
 
-  /** @param values of the labels, in their order. */
-  observe(first: string, second: string, third: string, seconds: number): void {
+  /**
+   * The first three are the values of the labels, in their order.
+   *
+   * @param traceId of a trace that this is a part of, and that is kept: an example of its bucket, for OpenMetrics.
+   */
+  observe(first: string, second: string, third: string, seconds: number, traceId?: string): void {
     const series = this.#series.get(first)?.get(second)?.get(third) ?? this.#add(first, second, third);
     const bounds = this.#bounds;
     let bucket = 0;
     while (bucket < bounds.length && seconds > (bounds[bucket] as number)) bucket++;
     (series.counts[bucket] as number)++;
     series.sum += seconds;
+    if (traceId !== undefined) series.exemplars[bucket] = { traceId, seconds, at: Date.now() };
   }
 
   /** What prom-client's registry asks each of its metrics for. */
@@ -46,12 +51,18 @@ export class DurationHistogram {
     this.#series.clear();
   }
 
-  #render(labels: Record<string, string>, { counts, sum }: Series, values: Value[]): void {
+  #render(labels: Record<string, string>, { counts, sum, exemplars }: Series, values: Value[]): void {
     let count = 0;
     for (const [bucket, own] of counts.entries()) {
       count += own;
       const le = this.#bounds[bucket] ?? '+Inf';
-      values.push({ metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count });
+      const found = exemplars[bucket];
+      const exemplar = found && {
+        labelSet: { trace_id: found.traceId },
+        value: found.seconds,
+        timestamp: found.at / 1000,
+      };
+      values.push({ metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count, exemplar });
     }
     values.push({ metricName: `${this.name}_sum`, labels, value: sum });
     values.push({ metricName: `${this.name}_count`, labels, value: count });
@@ -62,7 +73,7 @@ export class DurationHistogram {
     this.#series.set(first, seconds);
     const thirds = seconds.get(second) ?? new Map<string, Series>();
     seconds.set(second, thirds);
-    const series = { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+    const series = { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0, exemplars: [] };
     thirds.set(third, series);
     return series;
   }
@@ -72,10 +83,13 @@ interface Series {
   /** Of each bucket alone. */
   readonly counts: number[];
   sum: number;
+  /** The latest of each bucket. */
+  readonly exemplars: ({ readonly traceId: string; readonly seconds: number; readonly at: number } | undefined)[];
 }
 
 interface Value {
   readonly metricName: string;
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
+  readonly exemplar?: { readonly labelSet: object; readonly value: number; readonly timestamp: number } | undefined;
 }

@@ -1,11 +1,19 @@
-import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type Metric,
+  type OpenMetricsContentType,
+  Registry,
+} from 'prom-client';
 import { DurationHistogram } from '#src/observability/duration-histogram.ts';
 import { OutcomeCounter } from '#src/observability/outcome-counter.ts';
 
 /** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
 export interface Metrics {
-  /** An RPC ended. */
-  readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number) => void;
+  /** An RPC ended. `traceId` is that of a trace that is kept. */
+  readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number, traceId?: string) => void;
   /** A request ended that never became an RPC: refused, or a browser's preflight. `reason` is one of a fixed list. */
   readonly nonRpcEnded: (reason: string, status: number) => void;
   /** A connection of the public port was refused. `reason` is one of a fixed list, as below. */
@@ -24,10 +32,18 @@ export interface Metrics {
   readonly watchAdmission: (where: string, state: () => AdmissionReading) => void;
   /** Where to look, each time that metrics are rendered. */
   readonly readFrom: (readings: Readings) => void;
-  /** The media type of `render`. */
-  readonly contentType: string;
-  /** All metrics in Prometheus' text format. */
-  readonly render: () => Promise<string>;
+  /** A caller has waited so many seconds for a connection of the pool to the primary. */
+  readonly poolWaited: (seconds: number) => void;
+  /** And has held it for so many. */
+  readonly poolHeld: (seconds: number) => void;
+  /** A connection of the pool is held for longer than it should be. */
+  readonly poolLeaked: () => void;
+  /**
+   * All metrics in Prometheus' text format, or in that of OpenMetrics, with exemplars, for who accepts it.
+   *
+   * @param accept the field of the request.
+   */
+  readonly render: (accept?: string) => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
 /** How many calls may be in flight, are, and wait. */
@@ -53,6 +69,12 @@ export interface Readings {
   readonly lanesInFlight?: () => number;
   /** Replicas that are read from now. */
   readonly replicasUsable?: () => number;
+  /** How late the event loop is. */
+  readonly eventLoopDelaySeconds?: () => number;
+  /** From 0, nothing is refused, to 3. */
+  readonly sheddingPressure?: () => number;
+  /** Lines of the log that were dropped. */
+  readonly logLinesDropped?: () => number;
 }
 
 /**
@@ -120,6 +142,23 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['where', 'criticality'],
     registers,
   });
+  const poolWait = new Histogram({
+    name: 'db_pool_wait_seconds',
+    help: 'For how long callers waited for a connection of the pool to the primary.',
+    buckets: POOL_BUCKETS,
+    registers,
+  });
+  const poolHold = new Histogram({
+    name: 'db_pool_hold_seconds',
+    help: 'For how long they held it.',
+    buckets: POOL_BUCKETS,
+    registers,
+  });
+  const poolLeaks = new Counter({
+    name: 'db_pool_leaks_total',
+    help: 'Connections of the pool that were held for longer than they should be; the log says by whom.',
+    registers,
+  });
   const admissions = new Map<string, () => AdmissionReading>();
   for (const [reading, name, help] of ADMISSION_READINGS) {
     const gauge: Gauge = new Gauge({
@@ -144,7 +183,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   }).set({ version: options.version, node_version: process.version }, 1);
 
   return {
-    rpcEnded: (procedure, protocol, code, seconds) => rpcDuration.observe(procedure, protocol, code, seconds),
+    rpcEnded: (...observation) => rpcDuration.observe(...observation),
     nonRpcEnded: (reason, status) => nonRpc.inc({ reason, status }),
     connectionRefused: reason => refusedConnections.inc({ reason }),
     connectionEnded: reason => endedConnections.inc({ reason }),
@@ -158,11 +197,37 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     callShed: (where, criticality) => shedCalls.inc({ where, criticality }),
     watchAdmission: (where, state) => admissions.set(where, state),
     readFrom,
-    contentType: registry.contentType,
-    render: () => registry.metrics(),
+    poolWaited: seconds => poolWait.observe(seconds),
+    poolHeld: seconds => poolHold.observe(seconds),
+    poolLeaked: () => poolLeaks.inc(),
+    render: async accept => {
+      const wantsOpenMetrics = accept?.includes('application/openmetrics-text');
+      const rendered = wantsOpenMetrics ? await openMetricsOf(registry) : registry;
+      return { contentType: rendered.contentType, text: await rendered.metrics() };
+    },
   };
 }
 
+/** What the metrics are now in the other format, in which a counter's name is without the `_total` of its values. */
+async function openMetricsOf(registry: Registry): Promise<Registry<OpenMetricsContentType>> {
+  const openMetrics = new Registry<OpenMetricsContentType>();
+  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const metrics = registry.getMetricsAsArray() as unknown as readonly ReadableMetric[];
+  for (const read of await Promise.all(metrics.map(metric => metric.get()))) {
+    const name = read.type === 'counter' ? read.name.replace(/_total$/, '') : read.name;
+    const renamed: ReadableMetric & { readonly name: string } = { name, get: async () => ({ ...read, name }) };
+    openMetrics.registerMetric(renamed as unknown as Metric);
+  }
+  return openMetrics;
+}
+
+/** What a registry asks its metrics for. */
+interface ReadableMetric {
+  get(): Promise<{ readonly name: string; readonly type: string }>;
+}
+
+/** From a connection that is free to a transaction that takes long, in seconds. */
+const POOL_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
 /** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
 
@@ -182,4 +247,11 @@ const READINGS: readonly (readonly [reading: keyof Readings, name: string, help:
   ['lanesUp', 'db_lanes_up', 'Connections for pipelined reads of the primary that are up.'],
   ['lanesInFlight', 'db_lanes_in_flight', 'Pipelined reads of the primary that have no answer yet.'],
   ['replicasUsable', 'db_replicas_usable', 'Replicas that are read from now.'],
+  ['eventLoopDelaySeconds', 'event_loop_delay_seconds', 'How long what comes waits before anything is done for it.'],
+  [
+    'sheddingPressure',
+    'load_shedding_pressure',
+    '0: no call is refused for the delay of the event loop. 3: nearly all are.',
+  ],
+  ['logLinesDropped', 'log_lines_dropped', 'Lines of the log that were dropped, since its reader was too slow.'],
 ];

@@ -14,6 +14,7 @@ export class DatabaseOutage {
   readonly #log: OutageLog;
   readonly #now: () => number;
   #isOn = false;
+  #since = 0;
   #tryAt = 0;
 
   /** @param now milliseconds of a clock that never jumps. */
@@ -24,6 +25,11 @@ export class DatabaseOutage {
       'the database answers again: no stale answers are served any more',
     );
     this.#now = now;
+  }
+
+  /** For how long it has failed; 0: it does not. */
+  get durationMs(): number {
+    return this.#isOn ? this.#now() - this.#since : 0;
   }
 
   /** Whether to ask the database for what can wait: once a second while it fails. */
@@ -77,6 +83,7 @@ export class DatabaseOutage {
   #begin(cause: unknown): void {
     if (this.#isOn) return;
     this.#isOn = true;
+    this.#since = this.#now();
     this.#tryAt = this.#now() + RETRY_MS;
     this.#log.begin(cause);
   }

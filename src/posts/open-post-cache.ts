@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { NearCache } from '#src/cache/near-cache.ts';
+import type { SharedCache } from '#src/cache/shared-cache.ts';
 import type { Config } from '#src/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
@@ -17,23 +18,42 @@ export async function openPostCache(
   uses: PostCacheUses,
 ): Promise<OpenPostCache> {
   const parts = new AsyncDisposableStack();
-  const opened = (front: PostStore) => ({ store: front, [Symbol.asyncDispose]: () => parts.disposeAsync() });
-  if (config.cache.nearBytes === 0) return opened(store);
+  const closing = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  if (config.cache.nearBytes === 0) return { store, canServeStale: () => false, state: () => ({}), ...closing };
   const { feed, log, metrics } = uses;
   const near = new NearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer, now });
   metrics.readFrom({ nearCacheBytes: () => near.bytes, nearCacheEntries: () => near.size });
-  const shared = await openSharedAnswers(config.redis, uses, parts);
+  const sharedCache = await openSharedCache(config.redis, uses, parts);
+  const onOutcome = (outcome: string) => metrics.cacheAnswered('shared', outcome);
+  const shared = sharedCache && new SharedAnswers(sharedCache, { now, onOutcome });
+  const outage = new DatabaseOutage(log, now);
   const cached = new CachedPostStore(
     store,
-    { feed, near, shared, outage: new DatabaseOutage(log, now) },
+    { feed, near, shared, outage },
     { ...config.cache, now, onOutcome: outcome => metrics.cacheAnswered('near', outcome) },
   );
-  return opened(parts.use(cached));
+  return {
+    store: parts.use(cached),
+    canServeStale: () => near.size > 0 && outage.durationMs < config.cache.staleIfErrorMs,
+    state: () => ({ nearEntries: near.size, nearBytes: near.bytes, ...(sharedCache && { redis: sharedCache.state }) }),
+    ...closing,
+  };
 }
 
 /** Ends, when it is disposed of, what was opened for the store. */
 export interface OpenPostCache extends AsyncDisposable {
   readonly store: PostStore;
+  /** Whether there is something to serve while the database fails, and it has not failed for too long. */
+  readonly canServeStale: () => boolean;
+  /** For operators. */
+  readonly state: () => CacheState;
+}
+
+export interface CacheState {
+  readonly nearEntries?: number;
+  readonly nearBytes?: number;
+  /** Of the circuit breaker; undefined: there is no Redis. */
+  readonly redis?: string;
 }
 
 export interface PostCacheUses {
@@ -44,24 +64,24 @@ export interface PostCacheUses {
   readonly secret: string;
 }
 
-async function openSharedAnswers(
+async function openSharedCache(
   { url, timeoutMs }: Config['redis'],
   { log, metrics, secret }: PostCacheUses,
   parts: AsyncDisposableStack,
-): Promise<SharedAnswers | undefined> {
+): Promise<SharedCache | undefined> {
   if (url === undefined) return undefined;
   // Who has no Redis is spared the time that it takes to load.
-  const { SharedCache } = await import('#src/cache/shared-cache.ts');
+  const { SharedCache: Cache } = await import('#src/cache/shared-cache.ts');
   const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
   const cache = parts.use(
-    new SharedCache(url, {
+    new Cache(url, {
       ...{ namespace: `postservice:${service}`, timeoutMs, log },
       onStateChange: state => metrics.breakerChanged('redis', state),
       onError: () => metrics.cacheAnswered('shared', 'error'),
     }),
   );
   metrics.breakerChanged('redis', cache.state);
-  return new SharedAnswers(cache, { now, onOutcome: outcome => metrics.cacheAnswered('shared', outcome) });
+  return cache;
 }
 
 function now(): number {

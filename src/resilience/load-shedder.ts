@@ -17,6 +17,11 @@ export class LoadShedder {
     this.#random = options.random ?? Math.random;
   }
 
+  /** From 0, nothing is refused, to 3. */
+  get pressure(): number {
+    return this.#pressure;
+  }
+
   /** Whether any call may be refused now; if not, nothing has to be known of it. */
   get isShedding(): boolean {
     return this.#pressure > 0;

@@ -14,23 +14,30 @@ import { rpcError } from '#src/rpc/error-details.ts';
  */
 export class HealthService implements ServiceImpl<typeof Health> {
   readonly #names: ReadonlySet<string>;
+  readonly #watchers = new Set<() => void>();
+  #isStopped = false;
   #status: ServingStatus = ServingStatus.SERVING;
-  readonly #stopped = Promise.withResolvers<void>();
 
   /** @param services full names, such as `blog.v1.PostService`. */
   constructor(services: readonly string[]) {
     this.#names = new Set(['', ...services]);
   }
 
-  /** Whether the server takes calls. */
-  get isServing(): boolean {
-    return this.#status === ServingStatus.SERVING;
+  /** Whether the server takes calls, or is about to end. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Says whether the server should get calls now. Watchers hear of a change at once. */
+  set(isServing: boolean): void {
+    if (!this.#isStopped) this.#change(isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
   }
 
   /** Says that the server takes no more calls. Watchers hear of it at once, and their calls end. */
   stop(): void {
-    this.#status = ServingStatus.NOT_SERVING;
-    this.#stopped.resolve();
+    this.#isStopped = true;
+    this.#change(ServingStatus.NOT_SERVING);
+    for (const tell of this.#watchers) tell();
   }
 
   check({ service }: HealthCheckRequest) {
@@ -41,25 +48,42 @@ export class HealthService implements ServiceImpl<typeof Health> {
     return { status: this.#status };
   }
 
-  /** The status now, and when the server stops; until then, or until the client ends the call. */
+  /** The status now, and at each change, until the server stops or the client ends the call. */
   async *watch({ service }: HealthCheckRequest, { signal }: HandlerContext): AsyncGenerator<HealthUpdate> {
-    const status = () => ({ status: this.#names.has(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN });
-    yield status();
-    if (!this.isServing) return;
-    await Promise.race([this.#stopped.promise, aborted(signal)]);
-    if (!signal.aborted) yield status();
+    const status = () => (this.#names.has(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN);
+    let told: ServingStatus | undefined;
+    while (!signal.aborted) {
+      if (status() !== told) {
+        told = status();
+        yield { status: told };
+      } else if (this.#isStopped) return;
+      else await this.#nextChange(signal);
+    }
   }
 
   list() {
     return { statuses: Object.fromEntries([...this.#names].map(name => [name, { status: this.#status }])) };
   }
-}
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    if (signal.aborted) resolve();
-  });
+  #change(status: ServingStatus): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    for (const tell of this.#watchers) tell();
+  }
+
+  /** Resolves at the next change, or when the signal aborts. */
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      const end = () => {
+        this.#watchers.delete(end);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      this.#watchers.add(end);
+      signal.addEventListener('abort', end, { once: true });
+      if (signal.aborted) end();
+    });
+  }
 }
 
 type HealthUpdate = Pick<HealthCheckResponse, 'status'>;

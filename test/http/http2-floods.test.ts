@@ -59,7 +59,7 @@ describe('a flood of', () => {
     const [response] = await once(stream, 'response');
     expect(response[':status']).toBe(404);
     session.destroy();
-    const text = await port.metrics.render();
+    const { text } = await port.metrics.render();
     expect(text).toMatch(/http_connections_ended_total\{reason="(?:FLOOD|PROTOCOL_ERROR)"\} [1-9]/);
   });
 });

@@ -13,7 +13,11 @@ let service: TestService;
 beforeAll(async () => {
   // What is acknowledged must survive, as in production, when the server's processes end.
   postgres = await startPrivatePostgres({ settings: { synchronous_commit: 'on' } });
-  service = await startTestService({ DATABASE_URL: postgres.url, DATABASE_ACQUIRE_TIMEOUT: '250ms' });
+  service = await startTestService({
+    DATABASE_URL: postgres.url,
+    DATABASE_ACQUIRE_TIMEOUT: '250ms',
+    READINESS_REQUIRES_DATABASE: 'true',
+  });
 });
 afterAll(async () => {
   await service?.[Symbol.asyncDispose]();
@@ -106,7 +110,10 @@ describe('while Postgres is frozen', () => {
       `frozen Postgres: ${overruns.length} calls outlived their deadlines by ${longest.toFixed(1)} ms at most as the client ` +
         `saw it (on a busy machine), ${Math.max(...atService).toFixed(1)} ms as the service did`,
     );
-    expect([...codes].sort()).toEqual(['deadline_exceeded DEADLINE_EXCEEDED', 'unavailable DATABASE_UNAVAILABLE']);
+    expect(codes).toContain('deadline_exceeded DEADLINE_EXCEEDED');
+    for (const code of codes) {
+      expect(code).toMatch(/^(deadline_exceeded DEADLINE_EXCEEDED|unavailable (DATABASE_UNAVAILABLE|OVERLOADED))$/);
+    }
     // Far above what is measured, since the machine may be busy; a call that waits for the database takes for ever.
     expect(longest).toBeLessThan(2000);
     await recovered();

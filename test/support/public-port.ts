@@ -65,7 +65,7 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
   });
   const { port, url } = listener;
   const metric = async (line: string) => {
-    const found = (await metrics.render()).split('\n').find(text => text.startsWith(`${line} `));
+    const found = (await metrics.render()).text.split('\n').find(text => text.startsWith(`${line} `));
     return found === undefined ? 0 : Number(found.slice(line.length + 1));
   };
   return { listener, port, url, log, metrics, metric, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };

@@ -23,6 +23,7 @@ export class RequestHead {
   ifNoneMatch: string | undefined = undefined;
   origin: string | undefined = undefined;
   requestId: string | undefined = undefined;
+  traceparent: string | undefined = undefined;
   transferEncoding: string | undefined = undefined;
   upgrade: string | undefined = undefined;
   userAgent: string | undefined = undefined;
@@ -76,6 +77,7 @@ export function readHttp2Head(headers: Readonly<Record<string, string | string[]
   head.ifNoneMatch = headers['if-none-match'] as string | undefined;
   head.origin = headers.origin as string | undefined;
   head.requestId = headers['x-request-id'] as string | undefined;
+  head.traceparent = headers.traceparent as string | undefined;
   head.upgrade = headers.upgrade as string | undefined;
   head.userAgent = headers['user-agent'] as string | undefined;
   return head;
@@ -105,6 +107,7 @@ const NAMES = [
   ['Grpc-Timeout', 'grpcTimeout'],
   ['If-None-Match', 'ifNoneMatch'],
   ['Origin', 'origin'],
+  ['Traceparent', 'traceparent'],
   ['Transfer-Encoding', 'transferEncoding'],
   ['Upgrade', 'upgrade'],
   ['User-Agent', 'userAgent'],

@@ -1,0 +1,65 @@
+/** A connection that has been held for too long. */
+export interface HeldConnection {
+  readonly heldMs: number;
+  /** The stack of who took it. */
+  readonly takenBy: string;
+}
+
+/**
+ * Knows which connections of a pool are held, since when and by whom, and tells of each once that is held for too long: who forgets to
+ * put one back takes it from all others, and the pool that is empty in the end does not say who it was.
+ */
+export class HeldConnections {
+  readonly #held = new Set<Hold>();
+  readonly #leakAfterMs: number;
+  readonly #onLeak: (held: HeldConnection) => void;
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param onLeak told within a quarter more than `leakAfterMs`. */
+  constructor(leakAfterMs: number, onLeak: (held: HeldConnection) => void) {
+    this.#leakAfterMs = leakAfterMs;
+    this.#onLeak = onLeak;
+    this.#timer = setInterval(() => this.#look(), leakAfterMs / 4).unref();
+  }
+
+  /** Somebody has taken one. @returns what to call when it is put back, which gives for how long it was held, in milliseconds. */
+  take(): () => number {
+    const hold: Hold = { since: performance.now(), taker: new Error('taken here'), isReported: false };
+    this.#held.add(hold);
+    return () => {
+      this.#held.delete(hold);
+      return performance.now() - hold.since;
+    };
+  }
+
+  /** Those that are held now, the longest first. */
+  list(): HeldConnection[] {
+    return [...this.#held].map(hold => describe(hold));
+  }
+
+  /** Looks no more. */
+  end(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    for (const hold of this.#held) {
+      if (performance.now() - hold.since < this.#leakAfterMs) return;
+      if (hold.isReported) continue;
+      hold.isReported = true;
+      this.#onLeak(describe(hold));
+    }
+  }
+}
+
+interface Hold {
+  readonly since: number;
+  readonly taker: Error;
+  isReported: boolean;
+}
+
+function describe({ since, taker }: Hold): HeldConnection {
+  // V8 makes the text of a stack only when it is asked for.
+  const [, ...lines] = (taker.stack ?? '').split('\n');
+  return { heldMs: Math.round(performance.now() - since), takenBy: lines.map(line => line.trim()).join('\n') };
+}

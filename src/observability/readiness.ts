@@ -1,0 +1,50 @@
+/** Whether this instance should get calls, and what that is concluded from. */
+export interface ReadinessReport {
+  readonly isReady: boolean;
+  /** By what was looked at, such as `database`: true where it is well, or else what is wrong in words. */
+  readonly checks: Readonly<Record<string, boolean | string>>;
+}
+
+/** Looks, once a second and whenever it is asked, whether this instance should get calls. */
+export class Readiness implements Disposable {
+  readonly #look: () => ReadinessReport | Promise<ReadinessReport>;
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param look to fail, or to take over 2 s, is not to be ready.
+   * @param onLook told of the outcome of each look of its own; unset: it looks only when it is asked.
+   */
+  constructor(look: () => ReadinessReport | Promise<ReadinessReport>, onLook?: (isReady: boolean) => void) {
+    this.#look = look;
+    if (onLook === undefined) return;
+    this.#timer = setInterval(async () => onLook((await this.report()).isReady), EVERY_MS).unref();
+  }
+
+  /** What is so now. Never rejects. */
+  async report(): Promise<ReadinessReport> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<ReadinessReport>(resolve => {
+      timer = setTimeout(resolve, TIMEOUT_MS, notReady(`no answer within ${TIMEOUT_MS} ms`));
+    });
+    try {
+      return await Promise.race([this.#look(), late]);
+    } catch (error) {
+      return notReady(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function notReady(problem: string): ReadinessReport {
+  return { isReady: false, checks: { readiness: problem } };
+}
+
+/** As often as balancers look. */
+const EVERY_MS = 1000;
+/** Orchestrators give a probe a second or more; a database that takes longer is not one to send calls to. */
+const TIMEOUT_MS = 2000;
