@@ -17,7 +17,8 @@ export class Readiness implements Disposable {
   constructor(look: () => ReadinessReport | Promise<ReadinessReport>, onLook?: (isReady: boolean) => void) {
     this.#look = look;
     if (onLook === undefined) return;
-    this.#timer = setInterval(async () => onLook((await this.report()).isReady), EVERY_MS).unref();
+    const look = () => void this.report().then(({ isReady }) => onLook(isReady));
+    this.#timer = setInterval(look, EVERY_MS).unref();
   }
 
   /** What is so now. Never rejects. */
