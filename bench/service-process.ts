@@ -9,6 +9,12 @@ import packageJson from '#package.json' with { type: 'json' };
 export interface ServiceProcess extends AsyncDisposable {
   /** Of its public port. */
   readonly url: string;
+  /** Of the port for operators. */
+  readonly adminUrl: string;
+  readonly pid: number;
+  /** Resolves with its exit code when it has ended; null where a signal has ended it. */
+  readonly ended: Promise<number | null>;
+  readonly signal: (name: NodeJS.Signals) => void;
   /** From the spawn until its line `ready` was here, in milliseconds. */
   readonly readyMs: number;
   /** What the `ready` event says: where the time went, in milliseconds since the process began. */
@@ -28,7 +34,7 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
   const env = { PATH, HOME, TMPDIR, PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', ...settings };
   const begin = performance.now();
   const child = spawn(process.execPath, START, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = once(child, 'close');
+  const ended = once(child, 'close').then(() => child.exitCode);
   const wrote: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => wrote.push(text));
   const lines = createInterface({ input: child.stdout });
@@ -40,6 +46,10 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
     child.stdout.resume();
     return {
       url: event.url,
+      adminUrl: event.adminUrl,
+      pid: child.pid ?? 0,
+      ended,
+      signal: name => void child.kill(name),
       readyMs,
       phases: { ...event.phases, ready: event.startupMs },
       rssMiB: () => readRss(child),

@@ -17,8 +17,8 @@ export class Readiness implements Disposable {
   constructor(look: () => ReadinessReport | Promise<ReadinessReport>, onLook?: (isReady: boolean) => void) {
     this.#look = look;
     if (onLook === undefined) return;
-    const look = () => void this.report().then(({ isReady }) => onLook(isReady));
-    this.#timer = setInterval(look, EVERY_MS).unref();
+    const lookAgain = () => void this.report().then(({ isReady }) => onLook(isReady));
+    this.#timer = setInterval(lookAgain, EVERY_MS).unref();
   }
 
   /** What is so now. Never rejects. */
