@@ -93,7 +93,7 @@ export async function startServer(
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const feed = parts.use(new ChangeFeed(database.url, log));
   // Before the watches, so that who is told of a change reads nothing older.
-  const primary = createDatabasePolicy('primary', config.database, metrics);
+  const primary = createDatabasePolicy('primary', config.database, pool, metrics);
   const reads = parts.use(openReplicas(config.database, new GuardedReads(lanes, primary), log, metrics));
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));

@@ -7,6 +7,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
 import { PostSchema } from '#gen/blog/v1/post_pb.js';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import type { Schema } from '#src/db/schema.ts';
@@ -34,6 +35,16 @@ const handle = connectNodeAdapter({
         };
         const post = { id, slug, title, content, author, tags, etag: String(row.revision) };
         return { post: create(PostSchema, { ...post, ...times } as never) };
+      },
+      async createPost({ post }) {
+        const { title = '', slug = '', content = '', author = '', tags = [] } = post ?? {};
+        const now = new Date();
+        const id = uuidv7();
+        await db
+          .insertInto('posts')
+          .values({ id, slug, title, content, author, tags, create_time: now, update_time: now })
+          .execute();
+        return { post: create(PostSchema, { id, slug, title, content, author, tags } as never) };
       },
     }),
   compressMinBytes: 64 * 1024,

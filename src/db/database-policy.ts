@@ -1,5 +1,6 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
 import { AdaptiveLimit } from '#src/resilience/adaptive-limit.ts';
 import { Admission, type AdmissionState } from '#src/resilience/admission.ts';
 import { CircuitBreaker } from '#src/resilience/circuit-breaker.ts';
@@ -21,13 +22,20 @@ export interface PolicyObserver {
  * breaker keeps all of them from a database that fails.
  *
  * @param name of the dependency, for metrics.
+ * @param pool of connections to it, over which it is tried whether it answers again.
  */
-export function createDatabasePolicy(name: string, config: DatabaseConfig, observer: PolicyObserver): DatabasePolicy {
+export function createDatabasePolicy(
+  name: string,
+  config: DatabaseConfig,
+  pool: Pick<ConnectionPool, 'acquire'>,
+  observer: PolicyObserver,
+): DatabasePolicy {
   const breaker = new CircuitBreaker({
     ...BREAKER,
     slowMs: config.slowCallMs,
     openMs: config.breakerOpenMs,
     isFailure,
+    probe: () => probe(pool),
     now,
     onStateChange: state => observer.breakerChanged(name, state),
   });
@@ -59,6 +67,17 @@ function isFailure(error: unknown): boolean {
   return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
 }
 
+async function probe(pool: Pick<ConnectionPool, 'acquire'>): Promise<void> {
+  const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+  const connection = await pool.acquire(signal);
+  try {
+    await connection.query('select 1', [], signal);
+  } finally {
+    connection.release();
+  }
+  signal.throwIfAborted();
+}
+
 function now(): number {
   return performance.now();
 }
@@ -71,3 +90,4 @@ const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 1000, minCalls: 10,
 /** From what a Postgres of one core does at once, to more than a queue of 250 ms can be. */
 const READS = { initial: 100, min: 10, max: 1000 };
 const WRITES_MIN = 2;
+const PROBE_TIMEOUT_MS = 1000;

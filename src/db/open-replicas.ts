@@ -19,7 +19,7 @@ export function openReplicas(
     const lanes = openReadLanes(url, config, pool, log);
     return {
       name: new URL(url).host,
-      reads: new GuardedReads(lanes, createDatabasePolicy(`replica-${n + 1}`, config, observer)),
+      reads: new GuardedReads(lanes, createDatabasePolicy(`replica-${n + 1}`, config, pool, observer)),
       [Symbol.asyncDispose]: async () => {
         await lanes[Symbol.asyncDispose]();
         await pool.end();

@@ -46,11 +46,18 @@ export class CircuitBreaker {
    *
    * @param call.signal where it has aborted, an error says nothing of the dependency.
    * @param call.mayBeSlow it waits for others by its nature, such as for a lock: it is never slow.
-   * @throws BrokenCircuitError without doing it, where the circuit is open, or half open with a try under way.
+   * @throws BrokenCircuitError without doing it, where the circuit is open, or half open with a try under way. With a probe of its own
+   *   no caller's work is ever the try.
    */
   async execute<T>(work: () => Promise<T>, call: GuardedCall = {}): Promise<T> {
     this.noteSlow();
     if (this.#policy.state === CircuitState.HalfOpen) throw new BrokenCircuitError();
+    const { probe } = this.#options;
+    if (probe !== undefined && this.#policy.state === CircuitState.Open) {
+      // Before its time it throws.
+      this.#policy.execute(() => this.#outcomeOf(probe(), this.#options.now(), {})).catch(() => {});
+      throw new BrokenCircuitError();
+    }
     let result: Promise<T> | undefined;
     await this.#policy.execute(() => {
       const startedAt = this.#options.now();
@@ -122,6 +129,8 @@ export interface CircuitBreakerOptions {
   readonly slowRate?: number;
   /** How long it is open before a call is let through, in milliseconds. */
   readonly openMs: number;
+  /** What is tried when the circuit has been open for long enough. Unset: the work of the next caller, who may have to wait for long. */
+  readonly probe?: () => Promise<unknown>;
   /** Milliseconds of a clock that never jumps. */
   readonly now: () => number;
   readonly onStateChange?: (state: CircuitBreakerState) => void;

@@ -123,6 +123,40 @@ describe('A circuit breaker', () => {
     expect(states).toEqual(['open', 'half-open', 'open', 'half-open', 'closed']);
   });
 
+  it('tries with its own probe where it has one, and fails all callers at once until that goes well', async () => {
+    const probes: PromiseWithResolvers<void>[] = [];
+    const probe = () => {
+      const next = Promise.withResolvers<void>();
+      probes.push(next);
+      return next.promise;
+    };
+    const { breaker, open, clock, states } = aBreaker({ probe });
+    await open();
+    const work = vi.fn(async () => 1);
+    const refused = () => expect(breaker.execute(work)).rejects.toBeInstanceOf(BrokenCircuitError);
+    await refused();
+    expect(probes).toHaveLength(0);
+    clock.now += 5000;
+    await refused();
+    await refused();
+    expect(probes).toHaveLength(1);
+    probes[0]?.reject(new Failure());
+    await expect.poll(() => breaker.state).toBe('open');
+    clock.now += 5000;
+    await refused();
+    // One that hangs is a failure too.
+    clock.now += 100;
+    await refused();
+    await expect.poll(() => breaker.state).toBe('open');
+    clock.now += 5000;
+    await refused();
+    probes[2]?.resolve();
+    await expect.poll(() => breaker.state).toBe('closed');
+    expect(work).not.toHaveBeenCalled();
+    expect(await breaker.execute(work)).toBe(1);
+    expect(states).toEqual(['open', 'half-open', 'open', 'half-open', 'open', 'half-open', 'closed']);
+  });
+
   it.each([-3_600_000, 3_600_000])('is not moved by a jump of the wall clock by %i ms (R17)', async jump => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { breaker, open, clock } = aBreaker();
@@ -134,13 +168,14 @@ describe('A circuit breaker', () => {
   });
 });
 
-function aBreaker() {
+function aBreaker({ probe }: { probe?: () => Promise<void> } = {}) {
   const clock = { now: 12_345 };
   const states: CircuitBreakerState[] = [];
   const breaker = new CircuitBreaker({
     ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 10, openMs: 5000 },
     ...{ slowMs: 100, slowRate: 0.8 },
     isFailure: error => error instanceof Failure,
+    ...(probe && { probe }),
     now: () => clock.now,
     onStateChange: state => states.push(state),
   });

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** What happens to bytes between two sockets, now and until it is changed. */
 export interface Faults {
   /** Each byte arrives this much later, in milliseconds, in either direction: a round trip takes twice that. */
@@ -13,6 +15,12 @@ export const NO_FAULTS: Faults = { latencyMs: 0, bytesPerSecond: Number.POSITIVE
 /** The faults of now; dispatches `change` when they have changed. */
 export class FaultyLine extends EventTarget {
   #faults = NO_FAULTS;
+
+  constructor() {
+    super();
+    // One for each connection.
+    setMaxListeners(0, this);
+  }
 
   get faults(): Faults {
     return this.#faults;

@@ -1,0 +1,109 @@
+/**
+ * `npm run faults [ROW]… [-- --seconds 30 --soak 10]`: breaks what the service stands on, row by row, under a constant load with a ledger
+ * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Figure } from './faults/figures.ts';
+import type { CallRecord } from './faults/ledger.ts';
+import { OVERLOAD_ROWS } from './faults/overload-rows.ts';
+import { POSTGRES_ROWS } from './faults/postgres-rows.ts';
+import { PROCESS_ROWS } from './faults/process-rows.ts';
+import { REDIS_ROWS } from './faults/redis-rows.ts';
+import { RESTART_ROWS } from './faults/restart-rows.ts';
+import type { FaultRow, RunLength } from './faults/row.ts';
+import { soakRow } from './faults/soak-row.ts';
+import { TESTED_ROWS } from './faults/tested-rows.ts';
+import { drawTimelines } from './faults/timeline-chart.ts';
+import { describeMachine, formatMachine, type Machine } from './machine.ts';
+import { markdownTable, RESULTS_DIR, writeResults } from './results.ts';
+
+const { values, positionals } = parseArgs({
+  options: {
+    /** Of load for each row; the fault comes after a third of it, and lasts as long. */
+    seconds: { type: 'string', default: '30' },
+    /** Minutes of R20, which is run only where it is named. */
+    soak: { type: 'string', default: '10' },
+  },
+  allowPositionals: true,
+});
+const third = Number(values.seconds) / 3;
+const length: RunLength = { total: third * 3, faultAt: third, faultFor: third };
+const always = [...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS, ...OVERLOAD_ROWS, ...TESTED_ROWS];
+const rows = [...always, soakRow(Number(values.soak))];
+const unknown = positionals.filter(id => !rows.some(row => row.id === id));
+if (unknown.length > 0) {
+  console.error(`There is no row ${unknown.join(', ')}; there is ${rows.map(({ id }) => id).join(', ')}.`);
+  process.exit(2);
+}
+
+/** Calls of each row and subject that are kept for the picture. */
+const STORED_MAX = 3000;
+const missed: string[] = [];
+for (const row of positionals.length === 0 ? always : rows.filter(({ id }) => positionals.includes(id))) {
+  const machine = describeMachine();
+  console.log(`\n${row.id}, ${row.fault}`);
+  const { figures, series = {} } = await row.run(length);
+  for (const { name, value, target, isMet } of figures) {
+    console.log(`  ${name}: ${value}${target === '' ? '' : ` (${target}) ${isMet ? 'met' : 'MISSED'}`}`);
+    if (isMet === false) missed.push(`${row.id}, ${row.fault}: ${name}: ${value} (${target})`);
+  }
+  await merge(row, { machine, fault: row.fault, figures, series: thin(series) });
+}
+for (const line of missed) console.error(`MISSED ${line}`);
+process.exit(missed.length > 0 ? 1 : 0);
+
+interface StoredRow {
+  readonly machine: Machine;
+  readonly fault: string;
+  readonly figures: readonly Figure[];
+  readonly series: Readonly<Record<string, readonly CallRecord[]>>;
+}
+
+async function merge({ id }: FaultRow, row: StoredRow): Promise<void> {
+  const all: Record<string, StoredRow> = { ...(await readEarlier()), [id]: row };
+  const ids = Object.keys(all).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+  const lines = ids.flatMap(known =>
+    (all[known]?.figures ?? []).map(({ name, value, target, isMet }, n) => [
+      n === 0 ? `${known}: ${all[known]?.fault}` : '',
+      name,
+      value,
+      target,
+      isMet === undefined ? '' : isMet ? 'met' : '**missed**',
+    ]),
+  );
+  const runs = ids.map(
+    known => `- ${known}: \`npm run faults ${known}\`, ${formatMachine(all[known]?.machine as Machine)}`,
+  );
+  const charts = ids.map(known => ({ title: `${known}, ${all[known]?.fault}`, series: all[known]?.series ?? {} }));
+  const table = markdownTable(['fault', 'figure', 'value', 'target', 'verdict'], lines);
+  await writeResults({
+    'faults.md': `# Faults\n\n![calls over time](faults.svg)\n\n${table}\n\n${runs.join('\n')}\n`,
+    'faults.svg': drawTimelines(charts),
+    'faults.json': JSON.stringify({ rows: Object.fromEntries(ids.map(known => [known, all[known]])) }),
+  });
+}
+
+async function readEarlier(): Promise<Record<string, StoredRow>> {
+  try {
+    return JSON.parse(await readFile(join(RESULTS_DIR, 'faults.json'), 'utf8')).rows;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+}
+
+function thin(series: Readonly<Record<string, readonly CallRecord[]>>): Record<string, readonly CallRecord[]> {
+  const thinned = Object.entries(series).map(([name, records]) => {
+    const every = Math.ceil(records.length / STORED_MAX);
+    const kept = records.filter((_, n) => n % every === 0);
+    const rounded = kept.map(record => ({
+      ...record,
+      atMs: Math.round(record.atMs),
+      tookMs: Math.round(record.tookMs),
+    }));
+    return [name, rounded];
+  });
+  return Object.fromEntries(thinned);
+}

@@ -1,0 +1,232 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import type { PrivatePostgres } from '#test/support/private-postgres.ts';
+import { startTcpProxy } from '#test/support/tcp-proxy.ts';
+import { atLeast, atMost, between, codesOf, type Figure, none, successes, tookAt, toSee } from './figures.ts';
+import { type CallRecord, type LedgerResult, WriteLedger } from './ledger.ts';
+import { type LoadOptions, runLoad } from './load.ts';
+import { startPosts } from './posts.ts';
+import type { FaultRow, RowResult, RunLength } from './row.ts';
+import { type Subject, startBare, startOurs } from './subject.ts';
+import { type Sample, watchMetric } from './watch-metrics.ts';
+
+/** Faults of the primary, with the service and then with what one would write without it. */
+export const POSTGRES_ROWS: readonly FaultRow[] = [
+  { id: 'R1', fault: 'Postgres stopped at once', run: length => compare(length, stopPostgres, outageFigures) },
+  { id: 'R2', fault: 'Postgres frozen', run: length => compare(length, freezePostgres, outageFigures) },
+  { id: 'R3', fault: 'Postgres answers 500 ms late', run: length => compare(length, slowPostgres, latenessFigures) },
+  { id: 'R4', fault: 'every backend ended each second', run: length => compare(length, endBackends, retryFigures) },
+  { id: 'R6', fault: 'a hot row locked', run: length => compare(length, lockRow, lockFigures) },
+];
+
+/** Breaks Postgres now, and resolves with how to mend it. */
+type Break = (uses: BreakUses) => Promise<() => Promise<void>>;
+
+interface BreakUses {
+  readonly postgres: PrivatePostgres;
+  readonly proxy: { set(faults: { latencyMs: number }): void; heal(): void };
+  readonly ids: readonly string[];
+}
+
+const stopPostgres: Break = async ({ postgres }) => {
+  await postgres.stopImmediately();
+  return () => postgres.start();
+};
+
+const freezePostgres: Break = async ({ postgres }) => {
+  await postgres.freeze();
+  return () => postgres.thaw();
+};
+
+const slowPostgres: Break = async ({ proxy }) => {
+  // Each way.
+  proxy.set({ latencyMs: 250 });
+  return async () => proxy.heal();
+};
+
+const endBackends: Break = async ({ postgres }) => {
+  const ending = new AbortController();
+  const breaking = (async () => {
+    while (!ending.signal.aborted) {
+      await postgres.terminateBackends();
+      await delay(1000, undefined, { signal: ending.signal }).catch(() => {});
+    }
+  })();
+  return async () => {
+    ending.abort();
+    await breaking;
+  };
+};
+
+const lockRow: Break = async ({ postgres, ids }) => {
+  const client = new pg.Client(postgres.url);
+  await client.connect();
+  await client.query('begin');
+  await client.query('select from posts where id = $1 for update', [ids[0]]);
+  return async () => {
+    await client.query('rollback');
+    await client.end();
+  };
+};
+
+/** What was seen of one subject. */
+interface Observation {
+  readonly records: readonly CallRecord[];
+  readonly ledger: LedgerResult;
+  readonly isAlive: boolean;
+  /** Of the primary's circuit breaker: 2 is open. */
+  readonly breaker: readonly Sample[];
+  /** When the fault began and was mended, in milliseconds since the load began. */
+  readonly faultMs: number;
+  readonly mendedMs: number;
+  readonly startedAt: number;
+  /** Updates of the hot post while it was locked. */
+  readonly blocked: readonly { readonly code: string; readonly tookMs: number }[];
+}
+
+type FiguresOf = (seen: Observation, length: RunLength) => Figure[];
+
+async function compare(length: RunLength, breakIt: Break, figuresOf: FiguresOf): Promise<RowResult> {
+  const ours = await observe(length, breakIt, url => startOurs({ DATABASE_URL: url }), breakIt === lockRow);
+  const bare = await observe(length, breakIt, startBare, false);
+  const during = between(bare.records, bare.faultMs, bare.mendedMs);
+  const seen = `${successes(during).toFixed(1)} % of calls, p99 ${tookAt(during, 0.99).toFixed(0)} ms, ${bare.isAlive ? 'alive' : 'DEAD'}, ${bare.ledger.lost} lost`;
+  return {
+    figures: [...figuresOf(ours, length), toSee('connect-node and pg alone, meanwhile', seen)],
+    series: { PostService: ours.records, 'connect-node and pg': bare.records },
+  };
+}
+
+async function observe(
+  length: RunLength,
+  breakIt: Break,
+  start: (databaseUrl: string) => Promise<Subject>,
+  updatesHot: boolean,
+): Promise<Observation> {
+  await using parts = new AsyncDisposableStack();
+  const { postgres, ids } = parts.use(await startPosts());
+  const { hostname: host, port } = new URL(postgres.url);
+  const proxy = parts.use(await startTcpProxy({ host, port: Number(port) }));
+  const subject = parts.use(await start(proxy.through(postgres.url)));
+  const ledger = new WriteLedger();
+  const load: Omit<LoadOptions, 'seconds'> = { url: () => subject.url, rate: RATE, ids, ledger };
+  // Connections, compiled code, and the hot posts in the cache.
+  await runLoad({ ...load, seconds: WARM_UP_SECONDS, seed: 2 });
+  const breaker: Sample[] = [];
+  const watch = subject.adminUrl && watchMetric(subject.adminUrl, 'circuit_breaker_state{dependency="primary"}');
+  if (watch) parts.use(watch);
+  const times = { startedAt: 0, faultMs: 0, mendedMs: 0 };
+  const blocked: { code: string; tookMs: number }[] = [];
+  let fault: Promise<void> | undefined;
+  const records = await runLoad({
+    ...load,
+    seconds: length.total,
+    onStart: startedAt => {
+      times.startedAt = startedAt;
+      fault = (async () => {
+        await delay(length.faultAt * 1000);
+        times.faultMs = performance.now() - startedAt;
+        const mend = await breakIt({ postgres, proxy, ids });
+        const until = startedAt + (length.faultAt + length.faultFor) * 1000;
+        while (performance.now() < until) {
+          if (updatesHot) void updateHot(subject.url, ids[0] ?? '').then(ended => blocked.push(ended));
+          await delay(Math.min(500, until - performance.now()));
+        }
+        await mend();
+        times.mendedMs = performance.now() - startedAt;
+      })();
+    },
+  });
+  await fault;
+  const compared = await ledger.compare(postgres.url);
+  breaker.push(...(watch ? watch.samples : []));
+  return { records, ledger: compared, isAlive: subject.isAlive(), breaker, blocked, ...times };
+}
+
+async function updateHot(url: string, id: string): Promise<{ code: string; tookMs: number }> {
+  const startedAt = performance.now();
+  const body = JSON.stringify({ post: { id, title: 'Blocked' }, updateMask: 'title' });
+  const headers = { 'content-type': 'application/json', 'connect-timeout-ms': '10000' };
+  const response = await fetch(`${url}/blog.v1.PostService/UpdatePost`, { method: 'POST', headers, body });
+  const { code = 'ok' } = (await response.json()) as { code?: string };
+  return { code, tookMs: performance.now() - startedAt };
+}
+
+function outageFigures({ records, ledger, isAlive, breaker, ...times }: Observation): Figure[] {
+  const { startedAt, faultMs, mendedMs } = times;
+  const opened = breaker.find(({ at, value }) => at - startedAt >= faultMs && value === 2);
+  const openedMs = opened === undefined ? Number.POSITIVE_INFINITY : opened.at - startedAt - faultMs;
+  const during = between(records, faultMs, mendedMs);
+  const hot = during.filter(({ kind }) => kind === 'hot');
+  const rest = between(records, faultMs + openedMs, mendedMs).filter(({ kind }) => kind !== 'hot');
+  // The time that stopping and starting take, in which either may be the answer, is in neither.
+  const wrongCodes = rest.filter(({ code }) => code !== 'unavailable' && code !== 'ok' && code !== 'deadline_exceeded');
+  const good = records.find(({ kind, code, atMs }) => kind === 'write' && code === 'ok' && atMs >= mendedMs);
+  const recoveryMs = good === undefined ? Number.POSITIVE_INFINITY : good.atMs + good.tookMs - mendedMs;
+  const overruns = records.map(({ tookMs }) => tookMs - DEADLINE_MS);
+  return [
+    none('acknowledged writes lost', ledger.lost),
+    none('writes done twice', ledger.twice),
+    atLeast('reads of the hot set meanwhile', successes(hot), 100, '%'),
+    toSee('of them marked as stale', String(hot.filter(({ isStale }) => isStale).length)),
+    atMost('until the breaker is open', openedMs / 1000, 1, 's'),
+    none('other calls, from then on, with another code than UNAVAILABLE', wrongCodes.length),
+    atMost('their p99', tookAt(rest, 0.99), 50, 'ms'),
+    toSee('they', codesOf(rest)),
+    atMost('from its return until the first good write', recoveryMs / 1000, 2, 's'),
+    atMost('a call outlives its deadline by', Math.max(0, ...overruns), 50, 'ms'),
+    { name: 'the process', value: isAlive ? 'lives' : 'died', target: 'lives', isMet: isAlive },
+  ];
+}
+
+function latenessFigures({ records, breaker, startedAt, faultMs, mendedMs }: Observation): Figure[] {
+  const opened = breaker.find(({ at, value }) => at - startedAt >= faultMs && value === 2);
+  const hot = records.filter(({ kind }) => kind === 'hot');
+  const [before, during] = [between(hot, 0, faultMs), between(hot, faultMs, mendedMs)];
+  return [
+    atMost(
+      'until the breaker acts',
+      opened === undefined ? Number.POSITIVE_INFINITY : (opened.at - startedAt - faultMs) / 1000,
+      3,
+      's',
+    ),
+    atLeast('reads of the hot set meanwhile', successes(during), 100, '%'),
+    atMost("their p99, as a share of before's", tookAt(during, 0.99) / tookAt(before, 0.99), 1.2, ''),
+    toSee('the others meanwhile', codesOf(between(records, faultMs, mendedMs).filter(({ kind }) => kind !== 'hot'))),
+  ];
+}
+
+function retryFigures({ records, ledger, isAlive, faultMs, mendedMs }: Observation): Figure[] {
+  const during = between(records, faultMs, mendedMs);
+  return [
+    atLeast('successes meanwhile', successes(during), 99, '%'),
+    none('writes done twice', ledger.twice),
+    none('acknowledged writes lost', ledger.lost),
+    { name: 'the process', value: isAlive ? 'lives' : 'died', target: 'lives', isMet: isAlive },
+    toSee('calls', codesOf(during)),
+  ];
+}
+
+function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figure[] {
+  const during = between(records, faultMs, mendedMs);
+  const ended = blocked.filter(({ code }) => code === 'aborted');
+  const first = ended.filter(({ tookMs }) => tookMs < 5000);
+  return [
+    atLeast('other calls meanwhile', successes(during), 100, '%'),
+    atMost(
+      'their p99, as a share of before’s',
+      tookAt(during, 0.99) / tookAt(between(records, 0, faultMs), 0.99),
+      1.5,
+      '',
+    ),
+    atLeast('blocked writes that ended as ABORTED', first.length, 1, ''),
+    atMost('the longest of them', Math.max(0, ...ended.map(({ tookMs }) => tookMs / 1000)), 2 * LOCK_TIMEOUT_S + 0.3, 's'),
+  ];
+}
+
+/** Some half of two cores with Postgres and the callers on them. */
+const RATE = 300;
+const WARM_UP_SECONDS = 3;
+const DEADLINE_MS = 1000;
+/** Of each lock: who queues up behind a waiter waits for the row's turn first, and then for the transaction. */
+const LOCK_TIMEOUT_S = 2;

@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { FaultRow, RowResult } from './row.ts';
+
+/** Rows whose figure is exact, and so is a test: run here as there. */
+export const TESTED_ROWS: readonly FaultRow[] = [
+  tested('R5', 'connections exhausted', 'test/rpc/exhausted-connections.test.ts'),
+  tested('R10', 'all caches cold under load', 'test/rpc/cached-reads.test.ts'),
+  tested('R11', 'connection of the change feed cut', 'test/posts/change-feed.test.ts'),
+  tested('R12', 'replica behind', 'test/rpc/replicas.test.ts'),
+  tested('R17', 'clock jumps by an hour', 'test/resilience/circuit-breaker.test.ts', 'test/cache/near-cache.test.ts'),
+  tested('R19', 'log pipe closed, or not read', 'test/serve-process.test.ts'),
+  tested(
+    'R23',
+    '1,000 concurrent reads of one cold post',
+    'test/rpc/cached-reads.test.ts',
+    'test/rpc/shared-cached-reads.test.ts',
+  ),
+  tested('R24', 'calls cancelled at random points', 'test/rpc/deadline-to-postgres.test.ts'),
+  tested(
+    'R25',
+    'one request_id from 100 callers, and kill -9',
+    'test/posts/create-post-once.test.ts',
+    'test/rpc/killed-service.test.ts',
+  ),
+];
+
+function tested(id: string, fault: string, ...files: string[]): FaultRow {
+  return { id, fault, run: () => runTests(files) };
+}
+
+async function runTests(files: readonly string[]): Promise<RowResult> {
+  const child = spawn(process.execPath, [VITEST, 'run', ...files], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (output += text));
+  await once(child, 'close');
+  const isMet = child.exitCode === 0;
+  const passed = /Tests\s.*?(\d+) passed/.exec(output)?.[1] ?? '0';
+  if (!isMet) console.error(output);
+  return {
+    figures: [
+      { name: files.join(', '), value: isMet ? `${passed} tests passed` : 'failed', target: 'all pass', isMet },
+    ],
+  };
+}
+
+const ROOT = join(import.meta.dirname, '../..');
+const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
