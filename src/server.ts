@@ -178,6 +178,7 @@ export async function startServer(
     },
   });
   parts.use(admin);
+  await lanes.opened(LANES_WAIT_MS);
   const listener = await startListener({
     ...config.listen,
     tls: await readTls(config.tls),
@@ -226,6 +227,8 @@ function shutdownError() {
 
 /** A database that is up answers well within this, also where the machine is busy with starting everything else. */
 const DATABASE_WAIT_MS = 5000;
+/** As long as one takes to open on a machine that starts everything else at the same time; the service is well without. */
+const LANES_WAIT_MS = 100;
 /** Enough for an answer to leave for a client that reads. */
 const LAST_WORDS_MS = 500;
 /** What stays open for as long as the client wants: no deadline is set for it. */

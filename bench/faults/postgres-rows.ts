@@ -220,7 +220,12 @@ function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figu
       '',
     ),
     atLeast('blocked writes that ended as ABORTED', first.length, 1, ''),
-    atMost('the longest of them', Math.max(0, ...ended.map(({ tookMs }) => tookMs / 1000)), 2 * LOCK_TIMEOUT_S + 0.3, 's'),
+    atMost(
+      'the longest of them',
+      Math.max(0, ...ended.map(({ tookMs }) => tookMs / 1000)),
+      2 * LOCK_TIMEOUT_S + 0.3,
+      's',
+    ),
   ];
 }
 

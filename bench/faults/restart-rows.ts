@@ -38,7 +38,14 @@ async function restartUnderLoad(length: RunLength, times: number): Promise<RowRe
   const records: CallRecord[] = [];
   const changesSeen = new Map<string, number>();
   const lostStreams: string[] = [];
-  const watching = [0, 1].map(n => watch(instances, n, changesSeen, lostStreams, ending.signal));
+  const placed: Promise<void>[] = [];
+  const watching = [0, 1].map(n => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    placed.push(promise);
+    return watch(instances, n, { seen: changesSeen, lost: lostStreams, placed: resolve }, ending.signal);
+  });
+  // What is written before a watcher has its place is none of its changes.
+  await Promise.all(placed);
   const created: string[] = [];
   let restarted = false;
   const restarting = (async () => {
@@ -153,8 +160,7 @@ async function callOnce(
 async function watch(
   instances: readonly Instance[],
   n: number,
-  seen: Map<string, number>,
-  lost: string[],
+  { seen, lost, placed }: { seen: Map<string, number>; lost: string[]; placed: () => void },
   signal: AbortSignal,
 ): Promise<void> {
   const anyReady: Pick<PostClient, 'watchPosts'> = {
@@ -168,6 +174,7 @@ async function watch(
     if (error !== undefined && !signal.aborted) lost.push(error.message);
   };
   for await (const { change } of followPosts(anyReady, {}, { signal, onLost })) {
+    placed();
     const slug = change?.post?.slug ?? '';
     if (slug.startsWith('restart-')) seen.set(slug, (seen.get(slug) ?? 0) + 1);
   }

@@ -15,12 +15,18 @@ export class Lane implements AsyncDisposable {
   readonly #options: LaneOptions;
   readonly #disposed = new AbortController();
   readonly #running: Promise<void>;
+  readonly #opened = Promise.withResolvers<void>();
   #connection: PipelinedConnection | undefined;
 
   constructor(url: string, options: LaneOptions) {
     this.#url = url;
     this.#options = options;
     this.#running = this.#run();
+  }
+
+  /** Resolves when it is connected for the first time, whenever that is. */
+  get opened(): Promise<void> {
+    return this.#opened.promise;
   }
 
   /** The connection to send statements on; undefined while there is none. */
@@ -56,6 +62,7 @@ export class Lane implements AsyncDisposable {
     try {
       await connection.open();
       this.#connection = connection;
+      this.#opened.resolve();
       lifetime = setTimeout(close, this.#options.lifetimeMs * (1 - Math.random() / 10)).unref();
     } catch {
       // `ended` tells.

@@ -6,6 +6,7 @@ import type { ConnectionPool } from '#src/db/pool.ts';
 import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';
 import type { RetryBudget } from '#src/resilience/retry-budget.ts';
+import { within } from '#src/resilience/within.ts';
 
 export interface ReadLanesOptions extends LaneOptions {
   /** How many connections; 0: none, and all goes over the pool. Few do: 2 to 4 keep a Postgres of a few cores busy. */
@@ -80,6 +81,12 @@ export class ReadLanes implements AsyncDisposable {
   get state(): ReadLanesState {
     const connections = this.#lanes.flatMap(lane => lane.connection ?? []);
     return { up: connections.length, inFlight: connections.reduce((sum, { inFlight }) => sum + inFlight, 0) };
+  }
+
+  /** Resolves when a lane is up, or after this time, or at once where there are none: before, all reads would go over the pool. */
+  async opened(withinMs: number): Promise<void> {
+    if (this.#lanes.length === 0) return;
+    await within(withinMs, Promise.race(this.#lanes.map(({ opened }) => opened))).catch(() => {});
   }
 
   /** Waits for the statements that somebody waits for. Later ones go over the pool. */

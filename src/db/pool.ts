@@ -52,8 +52,12 @@ export interface PoolState {
  */
 export class ConnectionPool {
   readonly #pool: pg.Pool;
-  /** As many as the pool has connections, so that nobody ever waits in pg's own queue. */
+  /**
+   * As many as the pool has connections, so that nobody ever waits in pg's own queue, and a few more: so many are opened at once, since a
+   * Postgres that has to start many processes takes too long for each. Who waits gets one that is put back, or opened, whichever is first.
+   */
   readonly #slots: Slots;
+  readonly #open = new Set<pg.PoolClient>();
   readonly #acquireTimeoutMs: number;
   readonly #maxWaiting: number;
   readonly #lifetimeMs: number;
@@ -64,7 +68,7 @@ export class ConnectionPool {
   constructor(url: string, options: DatabaseConfig, observer: PoolObserver = {}) {
     this.#observer = observer;
     this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
-    this.#slots = new Slots(options.poolMax);
+    this.#slots = new Slots(() => Math.min(options.poolMax, this.#open.size + OPENED_AT_ONCE));
     this.#acquireTimeoutMs = options.acquireTimeoutMs;
     this.#maxWaiting = options.maxWaiting;
     this.#lifetimeMs = options.lifetimeMs;
@@ -82,7 +86,10 @@ export class ConnectionPool {
     });
     // Both are told by the query that fails; without a listener either would end the process.
     this.#pool.on('error', () => {});
+    this.#pool.on('remove', client => this.#open.delete(client));
     this.#pool.on('connect', client => {
+      this.#open.add(client);
+      this.#slots.changed();
       client.on('error', () => {});
       // Jitter, so that connections that were opened together are not replaced together.
       this.#expiry.set(client, performance.now() + this.#lifetimeMs * (1 - Math.random() / 10));
@@ -219,3 +226,5 @@ function noneFreeInTime(): Error {
 function noConnectionInTime(): Error {
   return new DatabaseUnavailableError('no connection to the database was opened in time');
 }
+
+const OPENED_AT_ONCE = 3;

@@ -1,15 +1,18 @@
 /**
- * A number of slots that callers hold one of each, and a queue, first come first served, of those who wait for one.
+ * Slots that callers hold one of each, as many as there are at the moment, and a queue, first come first served, of those who wait for
+ * one.
  *
  * pg's own pool has such a queue too, but a caller whose call was aborted keeps its place there until the timeout: under
  * overload the queue would be full of callers who are gone.
  */
 export class Slots {
   readonly #waiters = new Set<() => void>();
-  #free: number;
+  readonly #count: () => number;
+  #taken = 0;
 
-  constructor(count: number) {
-    this.#free = count;
+  /** @param count how many there are now; `changed` is to be called when it has grown. */
+  constructor(count: () => number) {
+    this.#count = count;
   }
 
   /** How many callers wait. */
@@ -28,8 +31,8 @@ export class Slots {
     readonly onTimeout: () => Error;
     readonly signal?: AbortSignal | undefined;
   }): Promise<void> | undefined {
-    if (this.#free > 0) {
-      this.#free--;
+    if (this.#waiters.size === 0 && this.#taken < this.#count()) {
+      this.#taken++;
       return undefined;
     }
     const { timeoutMs, onTimeout, signal } = options;
@@ -59,8 +62,16 @@ export class Slots {
 
   /** Gives a slot back, to who has waited longest. */
   give(): void {
-    const [next] = this.#waiters;
-    if (next === undefined) this.#free++;
-    else next();
+    this.#taken--;
+    this.changed();
+  }
+
+  /** There may be more slots than before: those who have waited longest get them. */
+  changed(): void {
+    for (const next of this.#waiters) {
+      if (this.#taken >= this.#count()) return;
+      this.#taken++;
+      next();
+    }
   }
 }
