@@ -31,7 +31,7 @@ export interface LoadOptions {
 export async function runLoad(options: LoadOptions): Promise<CallRecord[]> {
   const { rate, seconds, ids, ledger, deadlineMs = 1000, mix = MIX } = options;
   const random = new Random(options.seed ?? 1);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 512, maxFreeSockets: 512 });
+  const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 2000 });
   const records: CallRecord[] = [];
   const pending = new Set<Promise<void>>();
   const startedAt = performance.now();

@@ -87,7 +87,7 @@ function now(): number {
  * Most of the calls have to be slow, since lists of much may be.
  */
 const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 1000, minCalls: 10, consecutiveFailures: 5 };
-/** From what a Postgres of one core does at once, to more than a queue of 250 ms can be. */
-const READS = { initial: 100, min: 10, max: 1000 };
+/** From what a Postgres of two cores does at once, to what one of a hundred does. */
+const READS = { initial: 16, min: 4, max: 400 };
 const WRITES_MIN = 2;
 const PROBE_TIMEOUT_MS = 1000;

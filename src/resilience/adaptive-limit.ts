@@ -26,6 +26,11 @@ export class AdaptiveLimit {
     return Math.floor(this.#limit);
   }
 
+  /** How long a call takes where nothing queues up, in milliseconds; 0 until that is known. */
+  get unloadedMs(): number {
+    return this.#unloadedMs ?? 0;
+  }
+
   /**
    * A call has ended that the dependency has answered.
    *

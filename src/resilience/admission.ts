@@ -10,6 +10,10 @@ export class OverloadedError extends Error {
  * Lets as many calls through to a dependency as its limit allows, and keeps some more waiting: the most critical first, and of those who
  * came first. It refuses the least critical ones: where the queue is full, where those before have waited for long already, and who
  * has waited too long. A waiter whose call is aborted, at its deadline or by its client, leaves at once and begins nothing.
+ *
+ * A queue is there for bursts. Where call after call has to wait in it, it only makes all of them slow. So the time for which calls may wait
+ * shrinks with each that has waited for longer than a call takes, down to that, and grows again with each that has not: what is served is
+ * served in time (as CoDel wants it: https://queue.acm.org/detail.cfm?id=2839461).
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -17,9 +21,12 @@ export class Admission {
   readonly #queues = CRITICALITIES.map(() => new Set<Waiter>());
   #inFlight = 0;
   #queued = 0;
+  /** For how long a critical call may wait now. */
+  #patienceMs: number;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#patienceMs = options.queueTimeoutMs;
   }
 
   get state(): AdmissionState {
@@ -35,8 +42,11 @@ export class Admission {
   async run<T>(work: () => Promise<T>, call: AdmittedCall, isAnswer: (error: unknown) => boolean): Promise<T> {
     const { limit, now } = this.#options;
     const criticality = call.criticality ?? DEFAULT_CRITICALITY;
-    if (this.#inFlight < limit.limit) this.#inFlight++;
-    else await this.#wait(criticality, call.signal);
+    if (this.#queued > 0 || this.#inFlight >= limit.limit) await this.#wait(criticality, call.signal);
+    else {
+      this.#inFlight++;
+      this.#waited(0);
+    }
     const inFlight = this.#inFlight;
     const startedAt = now();
     try {
@@ -54,9 +64,9 @@ export class Admission {
 
   #wait(criticality: Criticality, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const { queueMax, queueTimeoutMs, now } = this.#options;
+    const { queueMax, now } = this.#options;
     const rank = CRITICALITIES.indexOf(criticality);
-    const patienceMs = queueTimeoutMs * PATIENCE[criticality];
+    const patienceMs = this.#patienceMs * PATIENCE[criticality];
     if (this.#longestWaitMs() > patienceMs) return this.#refuse(criticality, 'too long a queue');
     if (this.#queued >= queueMax && !this.#evictBelow(rank)) return this.#refuse(criticality, 'too many calls wait');
     return new Promise((resolve, reject) => {
@@ -74,6 +84,7 @@ export class Admission {
         since: now(),
         begin: () => {
           leave();
+          this.#waited(now() - waiter.since);
           resolve();
         },
         refuse: why => {
@@ -97,6 +108,14 @@ export class Admission {
         waiter.begin();
       }
     }
+  }
+
+  /** A call begins that has waited for so long. */
+  #waited(ms: number): void {
+    const { queueTimeoutMs, limit } = this.#options;
+    const least = Math.min(queueTimeoutMs, Math.max(SHORTEST_WAIT_MS, limit.unloadedMs));
+    if (ms > least) this.#patienceMs = Math.max(least, this.#patienceMs * SHRINK);
+    else if (ms < least / 2) this.#patienceMs = Math.min(queueTimeoutMs, this.#patienceMs * GROW);
   }
 
   #longestWaitMs(): number {
@@ -125,7 +144,7 @@ export class Admission {
 }
 
 export interface AdmissionOptions {
-  readonly limit: Pick<AdaptiveLimit, 'limit' | 'ended'>;
+  readonly limit: Pick<AdaptiveLimit, 'limit' | 'unloadedMs' | 'ended'>;
   /** The most calls that wait. */
   readonly queueMax: number;
   /** How long a critical call waits; the others less, as PATIENCE has it. */
@@ -158,6 +177,11 @@ function first<T>(set: ReadonlySet<T>): T {
   return set.values().next().value as T;
 }
 
+/** Some ten calls of a queue that stands are enough, and some sixty without a wait for the whole time again. */
+const SHRINK = 0.8;
+const GROW = 1.05;
+/** Timers are no more exact than some milliseconds. */
+const SHORTEST_WAIT_MS = 10;
 /** For how much of the time a call waits: what is sheddable leaves as soon as a queue builds up. */
 const PATIENCE: Readonly<Record<Criticality, number>> = {
   'critical-plus': 1,

@@ -47,11 +47,41 @@ describe('An admission', () => {
     expect(refused).toEqual(['sheddable', 'sheddable', 'sheddable-plus', 'critical']);
   });
 
+  it('lets nobody wait for longer than a call takes, where call after call has to wait', async () => {
+    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 60_000 });
+    let running = call('critical');
+    for (let n = 0; n < 50; n++) {
+      const next = call('critical');
+      clock.now += 25;
+      await running.end();
+      running = next;
+    }
+    await expect(call('critical').result).rejects.toThrow('it took too long until its turn');
+  });
+
+  it('lets calls wait for as long as before, once others began without a wait', async () => {
+    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 1000 });
+    for (let n = 0; n < 50; n++) {
+      const [running, next] = [call('critical'), call('critical')];
+      clock.now += 25;
+      await running.end();
+      await next.end();
+    }
+    for (let n = 0; n < 200; n++) await call('critical').end();
+    call('critical');
+    call('critical');
+    clock.now += 999;
+    // Who comes now is refused only where others have waited for longer than calls may.
+    expect(call('critical').hasEnded).toBe(false);
+    clock.now += 2;
+    await expect(call('critical').result).rejects.toThrow('too long a queue');
+  });
+
   it('refuses what is sheddable where others have waited for a while', async () => {
-    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 1_000_000 });
+    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 900 });
     call('critical');
     call('critical');
-    clock.now += 100_001;
+    clock.now += 91;
     await expect(call('sheddable').result).rejects.toBeInstanceOf(OverloadedError);
     const critical = call('critical');
     expect(critical.hasEnded).toBe(false);
@@ -126,7 +156,7 @@ function anAdmission({ limit = 1, queueMax = 100, queueTimeoutMs = 60_000 }) {
   const clock = { now: 0 };
   const refused: Criticality[] = [];
   const admission = new Admission({
-    limit: { limit, ended: () => {} },
+    limit: { limit, unloadedMs: 20, ended: () => {} },
     ...{ queueMax, queueTimeoutMs, now: () => clock.now },
     onRefused: criticality => refused.push(criticality),
   });
