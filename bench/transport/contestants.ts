@@ -92,10 +92,10 @@ export const STAGES: readonly (Contestant & { readonly stage: string })[] = [
     command: OURS,
     workloads: STAGE_WORKLOADS,
   },
-  ...(['access-log', 'metrics', 'validation'] as const).map(stage => ({
+  ...(['access-log', 'metrics', 'admission', 'validation'] as const).map(stage => ({
     id: `without-${stage}`,
     name: `ours without ${stage}`,
-    stage: { 'access-log': 'access log', metrics: 'metrics', validation: 'validation' }[stage],
+    stage: { 'access-log': 'access log', metrics: 'metrics', admission: 'admission', validation: 'validation' }[stage],
     command: [...OURS, '--without', stage],
     workloads: STAGE_WORKLOADS,
   })),

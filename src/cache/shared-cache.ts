@@ -21,6 +21,7 @@ export class SharedCache implements AsyncDisposable {
   /** Undefined until it is loaded. */
   #redis: Redis | undefined;
   #lastError: unknown;
+  #inFlight = 0;
   #isDisposed = false;
 
   constructor(url: string, options: SharedCacheOptions) {
@@ -135,6 +136,9 @@ export class SharedCache implements AsyncDisposable {
   async #try<T>(work: (redis: Redis) => Promise<T>): Promise<T | Unavailable> {
     const redis = this.#redis;
     if (redis === undefined || this.#isDisposed || !redis.client.isReady) return UNAVAILABLE;
+    // More would wait in this process, and most of them for longer than they may.
+    if (this.#inFlight >= IN_FLIGHT_MAX) return UNAVAILABLE;
+    this.#inFlight++;
     const attempt = () =>
       within(this.#timeoutMs, work(redis)).catch(error => {
         this.#onError();
@@ -147,6 +151,8 @@ export class SharedCache implements AsyncDisposable {
       return result;
     } catch {
       return UNAVAILABLE;
+    } finally {
+      this.#inFlight--;
     }
   }
 
@@ -195,6 +201,8 @@ function reconnectPauseMs(failures: number): number {
 }
 
 const UNAVAILABLE = 'unavailable';
+/** Commands, pipelined on one connection: Redis does some hundred thousand a second. */
+const IN_FLIGHT_MAX = 1000;
 /** KeyvRedis' own, between its namespace and a key. */
 const SEPARATOR = '::';
 const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";

@@ -11,9 +11,9 @@ export class OverloadedError extends Error {
  * came first. It refuses the least critical ones: where the queue is full, where those before have waited for long already, and who
  * has waited too long. A waiter whose call is aborted, at its deadline or by its client, leaves at once and begins nothing.
  *
- * A queue is there for bursts. Where call after call has to wait in it, it only makes all of them slow. So the time for which calls may wait
- * shrinks with each that has waited for longer than a call takes, down to that, and grows again with each that has not: what is served is
- * served in time (as CoDel wants it: https://queue.acm.org/detail.cfm?id=2839461).
+ * A queue is there for bursts. Where calls have to wait in it all the time, it only makes all of them slow. So while they wait for longer
+ * than a call takes, the time for which they may wait is halved each tenth of a second, down to that, and while they do not it grows again:
+ * what is served is served in time (as CoDel wants it: https://queue.acm.org/detail.cfm?id=2839461).
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -23,10 +23,13 @@ export class Admission {
   #queued = 0;
   /** For how long a critical call may wait now. */
   #patienceMs: number;
+  /** When a call last began. */
+  #begunAt: number;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#patienceMs = options.queueTimeoutMs;
+    this.#begunAt = options.now();
   }
 
   get state(): AdmissionState {
@@ -112,10 +115,18 @@ export class Admission {
 
   /** A call begins that has waited for so long. */
   #waited(ms: number): void {
-    const { queueTimeoutMs, limit } = this.#options;
+    const { queueTimeoutMs, limit, now } = this.#options;
+    const at = now();
+    const sinceMs = at - this.#begunAt;
+    this.#begunAt = at;
     const least = Math.min(queueTimeoutMs, Math.max(SHORTEST_WAIT_MS, limit.unloadedMs));
-    if (ms > least) this.#patienceMs = Math.max(least, this.#patienceMs * SHRINK);
-    else if (ms < least / 2) this.#patienceMs = Math.min(queueTimeoutMs, this.#patienceMs * GROW);
+    if (ms > least) {
+      const halvings = Math.min(sinceMs, HALVED_EACH_MS) / HALVED_EACH_MS;
+      this.#patienceMs = Math.max(least, this.#patienceMs * 2 ** -halvings);
+    } else if (ms < least / 2 && this.#patienceMs < queueTimeoutMs) {
+      const doublings = Math.min(sinceMs, 2 * DOUBLED_EACH_MS) / DOUBLED_EACH_MS;
+      this.#patienceMs = Math.min(queueTimeoutMs, this.#patienceMs * 2 ** doublings);
+    }
   }
 
   #longestWaitMs(): number {
@@ -177,9 +188,9 @@ function first<T>(set: ReadonlySet<T>): T {
   return set.values().next().value as T;
 }
 
-/** Some ten calls of a queue that stands are enough, and some sixty without a wait for the whole time again. */
-const SHRINK = 0.8;
-const GROW = 1.05;
+/** A burst is over before it has been halved for a few times. */
+const HALVED_EACH_MS = 100;
+const DOUBLED_EACH_MS = 500;
 /** Timers are no more exact than some milliseconds. */
 const SHORTEST_WAIT_MS = 10;
 /** For how much of the time a call waits: what is sheddable leaves as soon as a queue builds up. */

@@ -13,15 +13,18 @@ import { createShell } from '#src/http/shell.ts';
 import { openLogOutput } from '#src/observability/log-output.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
+import { EventLoopDelay } from '#src/resilience/event-loop-delay.ts';
+import { LoadShedder } from '#src/resilience/load-shedder.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
+import { loadShedding } from '#src/rpc/load-shedding.ts';
 import { RequestValidator } from '#src/rpc/validation.ts';
 import { announce } from './announce.ts';
 import { inMemoryPosts } from './in-memory-posts.ts';
 
 const { values } = parseArgs({
   options: {
-    /** `access-log`, `metrics`, `validation`, `deadline` or `fast-path`. */
+    /** `access-log`, `metrics`, `admission`, `validation`, `deadline` or `fast-path`. */
     without: { type: 'string', multiple: true, default: [] },
     /** Pages of another origin may call. */
     cors: { type: 'boolean', default: false },
@@ -40,10 +43,17 @@ const metrics = createMetrics({ version: 'bench' });
 const validator = new RequestValidator();
 validator.warm(PostService.methods.map(method => method.input));
 
+const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
+// Told of no delay: here calls come as fast as they are answered, and none is to be refused.
+new EventLoopDelay(() => shedder.observe(0));
+const admit = loadShedding(shedder, { exempt: new Set(), onShed: () => {} });
 const deadline = without.has('deadline') ? UNBOUNDED : config.deadline;
 const dispatch = createDispatch({
   routes: router => router.service(PostService, inMemoryPosts({ frozen: !values.unfrozen })),
-  stages: { check: without.has('validation') ? () => {} : validator.check },
+  stages: {
+    ...(without.has('admission') ? {} : { admit }),
+    check: without.has('validation') ? () => {} : validator.check,
+  },
   requestMaxBytes: config.requestMaxBytes,
   compressMinBytes: config.compressMinBytes,
   unary: without.has('fast-path') ? undefined : { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
