@@ -108,13 +108,13 @@ describe('a request over HTTP/2', () => {
   });
 });
 
-describe('10,000 mutated Hosts', () => {
+describe('2,000 mutated Hosts', () => {
   it('are each answered with 400, or served where a URL can be made of them', async () => {
     await using port = await openPublicPort();
     const random = seededRandom(20_261_123);
     const outcomes = new Map<number | undefined, number>();
     const worker = async () => {
-      while (sent < 10_000) {
+      while (sent < 2_000) {
         sent++;
         const host = mutateHost('blog.example.com:8080', random);
         const response = await sendRaw(port.port, healthCheck(`Host: ${host}\r\n`));
@@ -126,7 +126,7 @@ describe('10,000 mutated Hosts', () => {
     let sent = 0;
     await Promise.all(Array.from({ length: 16 }, worker));
     expect([...outcomes.keys()].sort()).toEqual([200, 400]);
-    expect((outcomes.get(200) ?? 0) + (outcomes.get(400) ?? 0)).toBe(10_000);
+    expect((outcomes.get(200) ?? 0) + (outcomes.get(400) ?? 0)).toBe(2_000);
     expect(statusOf(await sendRaw(port.port, healthCheck('Host: x\r\n')))).toBe(200);
   });
 });
