@@ -23,11 +23,6 @@ export class HealthService implements ServiceImpl<typeof Health> {
     this.#names = new Set(['', ...services]);
   }
 
-  /** Whether the server takes calls, or is about to end. */
-  get isStopped(): boolean {
-    return this.#isStopped;
-  }
-
   /** Says whether the server should get calls now. Watchers hear of a change at once. */
   set(isServing: boolean): void {
     if (!this.#isStopped) this.#change(isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
