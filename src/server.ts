@@ -152,7 +152,7 @@ export async function startServer(
   const readiness = parts.use(
     new Readiness(
       async () => {
-        const answers = await pingDatabase(db);
+        const answers = await pingDatabase(pool);
         const isEnough = answers || (!config.readinessRequiresDatabase && cache.canServeStale());
         const checks = {
           accepting: !progress.isStopping,

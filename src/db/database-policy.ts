@@ -1,6 +1,7 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import { pingDatabase } from '#src/db/schema-version.ts';
 import { AdaptiveLimit } from '#src/resilience/adaptive-limit.ts';
 import { Admission, type AdmissionState } from '#src/resilience/admission.ts';
 import { CircuitBreaker } from '#src/resilience/circuit-breaker.ts';
@@ -68,14 +69,7 @@ function isFailure(error: unknown): boolean {
 }
 
 async function probe(pool: Pick<ConnectionPool, 'acquire'>): Promise<void> {
-  const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-  const connection = await pool.acquire(signal);
-  try {
-    await connection.query('select 1', [], signal);
-  } finally {
-    connection.release();
-  }
-  signal.throwIfAborted();
+  if (!(await pingDatabase(pool))) throw new DatabaseUnavailableError('the database does not answer yet');
 }
 
 function now(): number {
@@ -90,4 +84,3 @@ const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 1000, minCalls: 10,
 /** From what a Postgres of two cores does at once, to what one of a hundred does. */
 const READS = { initial: 16, min: 4, max: 400 };
 const WRITES_MIN = 2;
-const PROBE_TIMEOUT_MS = 1000;

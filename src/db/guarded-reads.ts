@@ -1,7 +1,7 @@
+import { BrokenCircuitError } from 'cockatiel';
 import type { DatabasePolicy } from '#src/db/database-policy.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
-import { BrokenCircuitError } from '#src/resilience/dependency-policy.ts';
 
 /** Reads of a database, as its policy lets them through. */
 export class GuardedReads implements SnapshotReads {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The newest migration, whose schema this code needs. */
@@ -19,10 +20,15 @@ export async function isSchemaUpToDate(db: Kysely<Schema>): Promise<boolean> {
 }
 
 /** Whether the database answers, within a second. */
-export async function pingDatabase(db: Kysely<Schema>): Promise<boolean> {
+export async function pingDatabase(pool: Pick<ConnectionPool, 'acquire'>): Promise<boolean> {
+  const signal = AbortSignal.timeout(1000);
   try {
-    await sql`select 1`.execute(db, { signal: AbortSignal.timeout(1000) });
-    return true;
+    const connection = await pool.acquire(signal);
+    try {
+      return (await connection.query('select 1', [], signal)) !== undefined;
+    } finally {
+      connection.release();
+    }
   } catch {
     return false;
   }

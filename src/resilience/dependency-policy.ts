@@ -2,8 +2,6 @@ import { BrokenCircuitError } from 'cockatiel';
 import type { Admission, AdmissionState, AdmittedCall } from '#src/resilience/admission.ts';
 import type { CircuitBreaker, CircuitBreakerState, GuardedCall } from '#src/resilience/circuit-breaker.ts';
 
-export { BrokenCircuitError } from 'cockatiel';
-
 /**
  * What stands between us and one dependency: an admission for each kind of work, as a bulkhead, so that one kind can't take the place of
  * another; and one circuit breaker. While the circuit is open nobody waits for a turn: a call fails at once.
@@ -31,6 +29,8 @@ export class DependencyPolicy<Kind extends string> {
    */
   run<T>(kind: Kind, work: () => Promise<T>, call: AdmittedCall & GuardedCall = {}): Promise<T> {
     const attempt = () => this.#breaker.execute(work, call);
+    // Where all that is in flight hangs, later calls wait for their turn, and never come as far as the breaker.
+    this.#breaker.noteSlow();
     // Open or half open: it fails at once, or is the one call that tries.
     if (this.#breaker.state !== 'closed') return attempt();
     return this.#admissions[kind].run(attempt, call, this.#isAnswer);

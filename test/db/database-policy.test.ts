@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { createDatabasePolicy } from '#src/db/database-policy.ts';
+import { DatabaseUnavailableError, PoolExhaustedError } from '#src/db/errors.ts';
+import { aDatabaseConfig } from '#test/support/test-database-config.ts';
+
+describe('The policy for a database', () => {
+  it('opens its circuit where all that is in flight hangs, though later calls only wait for their turn', async () => {
+    const { policy, states } = aPolicy({ slowCallMs: 20 });
+    const hung = Promise.withResolvers<void>();
+    const calls = Array.from({ length: 100 }, () => policy.run('read', () => hung.promise).catch(() => {}));
+    const oneMore = () => {
+      calls.push(policy.run('read', () => hung.promise).catch(() => {}));
+      return states;
+    };
+    await expect.poll(oneMore).toContain('open');
+    hung.resolve();
+    await Promise.all(calls);
+  });
+
+  it('does not take a pool without a free connection for a database that answers again', async () => {
+    const { policy, states } = aPolicy({ breakerOpenMs: 1 });
+    const fail = () => policy.run('read', () => Promise.reject(new DatabaseUnavailableError('down'))).catch(() => {});
+    for (let n = 0; n < 5; n++) await fail();
+    expect(states.at(-1)).toBe('open');
+    // Half open, and then open once more, or for ever closed.
+    const tries = () => {
+      void fail();
+      return states.length;
+    };
+    await expect.poll(tries).toBeGreaterThan(4);
+    expect(states).not.toContain('closed');
+  });
+});
+
+function aPolicy(config: Parameters<typeof aDatabaseConfig>[0]) {
+  const states: string[] = [];
+  const pool = { acquire: () => Promise.reject(new PoolExhaustedError('none is free')) };
+  const policy = createDatabasePolicy('primary', aDatabaseConfig(config), pool, {
+    breakerChanged: (_, state) => states.push(state),
+    callShed: () => {},
+    watchAdmission: () => {},
+  });
+  // That it is closed at first is told too.
+  states.length = 0;
+  return { policy, states };
+}
