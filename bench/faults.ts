@@ -2,8 +2,6 @@
  * `npm run faults [ROW]… [-- --seconds 30 --soak 10]`: breaks what the service stands on, row by row, under a constant load with a ledger
  * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before.
  */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Figure } from './faults/figures.ts';
 import type { CallRecord } from './faults/ledger.ts';
@@ -17,7 +15,7 @@ import { soakRow } from './faults/soak-row.ts';
 import { TESTED_ROWS } from './faults/tested-rows.ts';
 import { drawTimelines } from './faults/timeline-chart.ts';
 import { describeMachine, formatMachine, type Machine } from './machine.ts';
-import { markdownTable, RESULTS_DIR, writeResults } from './results.ts';
+import { markdownTable, readEarlierRows, writeResults } from './results.ts';
 
 const { values, positionals } = parseArgs({
   options: {
@@ -62,7 +60,7 @@ interface StoredRow {
 }
 
 async function merge({ id }: FaultRow, row: StoredRow): Promise<void> {
-  const all: Record<string, StoredRow> = { ...(await readEarlier()), [id]: row };
+  const all: Record<string, StoredRow> = { ...(await readEarlierRows<StoredRow>('faults.json')), [id]: row };
   const ids = Object.keys(all).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
   const lines = ids.flatMap(known =>
     (all[known]?.figures ?? []).map(({ name, value, target, isMet }, n) => [
@@ -83,15 +81,6 @@ async function merge({ id }: FaultRow, row: StoredRow): Promise<void> {
     'faults.svg': drawTimelines(charts),
     'faults.json': JSON.stringify({ rows: Object.fromEntries(ids.map(known => [known, all[known]])) }),
   });
-}
-
-async function readEarlier(): Promise<Record<string, StoredRow>> {
-  try {
-    return JSON.parse(await readFile(join(RESULTS_DIR, 'faults.json'), 'utf8')).rows;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
 }
 
 function thin(series: Readonly<Record<string, readonly CallRecord[]>>): Record<string, readonly CallRecord[]> {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Where results go, beside the scenarios that made them; committed, so that a change of figures shows in a diff. */
@@ -12,6 +12,16 @@ export async function writeResults(files: Readonly<Record<string, unknown>>): Pr
     await writeFile(join(RESULTS_DIR, name), text);
   }
   console.log(`written: ${Object.keys(files).join(', ')}, in ${RESULTS_DIR}`);
+}
+
+/** The rows that earlier runs have written to a file, by their ids; none where there is no such file. */
+export async function readEarlierRows<Row>(name: string): Promise<Record<string, Row>> {
+  try {
+    return JSON.parse(await readFile(join(RESULTS_DIR, name), 'utf8')).rows;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
 }
 
 /** A Markdown table. */

@@ -1,3 +1,4 @@
+import { tookAt } from './figures.ts';
 import type { CallRecord } from './ledger.ts';
 
 /** One row's calls over time, for each of who served them. */
@@ -34,14 +35,15 @@ ${parts.join('\n')}
 function drawPanel(title: string, records: readonly CallRecord[]): string {
   const lastMs = Math.max(1000, ...records.map(({ atMs }) => atMs));
   const steps = Math.max(1, Math.ceil(lastMs / STEP_MS));
-  const buckets = Array.from({ length: steps }, () => ({ well: 0, stale: 0, failed: 0, took: [] as number[] }));
-  for (const { atMs, tookMs, code, isStale } of records) {
+  const buckets = Array.from({ length: steps }, () => ({ well: 0, stale: 0, failed: 0, calls: [] as CallRecord[] }));
+  for (const record of records) {
+    const { atMs, code, isStale } = record;
     const bucket = buckets[Math.min(steps - 1, Math.floor(atMs / STEP_MS))];
     if (bucket === undefined) continue;
     if (code !== 'ok') bucket.failed++;
     else if (isStale) bucket.stale++;
     else bucket.well++;
-    bucket.took.push(tookMs);
+    bucket.calls.push(record);
   }
   const most = Math.max(1, ...buckets.map(({ well, stale, failed }) => well + stale + failed));
   const width = WIDTH / steps;
@@ -56,10 +58,8 @@ function drawPanel(title: string, records: readonly CallRecord[]): string {
         : `<rect x="${(n * width).toFixed(1)}" y="${y.toFixed(1)}" width="${(width + 0.2).toFixed(1)}" height="${height.toFixed(1)}" fill="${colour}"/>`;
     });
   });
-  const line = buckets.map(({ took }, n) => {
-    took.sort((a, b) => a - b);
-    const p99 = took[Math.min(took.length - 1, Math.floor(took.length * 0.99))] ?? 1;
-    const y = HEIGHT - (Math.min(4, Math.max(0, Math.log10(p99))) / 4) * (HEIGHT - 20);
+  const line = buckets.map(({ calls }, n) => {
+    const y = HEIGHT - (Math.min(4, Math.max(0, Math.log10(tookAt(calls, 0.99)))) / 4) * (HEIGHT - 20);
     return `${((n + 0.5) * width).toFixed(1)},${y.toFixed(1)}`;
   });
   return `<text x="0" y="10" font-weight="bold">${title}</text>${bars.join('')}<polyline points="${line.join(' ')}" fill="none" stroke="${P99_COLOUR}"/><text x="0" y="${HEIGHT + 12}" fill="#666">0 to ${(lastMs / 1000).toFixed(0)} s; ${((most * 1000) / STEP_MS).toFixed(0)} calls a second at most</text>`;

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { formatMachine, type Machine } from '../machine.ts';
-import { markdownTable, RESULTS_DIR, writeResults } from '../results.ts';
+import { markdownTable, readEarlierRows, writeResults } from '../results.ts';
 import type { Verdict } from './verdict.ts';
 
 /** The figures of one attack, and when and where they were found. */
@@ -13,7 +11,7 @@ export interface HostileRow {
 
 /** Writes rows by their ids, beside those of earlier runs, so that one can be run alone. */
 export async function mergeHostileResults(rows: Readonly<Record<string, HostileRow>>): Promise<void> {
-  const all = { ...(await readEarlier()), ...rows };
+  const all = { ...(await readEarlierRows<HostileRow>('hostile.json')), ...rows };
   const ids = Object.keys(all).sort();
   const lines = ids.flatMap(id =>
     (all[id]?.verdicts ?? []).map(({ attack, figure, target, isMet }) => [
@@ -30,13 +28,4 @@ export async function mergeHostileResults(rows: Readonly<Record<string, HostileR
     'hostile.md': `# Hostile input\n\n${table}\n\nH2, H3, H6, H11 and H12 are tests (\`npm test\`).\n\n${runs.join('\n')}\n`,
     'hostile.json': { rows: Object.fromEntries(ids.map(id => [id, all[id]])) },
   });
-}
-
-async function readEarlier(): Promise<Record<string, HostileRow>> {
-  try {
-    return JSON.parse(await readFile(join(RESULTS_DIR, 'hostile.json'), 'utf8')).rows;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
 }

@@ -131,10 +131,8 @@ export class Admission {
 
   #longestWaitMs(): number {
     if (this.#queued === 0) return 0;
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const queue of this.#queues)
-      for (const { since } of queue.size > 0 ? [first(queue)] : []) oldest = Math.min(oldest, since);
-    return this.#options.now() - oldest;
+    const oldest = this.#queues.map(([first]) => first?.since ?? Number.POSITIVE_INFINITY);
+    return this.#options.now() - Math.min(...oldest);
   }
 
   /** Refuses the newest of the least critical ones below this rank, and says whether there was one. */
@@ -182,10 +180,6 @@ interface Waiter {
   readonly since: number;
   readonly begin: () => void;
   readonly refuse: (why: string) => void;
-}
-
-function first<T>(set: ReadonlySet<T>): T {
-  return set.values().next().value as T;
 }
 
 /** A burst is over before it has been halved for a few times. */
