@@ -1,4 +1,4 @@
-import { listSettings } from '#src/config.ts';
+import { listSettings } from '#src/settings.ts';
 
 /** What `--help` prints: the commands, and every setting with its default. */
 export function helpText(): string {

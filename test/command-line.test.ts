@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { listSettings } from '#src/config.ts';
+import { listSettings } from '#src/settings.ts';
 import { type CommandEnd, startCommand } from '#test/support/command-process.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

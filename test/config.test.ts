@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, listSettings, parseConfig } from '#src/config.ts';
+import { ConfigError, parseConfig } from '#src/config.ts';
 import { envExample } from '#src/help.ts';
+import { listSettings } from '#src/settings.ts';
 
 describe('parseConfig', () => {
   it('gives every setting its default', () => {

@@ -33,6 +33,16 @@ export function createDatabase(pool: ConnectionPool): Database {
   return new Kysely<Schema>({ dialect });
 }
 
+/** Runs a statement that is written as text, and gives its rows. An aborted signal cancels it in Postgres. */
+export async function runText<Row extends object>(
+  db: Database,
+  text: string,
+  values: readonly unknown[],
+  signal?: AbortSignal,
+): Promise<Row[]> {
+  return (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]), { signal })).rows;
+}
+
 class PoolDriver implements Driver {
   readonly #pool: ConnectionPool;
 

@@ -1,5 +1,4 @@
-import { CompiledQuery } from 'kysely';
-import type { Database } from '#src/db/database.ts';
+import { type Database, runText } from '#src/db/database.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
@@ -46,12 +45,5 @@ export interface ReadDemand {
 
 /** Reads over the pool of a database. */
 export function readsOf(db: Database): SnapshotReads {
-  return {
-    isBusy: false,
-    query: async <Row extends SnapshotRow>(
-      { text }: ReadStatement,
-      values: readonly unknown[],
-      { signal }: ReadDemand = {},
-    ) => (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]), { signal })).rows,
-  };
+  return { isBusy: false, query: ({ text }, values, { signal } = {}) => runText(db, text, values, signal) };
 }

@@ -1,5 +1,4 @@
-import { CompiledQuery } from 'kysely';
-import type { Database } from '#src/db/database.ts';
+import { type Database, runText } from '#src/db/database.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
@@ -59,7 +58,7 @@ export class PostWatches {
     signal: AbortSignal,
   ): AsyncGenerator<WatchedPlace> {
     const { now, heartbeatMs, stalledMs, bufferChanges } = this.#options;
-    const run = runOn(this.#db, signal);
+    const run: RunStatement = (text, values) => runText(this.#db, text, values, signal);
     const alarm = new Alarm(signal, this.#stopping.signal);
     // Before the database is read, so that what is committed after that is not missed.
     using inbox = new ChangeInbox(this.#feed, bufferChanges, () => alarm.ring());
@@ -135,11 +134,6 @@ function matches({ post, previous }: PostChange, { author, tag }: WatchFilter): 
       (author === undefined || version.author === author) &&
       (tag === undefined || version.tags.includes(tag)),
   );
-}
-
-function runOn(db: Database, signal: AbortSignal): RunStatement {
-  return async <Row extends object>(text: string, values: readonly unknown[]) =>
-    (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]), { signal })).rows;
 }
 
 const DEFAULTS: Required<WatchOptions> = {

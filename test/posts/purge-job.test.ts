@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { CompiledQuery } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createDatabase, type Database } from '#src/db/database.ts';
+import { createDatabase, type Database, runText } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import { PostChangesExpiredError, readPostChanges, readSnapshot } from '#src/posts/post-change-query.ts';
+import {
+  PostChangesExpiredError,
+  type RunStatement,
+  readPostChanges,
+  readSnapshot,
+} from '#src/posts/post-change-query.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { purge } from '#src/posts/purge-job.ts';
 import { aNewPost } from '#test/support/post-builder.ts';
@@ -30,8 +34,7 @@ afterAll(async () => {
 });
 beforeEach(() => query(database.url, 'truncate posts, post_changes, create_requests'));
 
-const run = async <Row extends object>(text: string, values: readonly unknown[]) =>
-  (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]))).rows;
+const run: RunStatement = (text, values) => runText(db, text, values);
 
 describe('A purge', () => {
   it('removes soft-deleted posts whose purge_time has come, and no others', async () => {
