@@ -99,7 +99,7 @@ function stalenessSection({ machine, found }: Part<{ readonly calm: Staleness; r
 
 ${formatMachine(machine)}
 
-Three instances, each with the posts in its cache. A write is acknowledged by one; until when do the others serve what was before? \`own
+Three instances, each with the posts in its cache, after 5 s of the same. A write is acknowledged by one; until when do the others serve what was before? \`own
 stale\`: reads at the writing instance that did not have it. \`token violations\`: reads elsewhere that carried its consistency token and did
 not have it. With faults the feed's connections are ended each 3 s, and all of the service's each 10 s. Target: p99 below 50 ms, and none
 of the other two.

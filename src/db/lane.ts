@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PipelinedConnection, type PipelineOptions } from '#src/db/pipelined-connection.ts';
-import { reconnectPauseMs } from '#src/db/reconnect-pause.ts';
+import { ReconnectPause } from '#src/db/reconnect-pause.ts';
 
 export interface LaneOptions extends PipelineOptions {
   /** The connection is replaced after this, less up to a tenth by chance, in milliseconds. */
@@ -42,26 +42,29 @@ export class Lane implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#disposed;
-    for (let failures = 0; !signal.aborted; ) {
-      const openedAt = performance.now();
-      const failure = await this.#connectOnce();
-      // One that fails soon after it was opened, again and again, is no better than one that can't be opened.
-      if (performance.now() - openedAt > STEADY_MS) failures = 0;
+    const pause = new ReconnectPause();
+    let isTold = false;
+    while (!signal.aborted) {
+      const { failure, lastedMs } = await this.#connectOnce();
+      if (lastedMs >= STEADY_MS) isTold = false;
       if (failure === undefined || signal.aborted) continue;
-      if (failures === 0) this.#options.onLost?.(failure);
-      await sleep(reconnectPauseMs(failures++), undefined, { signal }).catch(() => {});
+      if (!isTold) this.#options.onLost?.(failure);
+      isTold = true;
+      await sleep(pause.after(lastedMs), undefined, { signal }).catch(() => {});
     }
   }
 
-  /** Connects, and settles when the connection has ended: with what it failed of, if it did. */
-  async #connectOnce(): Promise<unknown> {
+  /** Connects, and settles when the connection has ended: with what it failed of, if it did, and how long it was open. */
+  async #connectOnce(): Promise<{ readonly failure: unknown; readonly lastedMs: number }> {
     const connection = new PipelinedConnection(this.#url, this.#options);
     const close = () => void connection.close();
     this.#disposed.signal.addEventListener('abort', close);
     let lifetime: NodeJS.Timeout | undefined;
+    let openedAt: number | undefined;
     try {
       await connection.open();
       this.#connection = connection;
+      openedAt = performance.now();
       this.#opened.resolve();
       lifetime = setTimeout(close, this.#options.lifetimeMs * (1 - Math.random() / 10)).unref();
     } catch {
@@ -71,9 +74,9 @@ export class Lane implements AsyncDisposable {
     clearTimeout(lifetime);
     this.#connection = undefined;
     this.#disposed.signal.removeEventListener('abort', close);
-    return failure;
+    return { failure, lastedMs: openedAt === undefined ? 0 : performance.now() - openedAt };
   }
 }
 
-/** Longer than the longest pause, so that pauses grow as far. */
+/** One outage, to who is told of it, is until a connection was open for as long. */
 const STEADY_MS = 10_000;

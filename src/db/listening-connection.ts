@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
-import { reconnectPauseMs } from '#src/db/reconnect-pause.ts';
+import { ReconnectPause } from '#src/db/reconnect-pause.ts';
 
 /**
  * One connection that listens for notifications, and comes back by itself when it is lost.
@@ -52,15 +52,18 @@ export class ListeningConnection implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#ended;
-    for (let failures = 0; !signal.aborted; failures++) {
+    const pause = new ReconnectPause();
+    while (!signal.aborted) {
+      let openedAt: number | undefined;
       try {
         await this.#listen(() => {
-          failures = 0;
+          openedAt = performance.now();
         });
       } catch (error) {
         if (!signal.aborted) this.#options.onLost(error);
       }
-      await sleep(reconnectPauseMs(failures), undefined, { signal }).catch(() => {});
+      const lastedMs = openedAt === undefined ? 0 : performance.now() - openedAt;
+      await sleep(pause.after(lastedMs), undefined, { signal }).catch(() => {});
     }
   }
 

@@ -28,6 +28,7 @@ export class ChangeFeed implements AsyncDisposable {
   #snapshot: Snapshot | undefined;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
+  #announceAgain = false;
   #reading = false;
   #again = false;
   #wasLost = false;
@@ -61,13 +62,19 @@ export class ChangeFeed implements AsyncDisposable {
 
   /** This process has committed a write: the feeds of all instances, this one's too, look for it now. */
   announce(): void {
-    // Not for each write: a notification costs every instance a look.
-    this.#announcing ??= setTimeout(() => {
+    if (this.#announcing !== undefined) {
+      this.#announceAgain = true;
+      return;
+    }
+    // Not each write: a notification costs every instance a look.
+    this.#announcing = setTimeout(() => {
       this.#announcing = undefined;
-      this.#run("select pg_notify($1, '')", [CHANNEL])
-        // Those that listen look by themselves soon.
-        .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
+      if (this.#announceAgain) this.announce();
     }, ANNOUNCE_MS).unref();
+    this.#announceAgain = false;
+    this.#run("select pg_notify($1, '')", [CHANNEL])
+      // Those that listen look by themselves soon.
+      .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
   }
 
   /** @returns what ends it. */
@@ -136,7 +143,7 @@ export class ChangeFeed implements AsyncDisposable {
 
 const BATCH_CHANGES = 1000;
 const CHANNEL = 'post_changes';
-/** Writes within this share one announcement. */
+/** Writes within this of an announcement share the next one. */
 const ANNOUNCE_MS = 5;
 /** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */
 const POLL_MS = 100;
