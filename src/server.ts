@@ -6,12 +6,8 @@ import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
 import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
 import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
-import { createDatabase } from '#src/db/database.ts';
-import { createDatabasePolicy } from '#src/db/database-policy.ts';
-import { GuardedReads } from '#src/db/guarded-reads.ts';
-import { openReadLanes } from '#src/db/open-read-lanes.ts';
+import { openPrimary } from '#src/db/open-primary.ts';
 import { openReplicas } from '#src/db/open-replicas.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDateWithin, pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
@@ -73,47 +69,32 @@ export async function startServer(
 
   parts.use(database);
   const metrics = createMetrics({ version: packageJson.version });
-  const pool = new ConnectionPool(database.url, config.database, {
-    waited: ms => metrics.poolWaited(ms / 1000),
-    held: ms => metrics.poolHeld(ms / 1000),
-    leaked: held => {
-      metrics.poolLeaked();
-      log.warn(held, 'a connection of the pool is held for too long');
-    },
-  });
-  const db = createDatabase(pool);
-  parts.defer(() => db.destroy());
-  const schema = isSchemaUpToDateWithin(db, DATABASE_WAIT_MS);
+  const primary = parts.use(openPrimary(database.url, config.database, log, metrics));
+  const schema = isSchemaUpToDateWithin(primary.db, DATABASE_WAIT_MS);
   const validator = new RequestValidator();
   if (!(await schema))
     throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
-  const lanes = parts.use(openReadLanes(database.url, config.database, pool, log));
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const feed = parts.use(new ChangeFeed(database.url, log));
-  // Before the watches, so that who is told of a change reads nothing older.
-  const primary = createDatabasePolicy('primary', config.database, pool, metrics);
-  const reads = parts.use(openReplicas(config.database, new GuardedReads(lanes, primary), log, metrics));
+  const replicas = parts.use(openReplicas(config.database, primary.reads, log, metrics));
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   metrics.readFrom({
     feedLagSeconds: () => feed.lagMs / 1000,
-    poolInUse: () => pool.state.total - pool.state.idle,
-    poolIdle: () => pool.state.idle,
-    poolWaiting: () => pool.state.waiting,
-    lanesUp: () => lanes.state.up,
-    lanesInFlight: () => lanes.state.inFlight,
-    replicasUsable: () => reads.usable,
+    replicasUsable: () => replicas.usable,
     eventLoopDelaySeconds: () => loopDelay.ms / 1000,
     sheddingPressure: () => shedder.pressure,
     logLinesDropped: droppedLogLines,
   });
-  const postgres = new GuardedPostStore(new PostgresPostStore(db, () => feed.announce(), reads), primary);
-  const cache = parts.use(await openPostCache(postgres, config, { feed, log, metrics, secret }));
-  const watches = new PostWatches(feed, db);
+  const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas);
+  const guarded = new GuardedPostStore(postgres, primary.policy);
+  // Before the watches, so that who is told of a change reads nothing older.
+  const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret }));
+  const watches = new PostWatches(feed, primary.db);
   const posts = new PostServiceImpl(cache.store, watches, secret);
-  parts.use(new PurgeJob(db, config.purge, log));
+  parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();
   const dispatch = createDispatch({
@@ -152,12 +133,12 @@ export async function startServer(
   const readiness = parts.use(
     new Readiness(
       async () => {
-        const answers = await pingDatabase(pool);
+        const answers = await pingDatabase(primary.pool);
         const isEnough = answers || (!config.readinessRequiresDatabase && cache.canServeStale());
         const checks = {
           accepting: !progress.isStopping,
           database: answers,
-          ...reads.state,
+          ...replicas.state,
           ...redisCheck(cache.state()),
         };
         return { isReady: !progress.isStopping && isEnough, checks };
@@ -173,12 +154,21 @@ export async function startServer(
     logLevel: log,
     reports: {
       '/configz': () => redactConfig(config),
-      '/breakerz': () => ({ primary: primary.state, redis: cache.state().redis, sheddingPressure: shedder.pressure }),
-      '/poolz': () => ({ pool: pool.state, held: pool.heldConnections, lanes: lanes.state, replicas: reads.state }),
+      '/breakerz': () => ({
+        primary: primary.policy.state,
+        redis: cache.state().redis,
+        sheddingPressure: shedder.pressure,
+      }),
+      '/poolz': () => ({
+        pool: primary.pool.state,
+        held: primary.pool.heldConnections,
+        lanes: primary.lanes.state,
+        replicas: replicas.state,
+      }),
     },
   });
   parts.use(admin);
-  await lanes.opened(LANES_WAIT_MS);
+  await primary.lanes.opened(LANES_WAIT_MS);
   const listener = await startListener({
     ...config.listen,
     tls: await readTls(config.tls),

@@ -1,9 +1,10 @@
 import type { ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import type { UnaryCallInit } from './call-context.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { matches } from './entity-tag.ts';
 import { pushMetadata } from './metadata.ts';
-import { UnaryCall, type UnaryCallInit } from './unary-call.ts';
+import { UnaryCall } from './unary-call.ts';
 
 /**
  * A unary call of the Connect protocol (https://connectrpc.com/docs/protocol), by POST, or by GET (and HEAD) for an RPC without

@@ -1,9 +1,10 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import type { UnaryCallInit } from './call-context.ts';
 import type { EncodedMessage } from './encoded-message.ts';
 import { addTrailers, pushMetadata } from './metadata.ts';
 import { percentEncode } from './percent-encode.ts';
-import { tooLarge, UnaryCall, type UnaryCallInit } from './unary-call.ts';
+import { tooLarge, UnaryCall } from './unary-call.ts';
 
 /** A unary call of gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). */
 export class GrpcCall extends UnaryCall {

@@ -1,102 +1,18 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Message } from '@bufbuild/protobuf';
-import { Code, ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
-import type { Carrier, UnaryResponse } from './carrier.ts';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { CallContext } from './call-context.ts';
+import type { UnaryResponse } from './carrier.ts';
 import type { EncodedMessage } from './encoded-message.ts';
-import type { RequestHead } from './request-head.ts';
-import type { UnaryMethod } from './unary-method.ts';
-import type { UnaryRecord, UnarySettings } from './unary-settings.ts';
 
 /**
  * One unary call, and at the same time the context that its handler gets. Whatever happens, it settles once: with the handler's
- * message, with an error, at its deadline, or when the client is gone. What a handler may never ask for (signal, headers) is made
- * when it asks.
+ * message, with an error, at its deadline, or when the client is gone.
  */
-export abstract class UnaryCall implements HandlerContext {
-  abstract readonly protocolName: string;
-  protected readonly init: UnaryCallInit;
+export abstract class UnaryCall extends CallContext {
   /** Of the deadline wheel. */
   wheelTick = -1;
   #requestRead = false;
   #settled = false;
-  #abortReason: ConnectError | undefined;
-  #controller: AbortController | undefined;
-  #requestHeader: Headers | undefined;
-  #responseHeader: Headers | undefined;
-  #responseTrailer: Headers | undefined;
-  #values: ContextValues | undefined;
-
-  constructor(init: UnaryCallInit) {
-    this.init = init;
-  }
-
-  get service() {
-    return this.init.method.method.parent;
-  }
-
-  get method() {
-    return this.init.method.method;
-  }
-
-  get requestMethod(): string {
-    return this.init.head.method;
-  }
-
-  get url(): string {
-    return this.init.carrier.url;
-  }
-
-  /** Aborted at the deadline, when the client is gone, and at shutdown; not when the call ends well. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
-    }
-    return this.#controller.signal;
-  }
-
-  /** A function of its own, since handlers take it off the context. */
-  get timeoutMs(): () => number | undefined {
-    return () => {
-      const { timeoutMs } = this.init;
-      return timeoutMs === undefined
-        ? undefined
-        : Math.trunc(timeoutMs - (performance.now() - this.init.record.startedAt));
-    };
-  }
-
-  get requestHeader(): Headers {
-    this.#requestHeader ??= toHeaders(this.init.carrier.headers);
-    return this.#requestHeader;
-  }
-
-  /** One field of the request's header, whose name is given in lower case, without making Headers of all. */
-  get requestField(): (name: string) => string | undefined {
-    return name => {
-      const { fields } = this.init.carrier;
-      for (let i = 0; i < fields.length; i += 2) {
-        const field = fields[i] as string;
-        if (field.length === name.length && field.toLowerCase() === name)
-          return this.requestHeader.get(name) ?? undefined;
-      }
-      return undefined;
-    };
-  }
-
-  get responseHeader(): Headers {
-    this.#responseHeader ??= new Headers();
-    return this.#responseHeader;
-  }
-
-  get responseTrailer(): Headers {
-    this.#responseTrailer ??= new Headers();
-    return this.#responseTrailer;
-  }
-
-  get values(): ContextValues {
-    this.#values ??= createContextValues();
-    return this.#values;
-  }
 
   /** Starts the call: its deadline runs, and its body is read. */
   readBody(): void {
@@ -188,8 +104,7 @@ export abstract class UnaryCall implements HandlerContext {
     if (this.#settled) return;
     const { settings, record, carrier } = this.init;
     this.#settle();
-    this.#abortReason = CLIENT_GONE;
-    this.#controller?.abort(CLIENT_GONE);
+    this.abortSignal(CLIENT_GONE);
     settings.failed(record, CLIENT_GONE, CLIENT_GONE);
     record.ended({ status: undefined, bytesWritten: 0, aborted: true }, carrier);
   }
@@ -204,8 +119,7 @@ export abstract class UnaryCall implements HandlerContext {
   /** Ends the call for a reason other than its handler. */
   abort(reason: ConnectError): void {
     if (this.#settled) return;
-    this.#abortReason = reason;
-    this.#controller?.abort(reason);
+    this.abortSignal(reason);
     this.fail(reason);
   }
 
@@ -230,7 +144,7 @@ export abstract class UnaryCall implements HandlerContext {
 
   protected fail(error: unknown): void {
     if (this.#settled) return;
-    this.#answerError(this.init.settings.failed(this.init.record, error, this.#abortReason));
+    this.#answerError(this.init.settings.failed(this.init.record, error, this.abortReason));
   }
 
   /** Answers with an error, or where it can't be written, such as for a bad detail, with one that can. */
@@ -275,37 +189,6 @@ export abstract class UnaryCall implements HandlerContext {
   protected abstract sendMessage(message: EncodedMessage, encoding: string | undefined): void;
 
   protected abstract sendError(error: ConnectError): void;
-
-  /** Whether the handler has asked for the response's header, or trailer: only then can there be any. */
-  protected get hasResponseHeader(): boolean {
-    return this.#responseHeader !== undefined;
-  }
-
-  protected get hasResponseTrailer(): boolean {
-    return this.#responseTrailer !== undefined;
-  }
-}
-
-/** What a call is made of. */
-export interface UnaryCallInit {
-  readonly method: UnaryMethod;
-  readonly settings: UnarySettings;
-  readonly carrier: Carrier;
-  readonly head: RequestHead;
-  readonly record: UnaryRecord;
-  /** Undefined: it has no deadline. */
-  readonly timeoutMs: number | undefined;
-  /** Names, in lower case, and values of what the response has whatever becomes of the call; it is added to. */
-  readonly fields: string[];
-}
-
-function toHeaders(fields: IncomingHttpHeaders): Headers {
-  const headers = new Headers();
-  for (const [name, value = []] of Object.entries(fields)) {
-    if (name.charCodeAt(0) === COLON) continue;
-    for (const one of [value].flat()) headers.append(name, one);
-  }
-  return headers;
 }
 
 /** RESOURCE_EXHAUSTED, for a message of either direction. */
@@ -315,6 +198,3 @@ export function tooLarge(maxBytes: number): ConnectError {
 
 /** One for all calls: to make it takes longer than all else of a call that is started and reset. */
 const CLIENT_GONE = new ConnectError('the client is gone', Code.Canceled);
-
-/** HTTP/2's pseudo fields begin with it. */
-const COLON = 0x3a;

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Compression } from '@connectrpc/connect/protocol';
+import type { UnaryCallInit } from './call-context.ts';
 import type { Carrier } from './carrier.ts';
 import { createCompressor } from './compressor.ts';
 import { ConnectCall } from './connect-call.ts';
@@ -13,7 +14,6 @@ import { Http2Carrier } from './http2-carrier.ts';
 import { RecentMap } from './recent-map.ts';
 import type { RequestHead } from './request-head.ts';
 import { type DeadlineBounds, parseTimeout } from './timeout.ts';
-import type { UnaryCallInit } from './unary-call.ts';
 import { createUnaryMethod, type UnaryMethod, type UnaryMethodInit } from './unary-method.ts';
 import type { UnaryHooks, UnaryRecord, UnarySettings } from './unary-settings.ts';
 

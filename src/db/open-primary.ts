@@ -1,0 +1,52 @@
+import type { DatabaseConfig } from '#src/config.ts';
+import { createDatabase, type Database } from '#src/db/database.ts';
+import { createDatabasePolicy, type DatabasePolicy } from '#src/db/database-policy.ts';
+import { GuardedReads } from '#src/db/guarded-reads.ts';
+import type { ReadLanes } from '#src/db/lanes.ts';
+import { openReadLanes } from '#src/db/open-read-lanes.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
+
+/** The ways to the primary. Disposing of it closes its connections, those of the pool when who has them is done. */
+export interface Primary extends AsyncDisposable {
+  readonly pool: ConnectionPool;
+  /** Statements and transactions over the pool. */
+  readonly db: Database;
+  readonly lanes: ReadLanes;
+  /** In front of both. */
+  readonly policy: DatabasePolicy;
+  /** Reads over the lanes, as the policy lets them. */
+  readonly reads: SnapshotReads;
+}
+
+/** Opens the ways to the primary as the settings want them, and reports on them. It waits for nothing. */
+export function openPrimary(url: string, config: DatabaseConfig, log: Logger, metrics: Metrics): Primary {
+  const pool = new ConnectionPool(url, config, {
+    waited: ms => metrics.poolWaited(ms / 1000),
+    held: ms => metrics.poolHeld(ms / 1000),
+    leaked: held => {
+      metrics.poolLeaked();
+      log.warn(held, 'a connection of the pool is held for too long');
+    },
+  });
+  const db = createDatabase(pool);
+  const lanes = openReadLanes(url, config, pool, log);
+  const policy = createDatabasePolicy('primary', config, pool, metrics);
+  metrics.readFrom({
+    poolInUse: () => pool.state.total - pool.state.idle,
+    poolIdle: () => pool.state.idle,
+    poolWaiting: () => pool.state.waiting,
+    lanesUp: () => lanes.state.up,
+    lanesInFlight: () => lanes.state.inFlight,
+  });
+  return {
+    ...{ pool, db, lanes, policy },
+    reads: new GuardedReads(lanes, policy),
+    [Symbol.asyncDispose]: async () => {
+      await lanes[Symbol.asyncDispose]();
+      await db.destroy();
+    },
+  };
+}
