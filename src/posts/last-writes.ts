@@ -8,7 +8,13 @@ import type { Snapshot } from '#src/db/snapshot.ts';
  * Bounded: what is forgotten makes older answers unusable, never the other way round.
  */
 export class LastWrites {
-  readonly #entries = new Map<string, LastWrite>();
+  /**
+   * Two generations. One map in the order of age would be kept so by removing what is written again and again before it is set: which
+   * leaves a trace each time, that a Map has to pass by when it looks for that key, until it is made anew (400 µs a change, measured).
+   */
+  #young = new Map<string, LastWrite>();
+  #old = new Map<string, LastWrite>();
+  #youngSince: number;
   readonly #keepMs: number;
   readonly #maxEntries: number;
   readonly #now: () => number;
@@ -25,15 +31,16 @@ export class LastWrites {
     this.#keepMs = options.keepMs;
     this.#maxEntries = options.maxEntries;
     this.#now = options.now;
+    this.#youngSince = this.#now();
   }
 
   /** The feed tells that these were written before this snapshot. */
   seen(dependencies: Iterable<string>, snapshot: Snapshot): void {
     for (const dependency of dependencies) {
-      const before = this.#entries.get(dependency);
+      const before = this.#find(dependency);
       const own = before?.own.filter(xid => !snapshot.sees(xid)) ?? NONE;
       const ended = before === undefined || snapshot.hasEnded(before.ended) ? 0n : before.ended;
-      this.#put(dependency, { snapshot, own, ended, at: this.#now() });
+      this.#young.set(dependency, { snapshot, own, ended, at: this.#now() });
     }
     this.#forget();
   }
@@ -41,12 +48,12 @@ export class LastWrites {
   /** A transaction of this process has written these, and was committed. The feed will tell of it too. */
   wrote(dependencies: Iterable<string>, xid: bigint): void {
     for (const dependency of dependencies) {
-      const before = this.#entries.get(dependency);
+      const before = this.#find(dependency);
       const { snapshot, own = NONE, ended = 0n } = before ?? {};
       const at = this.#now();
       // Many of one list, and no word from the feed.
-      if (own.length < OWN_MAX) this.#put(dependency, { snapshot, own: [...own, xid], ended, at });
-      else this.#put(dependency, { snapshot, own: NONE, ended: [...own, xid, ended].reduce(max), at });
+      if (own.length < OWN_MAX) this.#young.set(dependency, { snapshot, own: [...own, xid], ended, at });
+      else this.#young.set(dependency, { snapshot, own: NONE, ended: [...own, xid, ended].reduce(max), at });
     }
     this.#forget();
   }
@@ -61,7 +68,7 @@ export class LastWrites {
     if (this.#floor !== undefined && !snapshot.covers(this.#floor)) return false;
     if (this.#floorXid > 0n && !snapshot.hasEnded(this.#floorXid)) return false;
     for (const dependency of dependencies) {
-      const last = this.#entries.get(dependency);
+      const last = this.#find(dependency);
       if (last === undefined) continue;
       if (last.snapshot !== undefined && !snapshot.covers(last.snapshot)) return false;
       if (last.ended > 0n && !snapshot.hasEnded(last.ended)) return false;
@@ -70,18 +77,24 @@ export class LastWrites {
     return true;
   }
 
-  /** Last of all: entries are in the order of their age. */
-  #put(dependency: string, entry: LastWrite): void {
-    this.#entries.delete(dependency);
-    this.#entries.set(dependency, entry);
+  #find(dependency: string): LastWrite | undefined {
+    return this.#young.get(dependency) ?? this.#old.get(dependency);
   }
 
   #forget(): void {
-    const oldest = this.#now() - this.#keepMs;
-    for (const [dependency, { snapshot, own, ended, at }] of this.#entries) {
-      if (at >= oldest && this.#entries.size <= this.#maxEntries) return;
-      this.#entries.delete(dependency);
-      if (at < oldest) continue;
+    const now = this.#now();
+    const areOldTooOld = now - this.#youngSince > this.#keepMs;
+    if (this.#young.size < this.#maxEntries / 2 && !areOldTooOld) return;
+    if (!areOldTooOld) this.#raiseFloor(now - this.#keepMs);
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#youngSince = now;
+  }
+
+  /** By what the old generation knows, and nothing else will when it is gone. */
+  #raiseFloor(oldest: number): void {
+    for (const [dependency, { snapshot, own, ended, at }] of this.#old) {
+      if (at < oldest || this.#young.has(dependency)) continue;
       if (snapshot !== undefined && !this.#floor?.covers(snapshot)) this.#floor = snapshot;
       this.#floorXid = [...own, ended, this.#floorXid].reduce(max);
     }
