@@ -15,7 +15,7 @@ export class ChangeInbox implements Disposable {
   #changes = 0;
   #hasHole = false;
 
-  /** @param onArrival there is something new to take, or to notice. */
+  /** @param onArrival there are changes to take, or there is something to notice. */
   constructor(feed: Pick<ChangeFeed, 'listen'>, maxChanges: number, onArrival: () => void) {
     this.#maxChanges = maxChanges;
     this.#onArrival = onArrival;
@@ -57,7 +57,8 @@ export class ChangeInbox implements Disposable {
       this.#changes += batch.changes.length;
     }
     if (this.#changes > this.#maxChanges) this.#drop();
-    else this.#onArrival();
+    // Nobody is woken to hear that nothing has changed, which it is told ten times a second.
+    else if (batch.changes.length > 0) this.#onArrival();
   }
 
   #drop(): void {

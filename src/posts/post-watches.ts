@@ -59,9 +59,9 @@ export class PostWatches {
   ): AsyncGenerator<WatchedPlace> {
     const { now, heartbeatMs, stalledMs, bufferChanges } = this.#options;
     const run: RunStatement = (text, values) => runText(this.#db, text, values, signal);
-    const alarm = new Alarm(signal, this.#stopping.signal);
+    using alarm = new Alarm(signal, this.#stopping.signal);
     // Before the database is read, so that what is committed after that is not missed.
-    using inbox = new ChangeInbox(this.#feed, bufferChanges, () => alarm.ring());
+    using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
     let position = start ?? { from: await readSnapshot(run) };
     let isBehind = start !== undefined;
     yield { position, change: undefined };

@@ -27,6 +27,7 @@ import {
   translateProtocolError,
 } from '#src/rpc/protocol-error.ts';
 import { pathOf } from '#src/rpc/request-path.ts';
+import { writeStreamResponse } from '#src/rpc/stream-response.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
@@ -125,7 +126,8 @@ export function createDispatch(options: DispatchOptions): Dispatch {
         );
         // Node takes a body for HEAD for a fault over HTTP/2.
         if (request.method === 'HEAD') delete answer.body;
-        await universalResponseToNodeResponse(answer, response);
+        if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
+        else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
         call.cause ??= error;
