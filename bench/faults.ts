@@ -14,6 +14,7 @@ import type { FaultRow, RunLength } from './faults/row.ts';
 import { soakRow } from './faults/soak-row.ts';
 import { TESTED_ROWS } from './faults/tested-rows.ts';
 import { drawTimelines } from './faults/timeline-chart.ts';
+import { WATCHER_ROWS } from './faults/watcher-rows.ts';
 import { describeMachine, formatMachine, type Machine } from './machine.ts';
 import { markdownTable, readEarlierRows, writeResults } from './results.ts';
 
@@ -28,7 +29,10 @@ const { values, positionals } = parseArgs({
 });
 const third = Number(values.seconds) / 3;
 const length: RunLength = { total: third * 3, faultAt: third, faultFor: third };
-const always = [...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS, ...OVERLOAD_ROWS, ...TESTED_ROWS];
+const always = [
+  ...[...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS],
+  ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...TESTED_ROWS],
+];
 const rows = [...always, soakRow(Number(values.soak))];
 const unknown = positionals.filter(id => !rows.some(row => row.id === id));
 if (unknown.length > 0) {
@@ -43,8 +47,9 @@ for (const row of positionals.length === 0 ? always : rows.filter(({ id }) => po
   const machine = describeMachine();
   console.log(`\n${row.id}, ${row.fault}`);
   const { figures, series = {} } = await row.run(length);
-  for (const { name, value, target, isMet } of figures) {
-    console.log(`  ${name}: ${value}${target === '' ? '' : ` (${target}) ${isMet ? 'met' : 'MISSED'}`}`);
+  for (const { name, bare, value, target, isMet } of figures) {
+    const verdict = target === '' ? '' : ` (${target}) ${isMet ? 'met' : 'MISSED'}`;
+    console.log(`  ${name}: ${value}${verdict}${bare ? `; connect-node and pg alone: ${bare}` : ''}`);
     if (isMet === false) missed.push(`${row.id}, ${row.fault}: ${name}: ${value} (${target})`);
   }
   await merge(row, { machine, fault: row.fault, figures, series: thin(series) });
@@ -63,9 +68,10 @@ async function merge({ id }: FaultRow, row: StoredRow): Promise<void> {
   const all: Record<string, StoredRow> = { ...(await readEarlierRows<StoredRow>('faults.json')), [id]: row };
   const ids = Object.keys(all).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
   const lines = ids.flatMap(known =>
-    (all[known]?.figures ?? []).map(({ name, value, target, isMet }, n) => [
+    (all[known]?.figures ?? []).map(({ name, bare = '', value, target, isMet }, n) => [
       n === 0 ? `${known}: ${all[known]?.fault}` : '',
       name,
+      bare,
       value,
       target,
       isMet === undefined ? '' : isMet ? 'met' : '**missed**',
@@ -75,7 +81,10 @@ async function merge({ id }: FaultRow, row: StoredRow): Promise<void> {
     known => `- ${known}: \`npm run faults ${known}\`, ${formatMachine(all[known]?.machine as Machine)}`,
   );
   const charts = ids.map(known => ({ title: `${known}, ${all[known]?.fault}`, series: all[known]?.series ?? {} }));
-  const table = markdownTable(['fault', 'figure', 'value', 'target', 'verdict'], lines);
+  const table = markdownTable(
+    ['fault', 'figure', 'connect-node and pg alone', 'PostService', 'target', 'verdict'],
+    lines,
+  );
   await writeResults({
     'faults.md': `# Faults\n\n![calls over time](faults.svg)\n\n${table}\n\n${runs.join('\n')}\n`,
     'faults.svg': drawTimelines(charts),

@@ -7,14 +7,22 @@ export interface Figure {
   readonly target: string;
   /** Undefined: it has no target, and is there to be compared with. */
   readonly isMet: boolean | undefined;
+  /** The same of connect-node and pg alone, where that was run. */
+  readonly bare?: string;
+}
+
+/** The figures, each beside that of the same name of another subject. */
+export function beside(figures: readonly Figure[], bare: readonly Figure[]): Figure[] {
+  const values = new Map(bare.map(({ name, value }) => [name, value]));
+  return figures.map(figure => ({ ...figure, bare: values.get(figure.name) ?? '' }));
 }
 
 export function atMost(name: string, value: number, target: number, unit: string): Figure {
-  return { name, value: `${round(value)} ${unit}`, target: `<= ${target} ${unit}`, isMet: value <= target };
+  return { name, value: format(value, unit), target: `<= ${target} ${unit}`, isMet: value <= target };
 }
 
 export function atLeast(name: string, value: number, target: number, unit: string): Figure {
-  return { name, value: `${round(value)} ${unit}`, target: `>= ${target} ${unit}`, isMet: value >= target };
+  return { name, value: format(value, unit), target: `>= ${target} ${unit}`, isMet: value >= target };
 }
 
 export function none(name: string, value: number): Figure {
@@ -50,6 +58,10 @@ export function codesOf(records: readonly CallRecord[]): string {
   }
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
   return sorted.map(([name, count]) => `${name} ${count}`).join(', ');
+}
+
+function format(value: number, unit: string): string {
+  return value === Number.POSITIVE_INFINITY ? 'never' : `${round(value)} ${unit}`.trim();
 }
 
 function round(value: number): number {

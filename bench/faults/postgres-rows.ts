@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { PrivatePostgres } from '#test/support/private-postgres.ts';
 import { startTcpProxy } from '#test/support/tcp-proxy.ts';
-import { atLeast, atMost, between, codesOf, type Figure, none, successes, tookAt, toSee } from './figures.ts';
+import { atLeast, atMost, beside, between, codesOf, type Figure, none, successes, tookAt, toSee } from './figures.ts';
 import { type CallRecord, type LedgerResult, WriteLedger } from './ledger.ts';
 import { type LoadOptions, runLoad } from './load.ts';
 import { startPosts } from './posts.ts';
@@ -91,10 +91,8 @@ type FiguresOf = (seen: Observation, length: RunLength) => Figure[];
 async function compare(length: RunLength, breakIt: Break, figuresOf: FiguresOf): Promise<RowResult> {
   const ours = await observe(length, breakIt, url => startOurs({ DATABASE_URL: url }), breakIt === lockRow);
   const bare = await observe(length, breakIt, startBare, false);
-  const during = between(bare.records, bare.faultMs, bare.mendedMs);
-  const seen = `${successes(during).toFixed(1)} % of calls, p99 ${tookAt(during, 0.99).toFixed(0)} ms, ${bare.isAlive ? 'alive' : 'DEAD'}, ${bare.ledger.lost} lost`;
   return {
-    figures: [...figuresOf(ours, length), toSee('connect-node and pg alone, meanwhile', seen)],
+    figures: beside(figuresOf(ours, length), figuresOf(bare, length)),
     series: { PostService: ours.records, 'connect-node and pg': bare.records },
   };
 }
@@ -163,7 +161,9 @@ function outageFigures({ records, ledger, isAlive, breaker, ...times }: Observat
   const openedMs = opened === undefined ? Number.POSITIVE_INFINITY : opened.at - startedAt - faultMs;
   const during = between(records, faultMs, mendedMs);
   const hot = during.filter(({ kind }) => kind === 'hot');
-  const rest = between(records, faultMs + openedMs, mendedMs).filter(({ kind }) => kind !== 'hot');
+  // Who has no breaker is seen from the fault on.
+  const restFromMs = faultMs + (breaker.length > 0 ? openedMs : 0);
+  const rest = between(records, restFromMs, mendedMs).filter(({ kind }) => kind !== 'hot');
   // The time that stopping and starting take, in which either may be the answer, is in neither.
   const wrongCodes = rest.filter(({ code }) => code !== 'unavailable' && code !== 'ok' && code !== 'deadline_exceeded');
   const good = records.find(({ kind, code, atMs }) => kind === 'write' && code === 'ok' && atMs >= mendedMs);
@@ -216,7 +216,7 @@ function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figu
   const during = between(records, faultMs, mendedMs);
   const ended = blocked.filter(({ code }) => code === 'aborted');
   const first = ended.filter(({ tookMs }) => tookMs < 5000);
-  return [
+  const others = [
     atLeast('other calls meanwhile', successes(during), 100, '%'),
     atMost(
       'their p99, as a share of before’s',
@@ -224,6 +224,10 @@ function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figu
       1.5,
       '',
     ),
+  ];
+  if (blocked.length === 0) return others;
+  return [
+    ...others,
     atLeast('blocked writes that ended as ABORTED', first.length, 1, ''),
     atMost(
       'the longest of them',

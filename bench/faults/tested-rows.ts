@@ -10,6 +10,7 @@ export const TESTED_ROWS: readonly FaultRow[] = [
   tested('R11', 'connection of the change feed cut', 'test/posts/change-feed.test.ts'),
   tested('R12', 'replica behind', 'test/rpc/replicas.test.ts'),
   tested('R17', 'clock jumps by an hour', 'test/resilience/circuit-breaker.test.ts', 'test/cache/near-cache.test.ts'),
+  tested('R18', 'file descriptors exhausted', 'test/rpc/exhausted-descriptors.test.ts'),
   tested('R19', 'log pipe closed, or not read', 'test/serve-process.test.ts'),
   tested(
     'R23',

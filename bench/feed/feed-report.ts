@@ -21,12 +21,11 @@ export interface Part<T> {
 export function missedTargets({ stalled, staleness }: FeedResult): string[] {
   const missed: string[] = [];
   if (stalled !== undefined) {
-    const { rssMiBMost, rssMiBWithout, p99MsWith, p99MsWithout } = stalled.found;
-    const grown = rssMiBMost - rssMiBWithout;
-    if (grown > 64) missed.push(`stalled watchers: +${grown.toFixed(0)} MiB (at most 64)`);
+    const { rssMiBMore, p99Ratio } = stalled.found;
+    if (rssMiBMore > 64) missed.push(`stalled watchers: +${rssMiBMore.toFixed(0)} MiB (at most 64)`);
     if (stalled.found.failed > 0) missed.push(`stalled watchers: ${stalled.found.failed} calls of others failed`);
-    const ratio = p99MsWith / p99MsWithout;
-    if (ratio > 1.1) missed.push(`stalled watchers: others' p99 is ${ratio.toFixed(2)} of what it was (at most 1.10)`);
+    if (p99Ratio > 1.1)
+      missed.push(`stalled watchers: others' p99 is ${p99Ratio.toFixed(2)} of what it was (at most 1.10)`);
   }
   if (staleness !== undefined) {
     const { calm, faults } = staleness.found;
@@ -108,12 +107,12 @@ ${markdownTable(head, rows)}`;
 }
 
 function stalledSection({ machine, found }: Part<StalledWatchers>): string {
-  const { streams, changes, failed, rssMiBWithout, rssMiBMost, p99MsWithout, p99MsWith, p99AaRatio } = found;
+  const { streams, changes, failed, rssMiBWithout, rssMiBMore, p99MsWithout, p99MsWith } = found;
   return `## What watchers cost that do not read (R21)
 
 ${formatMachine(machine)}
 
 ${streams} streams of WatchPosts that give the service no window to send in, while ${changes} changes of 2.5 KB each are made. The service's memory
-was ${rssMiBWithout.toFixed(0)} MiB before, and at most ${rssMiBMost.toFixed(0)} MiB with them (target: 64 more). The p99 of others' GetPost, medians over the rounds: ${p99MsWithout.toFixed(2)} ms
-without, ${p99MsWith.toFixed(2)} ms with them: ${(p99MsWith / p99MsWithout).toFixed(2)} (target: 1.10; without against without: ${p99AaRatio.toFixed(2)}). ${failed} of their calls failed.`;
+grew from ${rssMiBWithout.toFixed(0)} MiB by ${rssMiBMore.toFixed(0)} MiB at most (target: 64). The p99 of others' GetPost once all have stalled, medians of the rounds: ${p99MsWithout.toFixed(2)} ms
+without, ${p99MsWith.toFixed(2)} ms with them; with, of the two phases without in the same round: ${found.p99Ratio.toFixed(2)} (target: 1.10; without against without: ${found.p99AaRatio.toFixed(2)}). ${failed} of their calls failed.`;
 }

@@ -13,12 +13,15 @@ export interface StalledWatchers {
   readonly changes: number;
   /** Calls of others that failed while watchers stalled. */
   readonly failed: number;
+  /** The service's memory before they came, and what it had more of at most while they were there: in the round in which that was most. */
   readonly rssMiBWithout: number;
-  readonly rssMiBMost: number;
+  readonly rssMiBMore: number;
   /** Of GetPost by others, in milliseconds: medians over the rounds. */
   readonly p99MsWithout: number;
   readonly p99MsWith: number;
-  /** In the middle of each round there is one more without; this is its ratio to the first. */
+  /** With them, of the mean of the two phases without them of the same round; the median of the rounds. */
+  readonly p99Ratio: number;
+  /** The second phase without them of the first. */
   readonly p99AaRatio: number;
 }
 
@@ -36,29 +39,32 @@ export async function measureStalledWatchers(service: ServiceProcess, rounds: nu
   }
   await callAtARate(client, ids, 5000);
 
-  const [without, again, stalled, most] = [[], [], [], []] as [number[], number[], number[], number[]];
+  const [without, again, stalled] = [[], [], []] as [number[], number[], number[]];
   let [changes, failed] = [0, 0];
-  const rssMiBWithout = await service.rssMiB();
+  let worst = { rssMiBWithout: 0, rssMiBMore: Number.NEGATIVE_INFINITY };
   for (let round = 0; round < rounds; round++) {
     without.push((await callAtARate(client, ids, PHASE_MS)).p99Ms);
     again.push((await callAtARate(client, ids, PHASE_MS)).p99Ms);
-    const end = await openStalledStreams(service.url);
-    let rss = 0;
+    const rssMiBWithout = await service.rssMiB();
+    let rss = rssMiBWithout;
     const look = setInterval(() => {
       void service.rssMiB().then(now => {
         rss = Math.max(rss, now);
       });
     }, 100);
+    const end = await openStalledStreams(service.url);
+    // Until all of them have got what they take.
+    await callAtARate(client, ids, STALL_MS);
     const phase = await callAtARate(client, ids, PHASE_MS);
     clearInterval(look);
     end();
     stalled.push(phase.p99Ms);
     changes += phase.changes;
     failed += phase.failed;
-    most.push(rss);
-    console.log(
-      `round ${round + 1}: p99 ${without.at(-1)?.toFixed(1)}, ${stalled.at(-1)?.toFixed(1)} ms, RSS ${rss.toFixed(0)} MiB`,
-    );
+    const rssMiBMore = rss - rssMiBWithout;
+    if (rssMiBMore > worst.rssMiBMore) worst = { rssMiBWithout, rssMiBMore };
+    const p99s = [without, again, stalled].map(of => of.at(-1)?.toFixed(1)).join(', ');
+    console.log(`round ${round + 1}: p99 ${p99s} ms, RSS +${rssMiBMore.toFixed(0)} MiB`);
     await delay(500);
   }
   const median = (values: readonly number[]) => quartiles(values).median;
@@ -66,16 +72,17 @@ export async function measureStalledWatchers(service: ServiceProcess, rounds: nu
     streams: STREAMS,
     changes,
     failed,
-    rssMiBWithout,
-    rssMiBMost: Math.max(...most),
+    ...worst,
     p99MsWithout: median(without),
     p99MsWith: median(stalled),
+    p99Ratio: median(stalled.map((value, n) => (2 * value) / ((without[n] ?? 0) + (again[n] ?? 0)))),
     p99AaRatio: median(again.map((value, n) => value / (without[n] ?? Number.NaN))),
   };
 }
 
 const STREAMS = 200;
 const PHASE_MS = 10_000;
+const STALL_MS = 2000;
 const READS_PER_SECOND = 200;
 const WRITES_PER_SECOND = 40;
 
@@ -92,7 +99,8 @@ async function callAtARate(client: Client<typeof PostService>, ids: readonly str
   };
   for (let n = 0; (n * 1000) / READS_PER_SECOND < ms; n++) {
     const due = begin + (n * 1000) / READS_PER_SECOND;
-    if (due > performance.now()) await delay(due - performance.now());
+    const early = due - performance.now();
+    if (early > 0) await delay(early);
     const id = ids[n % ids.length] ?? '';
     const read = client.getPost({ key: { case: 'id', value: id } }).then(() => took.push(performance.now() - due));
     calls.push(read.catch(fail));
