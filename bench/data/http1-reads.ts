@@ -15,14 +15,18 @@ export async function readOverHttp1(
   connections: number,
   ms: number,
 ): Promise<number> {
+  const requests = ids.map(id => requestFor(port, id));
   const until = performance.now() + ms;
   const counts = await Promise.all(
     Array.from({ length: connections }, async (_, n) => {
       const socket = connect({ port, host: '127.0.0.1', noDelay: true });
       await once(socket, 'connect');
+      const answers = new Answers(socket);
       let answered = 0;
       for (let i = n; performance.now() < until; i += connections) {
-        await callOnce(socket, port, ids[i % ids.length] as string);
+        const answer = answers.next();
+        socket.write(requests[i % requests.length] as Buffer);
+        await answer;
         answered++;
       }
       socket.destroy();
@@ -32,25 +36,40 @@ export async function readOverHttp1(
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-function callOnce(socket: Socket, port: number, id: string): Promise<void> {
+/** Made beforehand: what the generator takes of the processors is missing to all who are measured. */
+function requestFor(port: number, id: string): Buffer {
   const body = toBinary(GetPostRequestSchema, create(GetPostRequestSchema, { key: { case: 'id', value: id } }));
   const head = `POST /blog.v1.PostService/GetPost HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n${FIELDS}content-length: ${body.length}\r\n\r\n`;
-  return new Promise((resolve, reject) => {
-    let received: Buffer = Buffer.alloc(0);
-    const onData = (chunk: Buffer) => {
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-      const headEnd = received.indexOf('\r\n\r\n');
-      if (headEnd < 0) return;
-      const text = received.toString('latin1', 0, headEnd);
-      const length = Number(/^content-length: (\d+)$/im.exec(text)?.[1]);
-      if (received.length < headEnd + 4 + length) return;
-      socket.off('data', onData);
-      if (text.startsWith('HTTP/1.1 200 ') && Number.isFinite(length)) resolve();
-      else reject(new Error(received.toString('latin1', 0, 500)));
-    };
-    socket.on('data', onData).once('error', reject);
-    socket.write(Buffer.concat([Buffer.from(head), body]));
-  });
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+/** The answers of one connection, one at a time. */
+class Answers {
+  #received: Buffer = Buffer.alloc(0);
+  #settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+
+  constructor(socket: Socket) {
+    socket.on('data', chunk => this.#receive(chunk as Buffer)).on('error', error => this.#settle?.reject(error));
+  }
+
+  next(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    const received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    this.#received = received;
+    const headEnd = received.indexOf('\r\n\r\n');
+    if (headEnd < 0) return;
+    const text = received.toString('latin1', 0, headEnd);
+    const length = Number(/^content-length: (\d+)$/im.exec(text)?.[1]);
+    if (received.length < headEnd + 4 + length) return;
+    this.#received = Buffer.alloc(0);
+    if (text.startsWith('HTTP/1.1 200 ') && Number.isFinite(length)) this.#settle?.resolve();
+    else this.#settle?.reject(new Error(received.toString('latin1', 0, 500)));
+  }
 }
 
 const FIELDS = [

@@ -87,7 +87,7 @@ export class PipelinedConnection {
   }
 
   /**
-   * Sends a statement, at the end of this tick, together with the others of the tick.
+   * Sends a statement, at the end of this turn of the event loop, together with the others of the turn.
    *
    * @param onEnd gets the rows, or the error: a ConnectionLostError, or what Postgres said.
    */
@@ -130,13 +130,16 @@ export class PipelinedConnection {
     return this.#client.connection.stream as Socket;
   }
 
-  /** One system call for all statements of a tick, where pg makes one for each. */
+  /**
+   * One system call for all statements of a turn of the event loop, where pg makes one for each. A turn, and not a tick, since each
+   * request has a tick of its own.
+   */
   #cork(): void {
     if (this.#corked) return;
     this.#corked = true;
     const socket = this.#socket;
     socket.cork();
-    process.nextTick(() => {
+    setImmediate(() => {
       this.#corked = false;
       socket.uncork();
     });
