@@ -1,4 +1,4 @@
-import { DatabaseUnavailableError, StatementTimeoutError } from '#src/db/errors.ts';
+import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
@@ -61,7 +61,7 @@ export class DatabaseOutage {
     } catch (error) {
       if (isOutage(error)) this.#begin(error);
       // That we are busy is no outage, and a reason to serve what there is.
-      else if (!(error instanceof OverloadedError)) throw error;
+      else if (!(error instanceof OverloadedError || error instanceof PoolExhaustedError)) throw error;
       return undefined;
     } finally {
       signal?.removeEventListener('abort', leave);
@@ -91,7 +91,7 @@ export class DatabaseOutage {
 
 /** Whether this error says that the database fails, rather than that the caller asked for something that can't be. */
 function isOutage(error: unknown): boolean {
-  return OUTAGES.some(outage => error instanceof outage);
+  return !(error instanceof PoolExhaustedError) && OUTAGES.some(outage => error instanceof outage);
 }
 
 const OUTAGES = [DatabaseUnavailableError, StatementTimeoutError, TimeLimitError];
