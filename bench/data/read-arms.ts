@@ -2,6 +2,8 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { parseConfig } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
+import { createDatabasePolicy } from '#src/db/database-policy.ts';
+import { GuardedReads } from '#src/db/guarded-reads.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
@@ -23,6 +25,9 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
   parts.defer(() => db.destroy());
   const lanes = parts.use(openReadLanes(url, config, pool, log));
   const overLanes = new PostgresPostStore(db, undefined, lanes);
+  const observer = { breakerChanged() {}, callShed() {}, watchAdmission() {} };
+  const guarded = new GuardedReads(lanes, createDatabasePolicy('primary', config, pool, observer));
+  const overGuarded = new PostgresPostStore(db, undefined, guarded);
   const overPool = new PostgresPostStore(db);
   const plainPool = new pg.Pool({ connectionString: url, max: config.poolMax });
   const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: plainPool }) });
@@ -31,6 +36,7 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
   const arms: ReadArm[] = [
     { name: 'our store, over 2 lanes', read: id => overLanes.getById(id) },
     { name: 'our store, over 2 lanes, again', read: id => overLanes.getById(id) },
+    { name: 'the same, as the policy lets it', read: id => overGuarded.getById(id) },
     { name: 'rows over 2 lanes, one statement each', read: id => lanes.query({ name, text }, [id]) },
     { name: 'our store, over the pool of 10', read: id => overPool.getById(id) },
     { name: "pg's Pool of 10, prepared", read: id => plainPool.query({ name, text, values: [id] }) },

@@ -28,10 +28,10 @@ export async function writeStreamResponse(
     response.end();
   } catch (error) {
     // Whoever makes the messages hears of it where it gave the last one.
-    if (isWriting) await chunks?.throw?.(error).catch(() => {});
+    if (isWriting) void chunks?.throw?.(error).catch(() => {});
     throw error;
   } finally {
-    await chunks?.return?.();
+    void chunks?.return?.().catch(() => {});
   }
 }
 
