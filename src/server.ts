@@ -74,6 +74,7 @@ export async function startServer(
   const validator = new RequestValidator();
   if (!(await schema))
     throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+  const opened = primary.opened(OPENING_WAIT_MS);
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
@@ -168,7 +169,7 @@ export async function startServer(
     },
   });
   parts.use(admin);
-  await primary.lanes.opened(LANES_WAIT_MS);
+  await opened;
   const listener = await startListener({
     ...config.listen,
     tls: await readTls(config.tls),
@@ -217,8 +218,8 @@ function shutdownError() {
 
 /** A database that is up answers well within this, also where the machine is busy with starting everything else. */
 const DATABASE_WAIT_MS = 5000;
-/** As long as one takes to open on a machine that starts everything else at the same time; the service is well without. */
-const LANES_WAIT_MS = 100;
+/** As long as connections take to open on a machine that starts everything else at the same time; the service is well without. */
+const OPENING_WAIT_MS = 250;
 /** Enough for an answer to leave for a client that reads. */
 const LAST_WORDS_MS = 500;
 /** What stays open for as long as the client wants: no deadline is set for it. */

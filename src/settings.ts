@@ -146,8 +146,8 @@ export const SETTINGS = {
   ],
   DATABASE_SLOW_CALL: [
     duration('1ms', '1h'),
-    '500ms',
-    'Where most reads take this long, calls are kept from the database for a while (circuit breaker): a hundred times what they take otherwise.',
+    '250ms',
+    'Where most reads take this long, calls are kept from the database for a while (circuit breaker): a hundred times what they take otherwise, and as long as one waits for a connection.',
   ],
   DATABASE_BREAKER_OPEN: [
     duration('1ms', '1h'),

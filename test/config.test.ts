@@ -36,7 +36,7 @@ describe('parseConfig', () => {
         transactionIdleTimeoutMs: 10_000,
         lanes: 2,
         preparedStatements: true,
-        slowCallMs: 500,
+        slowCallMs: 250,
         breakerOpenMs: 500,
       },
       purge: { intervalMs: 600_000, changeRetentionMs: 604_800_000 },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { ReconnectPause } from '#src/db/reconnect-pause.ts';
 
@@ -71,6 +72,7 @@ export class ListeningConnection implements AsyncDisposable {
   async #listen(onConnect: () => void): Promise<void> {
     const client = new pg.Client({
       connectionString: this.#url,
+      types: COLUMN_TYPES,
       application_name: 'postservice feed',
       connectionTimeoutMillis: this.#options.timeoutMs,
       keepAlive: true,

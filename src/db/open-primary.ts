@@ -8,6 +8,7 @@ import { ConnectionPool } from '#src/db/pool.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
+import { within } from '#src/resilience/within.ts';
 
 /** The ways to the primary. Disposing of it closes its connections, those of the pool when who has them is done. */
 export interface Primary extends AsyncDisposable {
@@ -19,6 +20,8 @@ export interface Primary extends AsyncDisposable {
   readonly policy: DatabasePolicy;
   /** Reads over the lanes, as the policy lets them. */
   readonly reads: SnapshotReads;
+  /** Resolves when the first calls will find connections that are open, or after this time: one takes long to open on a busy machine. */
+  readonly opened: (withinMs: number) => Promise<void>;
 }
 
 /** Opens the ways to the primary as the settings want them, and reports on them. It waits for nothing. */
@@ -44,9 +47,15 @@ export function openPrimary(url: string, config: DatabaseConfig, log: Logger, me
   return {
     ...{ pool, db, lanes, policy },
     reads: new GuardedReads(lanes, policy),
+    opened: async withinMs => {
+      await Promise.all([lanes.opened(withinMs), within(withinMs, pool.open(FIRST_CONNECTIONS)).catch(() => {})]);
+    },
     [Symbol.asyncDispose]: async () => {
       await lanes[Symbol.asyncDispose]();
       await db.destroy();
     },
   };
 }
+
+/** For writes that come together in the first moments; more are opened as they are needed. */
+const FIRST_CONNECTIONS = 3;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
+import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { leavesConnectionUsable } from '#src/db/errors.ts';
 import { type NamedStatement, type Parameter, PipelinedRead, type RowShape } from '#src/db/pipelined-read.ts';
@@ -48,6 +49,7 @@ export class PipelinedConnection {
     this.#client = new pg.Client({
       pipeline: true,
       connectionString: withConnectionCheck(url),
+      types: COLUMN_TYPES,
       application_name: 'postservice',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { COLUMN_TYPES } from '#src/db/column-types.ts';
 
 /** A statement with a name that is its alone, by which each connection prepares it once. */
 export interface NamedStatement {
@@ -73,7 +74,7 @@ export class PipelinedRead extends (pg.Query as unknown as DriverQueryClass) {
   override handleRowDescription({ fields }: RowDescription): void {
     this.#shape = {
       names: fields.map(field => field.name),
-      parsers: fields.map(field => pg.types.getTypeParser(field.dataTypeID, 'text')),
+      parsers: fields.map(field => COLUMN_TYPES.getTypeParser(field.dataTypeID, 'text')),
     };
     if (this.name) this.#shapes.set(this.name, this.#shape);
   }

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
+import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
 import {
   DatabaseUnavailableError,
@@ -58,6 +59,7 @@ export class ConnectionPool {
    */
   readonly #slots: Slots;
   readonly #open = new Set<pg.PoolClient>();
+  readonly #max: number;
   readonly #acquireTimeoutMs: number;
   readonly #maxWaiting: number;
   readonly #lifetimeMs: number;
@@ -69,11 +71,13 @@ export class ConnectionPool {
     this.#observer = observer;
     this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
     this.#slots = new Slots(() => Math.min(options.poolMax, this.#open.size + OPENED_AT_ONCE));
+    this.#max = options.poolMax;
     this.#acquireTimeoutMs = options.acquireTimeoutMs;
     this.#maxWaiting = options.maxWaiting;
     this.#lifetimeMs = options.lifetimeMs;
     this.#pool = new pg.Pool({
       connectionString: withConnectionCheck(url),
+      types: COLUMN_TYPES,
       application_name: 'postservice',
       max: options.poolMax,
       connectionTimeoutMillis: options.acquireTimeoutMs,
@@ -94,6 +98,12 @@ export class ConnectionPool {
       // Jitter, so that connections that were opened together are not replaced together.
       this.#expiry.set(client, performance.now() + this.#lifetimeMs * (1 - Math.random() / 10));
     });
+  }
+
+  /** Opens so many connections, or as many as it may have, for those who come later. Settles whatever becomes of them. */
+  async open(count: number): Promise<void> {
+    const wanted = Array.from({ length: Math.min(count, this.#max) }, () => this.acquire());
+    for (const got of await Promise.allSettled(wanted)) if (got.status === 'fulfilled') got.value.release();
   }
 
   /**
