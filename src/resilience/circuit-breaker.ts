@@ -45,7 +45,7 @@ export class CircuitBreaker {
    * Does the work, unless the circuit is open.
    *
    * @param call.signal where it has aborted, an error says nothing of the dependency.
-   * @param call.mayBeSlow it waits for others by its nature, such as for a lock: it is never slow.
+   * @param call.mayBeSlow it waits for others by its nature, such as for a lock: where it takes long, that says nothing.
    * @throws BrokenCircuitError without doing it, where the circuit is open, or half open with a try under way. With a probe of its own
    *   no caller's work is ever the try.
    */
@@ -84,7 +84,11 @@ export class CircuitBreaker {
         startedAt,
         end: kind => {
           this.#running.delete(running);
-          resolve({ kind: !mayBeSlow && now() - startedAt >= slowMs ? 'slow' : kind });
+          const isSlow = now() - startedAt >= slowMs;
+          if (isSlow && !mayBeSlow) resolve({ kind: 'slow' });
+          // Else those that wait for others would tell of a dependency that is well, while all the rest are slow.
+          else if (isSlow && kind === 'success') resolve({ kind: 'unknown' });
+          else resolve({ kind });
         },
       };
       if (!mayBeSlow) this.#running.add(running);
@@ -111,7 +115,9 @@ interface Running {
   readonly end: (kind: OutcomeKind) => void;
 }
 
-/** `unknown`: its caller gave up before the dependency had told anything. While the circuit is half open, it stays open for longer. */
+/**
+ * `unknown`: it says nothing of the dependency, such as where its caller gave up. While the circuit is half open, it stays open for longer.
+ */
 type OutcomeKind = 'success' | 'failure' | 'slow' | 'unknown';
 
 export interface CircuitBreakerOptions {

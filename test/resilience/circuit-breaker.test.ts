@@ -83,6 +83,16 @@ describe('A circuit breaker', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('does not take it for a sign of health either, while other calls are slow', async () => {
+    const { breaker, clock } = aBreaker();
+    const late = Promise.withResolvers<void>();
+    const calls = Array.from({ length: 30 }, (_, n) => breaker.execute(() => late.promise, { mayBeSlow: n % 3 > 0 }));
+    clock.now += 100;
+    late.resolve();
+    await Promise.all(calls);
+    expect(breaker.state).toBe('open');
+  });
+
   it('learns nothing from a call that its caller gives up', async () => {
     const { breaker, givenUp } = aBreaker();
     for (let n = 0; n < 100; n++) await givenUp();
