@@ -62,9 +62,12 @@ export function createDatabasePolicy(
   );
 }
 
-/** Whether an error says that the database fails: not that the caller asked for something that can't be, nor that we are busy. */
-function isFailure(error: unknown): boolean {
-  if (error instanceof PoolExhaustedError) return false;
+/**
+ * Whether an error says that the database fails, and not that the caller asked for something that can't be; undefined: it says that we
+ * are busy, and nothing of the database.
+ */
+function isFailure(error: unknown): boolean | undefined {
+  if (error instanceof PoolExhaustedError) return undefined;
   return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
 }
 

@@ -94,7 +94,7 @@ export class CircuitBreaker {
       if (!mayBeSlow) this.#running.add(running);
       result.then(
         () => running.end('success'),
-        error => running.end(signal?.aborted ? 'unknown' : isFailure(error) ? 'failure' : 'success'),
+        error => running.end(signal?.aborted ? 'unknown' : outcomeOfError(isFailure(error))),
       );
     });
   }
@@ -121,8 +121,8 @@ interface Running {
 type OutcomeKind = 'success' | 'failure' | 'slow' | 'unknown';
 
 export interface CircuitBreakerOptions {
-  /** Which errors say that the dependency fails; with any other it has answered. */
-  readonly isFailure: (error: unknown) => boolean;
+  /** Whether an error says that the dependency fails, or else is an answer; undefined: it says nothing of the dependency. */
+  readonly isFailure: (error: unknown) => boolean | undefined;
   /** Opens where this share of the calls of `windowMs` has failed, of `minCalls` or more. */
   readonly failureRate: number;
   readonly windowMs: number;
@@ -131,7 +131,7 @@ export interface CircuitBreakerOptions {
   readonly consecutiveFailures: number;
   /** A call that takes as long, or longer, is slow; unset: none is. */
   readonly slowMs?: number;
-  /** Opens where this share of the calls of the window was slow, of `minCalls` or more. Default: 1. */
+  /** Opens where this share of the calls of the window was slow, or failed, of `minCalls` or more. Default: 1. */
   readonly slowRate?: number;
   /** How long it is open before a call is let through, in milliseconds. */
   readonly openMs: number;
@@ -143,6 +143,11 @@ export interface CircuitBreakerOptions {
 }
 
 export type CircuitBreakerState = 'closed' | 'open' | 'half-open';
+
+function outcomeOfError(isFailure: boolean | undefined): OutcomeKind {
+  if (isFailure === undefined) return 'unknown';
+  return isFailure ? 'failure' : 'success';
+}
 
 /** Counts outcomes in the slices of a window, of which the oldest is always the next to be used anew. */
 class CallRates implements IBreaker {
@@ -184,7 +189,7 @@ class CallRates implements IBreaker {
       failures += counted.failures;
       slow += counted.slow;
     }
-    return calls >= minCalls && (failures >= calls * failureRate || slow >= calls * slowRate);
+    return calls >= minCalls && (failures >= calls * failureRate || slow + failures >= calls * slowRate);
   }
 
   #slice(): Slice {

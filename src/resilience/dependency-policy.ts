@@ -1,6 +1,11 @@
 import { BrokenCircuitError } from 'cockatiel';
 import type { Admission, AdmissionState, AdmittedCall } from '#src/resilience/admission.ts';
-import type { CircuitBreaker, CircuitBreakerState, GuardedCall } from '#src/resilience/circuit-breaker.ts';
+import type {
+  CircuitBreaker,
+  CircuitBreakerOptions,
+  CircuitBreakerState,
+  GuardedCall,
+} from '#src/resilience/circuit-breaker.ts';
 
 /**
  * What stands between us and one dependency: an admission for each kind of work, as a bulkhead, so that one kind can't take the place of
@@ -9,13 +14,13 @@ import type { CircuitBreaker, CircuitBreakerState, GuardedCall } from '#src/resi
 export class DependencyPolicy<Kind extends string> {
   readonly #breaker: CircuitBreaker;
   readonly #admissions: Readonly<Record<Kind, Admission>>;
-  readonly #isFailure: (error: unknown) => boolean;
+  readonly #isFailure: CircuitBreakerOptions['isFailure'];
 
-  /** @param isFailure which errors say that the dependency fails. */
+  /** @param isFailure as for the breaker. */
   constructor(
     breaker: CircuitBreaker,
     admissions: Readonly<Record<Kind, Admission>>,
-    isFailure: (error: unknown) => boolean,
+    isFailure: CircuitBreakerOptions['isFailure'],
   ) {
     this.#breaker = breaker;
     this.#admissions = admissions;
@@ -41,5 +46,5 @@ export class DependencyPolicy<Kind extends string> {
     return { breaker: this.#breaker.state, admissions: Object.fromEntries(admissions) };
   }
 
-  readonly #isAnswer = (error: unknown) => !(error instanceof BrokenCircuitError) && !this.#isFailure(error);
+  readonly #isAnswer = (error: unknown) => !(error instanceof BrokenCircuitError) && this.#isFailure(error) === false;
 }

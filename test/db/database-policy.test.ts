@@ -17,6 +17,20 @@ describe('The policy for a database', () => {
     await Promise.all(calls);
   });
 
+  it('opens its circuit where all reads are slow, however many writes find no connection free', async () => {
+    const { policy, states } = aPolicy({ slowCallMs: 20 });
+    const slow = Promise.withResolvers<void>();
+    const reads = Array.from({ length: 12 }, () => policy.run('read', () => slow.promise).catch(() => {}));
+    const refused = () => Promise.reject(new PoolExhaustedError('none is free'));
+    const write = () => {
+      for (let n = 0; n < 5; n++) void policy.run('write', refused).catch(() => {});
+      return states;
+    };
+    await expect.poll(write).toContain('open');
+    slow.resolve();
+    await Promise.all(reads);
+  });
+
   it('does not take a pool without a free connection for a database that answers again', async () => {
     const { policy, states } = aPolicy({ breakerOpenMs: 1 });
     const fail = () => policy.run('read', () => Promise.reject(new DatabaseUnavailableError('down'))).catch(() => {});

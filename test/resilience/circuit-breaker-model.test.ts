@@ -48,7 +48,7 @@ class Model {
     const share = (wanted: string) => recent.filter(event => event.kind === wanted).length / recent.length;
     const isBad =
       recent.length >= OPTIONS.minCalls &&
-      (share('failure') >= OPTIONS.failureRate || share('slow') >= OPTIONS.slowRate);
+      (share('failure') >= OPTIONS.failureRate || share('failure') + share('slow') >= OPTIONS.slowRate);
     if (this.#consecutive >= OPTIONS.consecutiveFailures || isBad) this.#open();
   }
 
