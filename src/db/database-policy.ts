@@ -80,10 +80,10 @@ function now(): number {
 }
 
 /**
- * A second is short enough to open within one, and ten calls are enough to tell; five failures in a row tell it where there are few.
- * Most of the calls have to be slow, since lists of much may be.
+ * Short enough to open within a second, of which a slow call takes a quarter until it is known to be slow; and ten calls are enough to
+ * tell; five failures in a row tell it where there are few. Most of the calls have to be slow, since lists of much may be.
  */
-const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 1000, minCalls: 10, consecutiveFailures: 5 };
+const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 700, minCalls: 10, consecutiveFailures: 5 };
 /** From what a Postgres of two cores does at once, to what one of a hundred does. */
 const READS = { initial: 16, min: 4, max: 400 };
 const WRITES_MIN = 2;
