@@ -50,9 +50,11 @@ export function createDatabasePolicy(
     return opened;
   };
   const { poolMax } = config;
+  // More than there are connections would wait behind the admission; a lane takes many.
+  const readsMax = config.lanes === 0 ? poolMax : READS.max;
+  const readsMin = Math.min(READS.min, readsMax);
   const limits = {
-    read: new AdaptiveLimit({ ...READS, now }),
-    // More than there are connections would wait behind the admission.
+    read: new AdaptiveLimit({ initial: Math.min(READS.initial, readsMax), min: readsMin, max: readsMax, now }),
     write: new AdaptiveLimit({ initial: poolMax, min: Math.min(WRITES_MIN, poolMax), max: poolMax, now }),
   };
   return new DependencyPolicy(

@@ -31,6 +31,14 @@ describe('The policy for a database', () => {
     await Promise.all(reads);
   });
 
+  it.each([
+    ['as many reads as writes at once where both go over the pool', { lanes: 0, poolMax: 3 }, 3],
+    ['more reads where they go over lanes', { lanes: 2, poolMax: 3 }, 16],
+  ])('lets %s', (_what, config, reads) => {
+    const { admissions } = aPolicy(config).policy.state;
+    expect([admissions.read.limit, admissions.write.limit]).toEqual([reads, 3]);
+  });
+
   it('does not take a pool without a free connection for a database that answers again', async () => {
     const { policy, states } = aPolicy({ breakerOpenMs: 1 });
     const fail = () => policy.run('read', () => Promise.reject(new DatabaseUnavailableError('down'))).catch(() => {});
