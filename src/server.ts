@@ -8,7 +8,7 @@ import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { openPrimary } from '#src/db/open-primary.ts';
 import { openReplicas } from '#src/db/open-replicas.ts';
-import { isSchemaUpToDateWithin, pingDatabase } from '#src/db/schema-version.ts';
+import { pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
@@ -69,11 +69,10 @@ export async function startServer(
 
   parts.use(database);
   const metrics = createMetrics({ version: packageJson.version });
-  const primary = parts.use(openPrimary(database.url, config.database, log, metrics));
-  const schema = isSchemaUpToDateWithin(primary.db, DATABASE_WAIT_MS);
+  const opening = openPrimary(database.url, config.database, log, metrics);
+  // While the database is asked for its schema.
   const validator = new RequestValidator();
-  if (!(await schema))
-    throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+  const primary = parts.use(await opening);
   const opened = primary.opened(OPENING_WAIT_MS);
   reached('database');
 
@@ -216,8 +215,6 @@ function shutdownError() {
   return unavailable('the server is shutting down', 'SHUTTING_DOWN');
 }
 
-/** A database that is up answers well within this, also where the machine is busy with starting everything else. */
-const DATABASE_WAIT_MS = 5000;
 /** As long as connections take to open on a machine that starts everything else at the same time; the service is well without. */
 const OPENING_WAIT_MS = 250;
 /** Enough for an answer to leave for a client that reads. */

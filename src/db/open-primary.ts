@@ -5,6 +5,7 @@ import { GuardedReads } from '#src/db/guarded-reads.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import { isSchemaUpToDateWithin } from '#src/db/schema-version.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
@@ -24,8 +25,17 @@ export interface Primary extends AsyncDisposable {
   readonly opened: (withinMs: number) => Promise<void>;
 }
 
-/** Opens the ways to the primary as the settings want them, and reports on them. It waits for nothing. */
-export function openPrimary(url: string, config: DatabaseConfig, log: Logger, metrics: Metrics): Primary {
+/**
+ * Opens the ways to the primary as the settings want them, and reports on them, once it answers and has a schema for this code.
+ *
+ * @throws where it can't be reached for a while, or has another schema.
+ */
+export async function openPrimary(
+  url: string,
+  config: DatabaseConfig,
+  log: Logger,
+  metrics: Metrics,
+): Promise<Primary> {
   const pool = new ConnectionPool(url, config, {
     waited: ms => metrics.poolWaited(ms / 1000),
     held: ms => metrics.poolHeld(ms / 1000),
@@ -35,6 +45,12 @@ export function openPrimary(url: string, config: DatabaseConfig, log: Logger, me
     },
   });
   const db = createDatabase(pool);
+  try {
+    await requireSchema(db);
+  } catch (error) {
+    await db.destroy();
+    throw error;
+  }
   const lanes = openReadLanes(url, config, pool, log);
   const policy = createDatabasePolicy('primary', config, pool, metrics);
   metrics.readFrom({
@@ -57,5 +73,12 @@ export function openPrimary(url: string, config: DatabaseConfig, log: Logger, me
   };
 }
 
+async function requireSchema(db: Database): Promise<void> {
+  if (await isSchemaUpToDateWithin(db, DATABASE_WAIT_MS)) return;
+  throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+}
+
+/** A database that is up answers well within this, also where the machine is busy with starting everything else. */
+const DATABASE_WAIT_MS = 5000;
 /** For writes that come together in the first moments; more are opened as they are needed. */
 const FIRST_CONNECTIONS = 3;

@@ -121,7 +121,8 @@ export class Admission {
     this.#begunAt = at;
     const least = Math.min(queueTimeoutMs, Math.max(SHORTEST_WAIT_MS, limit.unloadedMs));
     if (ms > least) {
-      const halvings = Math.min(sinceMs, HALVED_EACH_MS) / HALVED_EACH_MS;
+      const halvedEachMs = queueTimeoutMs * HALVED_EACH;
+      const halvings = Math.min(sinceMs, halvedEachMs) / halvedEachMs;
       this.#patienceMs = Math.max(least, this.#patienceMs * 2 ** -halvings);
     } else if (ms < least / 2 && this.#patienceMs < queueTimeoutMs) {
       const doublings = Math.min(sinceMs, 2 * DOUBLED_EACH_MS) / DOUBLED_EACH_MS;
@@ -182,8 +183,8 @@ interface Waiter {
   readonly refuse: (why: string) => void;
 }
 
-/** A burst is over before it has been halved for a few times. */
-const HALVED_EACH_MS = 100;
+/** Of the longest that calls may wait, which says what a burst is: one is over before the patience has been halved for a few times. */
+const HALVED_EACH = 0.4;
 const DOUBLED_EACH_MS = 500;
 /** Timers are no more exact than some milliseconds. */
 const SHORTEST_WAIT_MS = 10;

@@ -63,20 +63,20 @@ it('while another client has every connection, writes are refused in time and bo
 async function takeEveryConnection({ url, terminateBackends }: PrivatePostgres) {
   const taken: pg.Client[] = [];
   await terminateBackends();
-  // What the service opens again meanwhile is ended too, so that in the end it has none.
-  for (let refused = 0; refused < 3; ) {
+  // What the service opens again meanwhile is ended too, until there is no connection but these, and no room for another.
+  for (let others = 1; others > 0; ) {
     const client = new pg.Client(url);
     client.on('error', () => {});
     try {
       await client.connect();
       taken.push(client);
     } catch {
-      refused++;
       const pids = taken.map(one => (one as unknown as { processID: number }).processID);
-      await taken[0]?.query(
+      const ended = await taken[0]?.query(
         `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> all($1)`,
         [pids],
       );
+      others = ended?.rowCount ?? 0;
     }
   }
   return { release: () => Promise.all(taken.map(client => client.end())) };
