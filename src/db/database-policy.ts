@@ -19,8 +19,9 @@ export interface PolicyObserver {
 }
 
 /**
- * What stands in front of one Postgres, primary or replica: reads and writes each have a limit and a queue of their own, and one circuit
- * breaker keeps all of them from a database that fails.
+ * What stands in front of one Postgres, primary or replica: reads and writes each have a limit and a queue of their own, where they go
+ * over connections of their own, and one of both, where lanes are off and all go over the pool; and one circuit breaker keeps all of them
+ * from a database that fails.
  *
  * @param name of the dependency, for metrics.
  * @param pool of connections to it, over which it is tried whether it answers again.
@@ -41,27 +42,27 @@ export function createDatabasePolicy(
     onStateChange: state => observer.breakerChanged(name, state),
   });
   observer.breakerChanged(name, breaker.state);
-  const admission = (kind: string, limit: AdaptiveLimit) => {
-    const where = `${name}-${kind}`;
+  const { poolMax } = config;
+  const admission = (where: string, { initial, min, max }: LimitRange) => {
+    const limit = new AdaptiveLimit({ initial: Math.min(initial, max), min: Math.min(min, max), max, now });
     const { maxWaiting: queueMax, acquireTimeoutMs: queueTimeoutMs } = config;
     const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
     const opened = new Admission({ limit, queueMax, queueTimeoutMs, now, onRefused });
     observer.watchAdmission(where, () => opened.state);
     return opened;
   };
-  const { poolMax } = config;
-  // More than there are connections would wait behind the admission; a lane takes many.
-  const readsMax = config.lanes === 0 ? poolMax : READS.max;
-  const readsMin = Math.min(READS.min, readsMax);
-  const limits = {
-    read: new AdaptiveLimit({ initial: Math.min(READS.initial, readsMax), min: readsMin, max: readsMax, now }),
-    write: new AdaptiveLimit({ initial: poolMax, min: Math.min(WRITES_MIN, poolMax), max: poolMax, now }),
-  };
-  return new DependencyPolicy(
-    breaker,
-    { read: admission('reads', limits.read), write: admission('writes', limits.write) },
-    isFailure,
-  );
+  return new DependencyPolicy(breaker, config.lanes === 0 ? ofOnePool() : ofEach(), isFailure);
+
+  function ofEach() {
+    return { read: admission(`${name}-reads`, READS), write: admission(`${name}-writes`, { ...WRITES, max: poolMax }) };
+  }
+
+  // With a queue for each kind, either would get half of the connections, however few calls of it there are, and together they would let
+  // twice as many through as there are connections.
+  function ofOnePool() {
+    const both = admission(`${name}-pool`, { ...READS, max: poolMax });
+    return { read: both, write: both };
+  }
 }
 
 /**
@@ -87,5 +88,12 @@ function now(): number {
  */
 const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 700, minCalls: 10, consecutiveFailures: 5 };
 /** From what a Postgres of two cores does at once, to what one of a hundred does. */
-const READS = { initial: 16, min: 4, max: 400 };
-const WRITES_MIN = 2;
+const READS: LimitRange = { initial: 16, min: 4, max: 400 };
+const WRITES = { initial: Number.POSITIVE_INFINITY, min: 2 };
+
+/** Of an adaptive limit; `max` goes before the others. */
+interface LimitRange {
+  readonly initial: number;
+  readonly min: number;
+  readonly max: number;
+}

@@ -19,7 +19,7 @@ export interface Metrics {
   readonly cacheAnswered: (tier: string, outcome: string) => void;
   /** A circuit breaker has a new state: closed, half-open or open. */
   readonly breakerChanged: (dependency: string, state: string) => void;
-  /** A call was refused so that others are served: in front, or in front of a dependency, such as `primary-reads`. */
+  /** A call was refused so that others are served: in front, or in front of a dependency, such as `primary-reads` or `primary-pool`. */
   readonly callShed: (where: string, criticality: string) => void;
   /** Where to look for what is admitted to a dependency, such as `primary-reads`, each time that metrics are rendered. */
   readonly watchAdmission: (where: string, state: () => AdmissionReading) => void;

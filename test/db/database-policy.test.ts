@@ -39,6 +39,31 @@ describe('The policy for a database', () => {
     expect([admissions.read.limit, admissions.write.limit]).toEqual([reads, 3]);
   });
 
+  it('lets no more reads and writes through together than there are connections, where both go over the pool', async () => {
+    const { policy } = aPolicy({ lanes: 0, poolMax: 3 });
+    const held = Promise.withResolvers<void>();
+    let begun = 0;
+    const call = (kind: 'read' | 'write') =>
+      policy.run(kind, () => {
+        begun++;
+        return held.promise;
+      });
+    const calls = [call('read'), call('read'), call('write'), call('write'), call('read')];
+    expect(begun).toBe(3);
+    held.resolve();
+    await Promise.all(calls);
+    expect(begun).toBe(5);
+  });
+
+  it('keeps room for writes beside reads that go over lanes, however many of those wait', async () => {
+    const { policy } = aPolicy({ lanes: 2, poolMax: 3 });
+    const held = Promise.withResolvers<void>();
+    const reads = Array.from({ length: 50 }, () => policy.run('read', () => held.promise).catch(() => {}));
+    await policy.run('write', () => Promise.resolve());
+    held.resolve();
+    await Promise.all(reads);
+  });
+
   it('does not take a pool without a free connection for a database that answers again', async () => {
     const { policy, states } = aPolicy({ breakerOpenMs: 1 });
     const fail = () => policy.run('read', () => Promise.reject(new DatabaseUnavailableError('down'))).catch(() => {});
