@@ -5,7 +5,7 @@ import { runLoad } from './load.ts';
 import { startPosts } from './posts.ts';
 import type { FaultRow, RowResult } from './row.ts';
 import { startOurs } from './subject.ts';
-import { readMetric } from './watch-metrics.ts';
+import { readMetrics } from './watch-metrics.ts';
 
 /** R20, for so many minutes: what grows with time alone. */
 export function soakRow(minutes: number): FaultRow {
@@ -24,15 +24,16 @@ async function soak(minutes: number): Promise<RowResult> {
   const load = { url: () => subject.url, ids, ledger };
   await runLoad({ ...load, rate: 300, seconds: 30, seed: 2 });
   const ending = new AbortController();
-  const samples: { minute: number; heapMiB: number; fds: number }[] = [];
+  const samples: Sample[] = [];
   const startedAt = performance.now();
   const sampling = (async () => {
     for (let n = 0; !ending.signal.aborted; n++) {
       if (n % 4 === 3) await postgres.terminateBackends();
-      const heap = await readMetric(subject.adminUrl ?? '', 'nodejs_heap_size_used_bytes').catch(() => undefined);
-      const fds = await readMetric(subject.adminUrl ?? '', 'process_open_fds').catch(() => undefined);
-      if (heap !== undefined && fds !== undefined)
-        samples.push({ minute: (performance.now() - startedAt) / 60_000, heapMiB: heap / 2 ** 20, fds });
+      const series = Object.values(GROWS);
+      const values = await readMetrics(subject.adminUrl ?? '', series).catch(() => ({}));
+      // Where one has another name now there is nothing to see, and the figures are missed.
+      if (Object.keys(values).length === series.length)
+        samples.push({ minute: (performance.now() - startedAt) / 60_000, values });
       await delay(5000, undefined, { signal: ending.signal }).catch(() => {});
     }
   })();
@@ -40,22 +41,45 @@ async function soak(minutes: number): Promise<RowResult> {
   const records = await runLoad({ ...load, rate: 400, seconds: minutes * 60 });
   ending.abort();
   await Promise.all([sampling, cancelled]);
-  // The least of each half minute: what is left after a collection of garbage.
-  const floors = new Map<number, { minute: number; heapMiB: number; fds: number }>();
-  for (const sample of samples) {
-    const half = Math.floor(sample.minute * 2);
-    const floor = floors.get(half);
-    if (floor === undefined || sample.heapMiB < floor.heapMiB) floors.set(half, sample);
-  }
   // The first minutes fill the cache.
-  const settled = [...floors.values()].filter(({ minute }) => minute > minutes * 0.3);
+  const settled = samples.filter(({ minute }) => minute > minutes * 0.3);
+  const heap = floors(settled, GROWS.heap).map(([minute, bytes]) => [minute, bytes / 2 ** 20] as const);
+  const perMinute = (series: string) => slope(floors(settled, series));
   const figures: Figure[] = [
-    atMost('slope of the heap', slope(settled.map(({ minute, heapMiB }) => [minute, heapMiB])), 0.5, 'MB a minute'),
-    atMost('slope of open descriptors', slope(settled.map(({ minute, fds }) => [minute, fds])), 0.5, 'a minute'),
-    toSee('heap, from and to', `${settled[0]?.heapMiB.toFixed(1)} and ${settled.at(-1)?.heapMiB.toFixed(1)} MiB`),
+    atMost('slope of the heap', slope(heap), 0.5, 'MB a minute'),
+    atMost('slope of open descriptors', perMinute(GROWS.descriptors), 0.5, 'a minute'),
+    atMost('slope of timers', perMinute(GROWS.timers), 0.5, 'a minute'),
+    toSee('heap, from and to', `${heap[0]?.[1].toFixed(1)} and ${heap.at(-1)?.[1].toFixed(1)} MiB`),
+    ...[GROWS.descriptors, GROWS.timers].map(series => {
+      const found = floors(settled, series);
+      return toSee(`${series}, from and to`, `${found[0]?.[1]} and ${found.at(-1)?.[1]}`);
+    }),
     toSee('calls', codesOf(records)),
   ];
   return { figures, series: { PostService: records } };
+}
+
+/** What may not grow, as /metrics names it. */
+const GROWS = {
+  heap: 'nodejs_heap_size_used_bytes',
+  descriptors: 'process_open_fds',
+  timers: 'nodejs_active_resources{type="Timeout"}',
+};
+
+interface Sample {
+  readonly minute: number;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** The least of each half minute: of the heap what is left after a collection of garbage, of the others what is left between faults. */
+function floors(samples: readonly Sample[], series: string): (readonly [minute: number, least: number])[] {
+  const least = new Map<number, readonly [number, number]>();
+  for (const { minute, values } of samples) {
+    const half = Math.floor(minute * 2);
+    const value = values[series] ?? 0;
+    if (value < (least.get(half)?.[1] ?? Number.POSITIVE_INFINITY)) least.set(half, [minute, value]);
+  }
+  return [...least.values()];
 }
 
 /** 20 calls a second that are given up after some milliseconds. */

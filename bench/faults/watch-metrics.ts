@@ -28,7 +28,15 @@ export function watchMetric(adminUrl: string, series: string, everyMs = 50) {
 
 /** The value of a series, such as `circuit_breaker_state{dependency="primary"}`; undefined: there is none. */
 export async function readMetric(adminUrl: string, series: string): Promise<number | undefined> {
-  const text = await (await fetch(`${adminUrl}/metrics`)).text();
-  const line = text.split('\n').find(found => found.startsWith(`${series} `));
-  return line === undefined ? undefined : Number(line.slice(series.length + 1));
+  return (await readMetrics(adminUrl, [series]))[series];
+}
+
+/** Several of one scrape; one that is not there is left out. */
+export async function readMetrics(adminUrl: string, series: readonly string[]): Promise<Record<string, number>> {
+  const lines = (await (await fetch(`${adminUrl}/metrics`)).text()).split('\n');
+  const found = series.flatMap(name => {
+    const line = lines.find(candidate => candidate.startsWith(`${name} `));
+    return line === undefined ? [] : [[name, Number(line.slice(name.length + 1))] as const];
+  });
+  return Object.fromEntries(found);
 }
