@@ -35,6 +35,7 @@ export async function measureHitTime(
     negativeTtlMs: 1000,
     listTtlMs: 1000,
     staleIfErrorMs: 0,
+    replicaMaxLagMs: 5000,
     now,
     onOutcome: () => {},
   };

@@ -24,7 +24,7 @@ export class Snapshot {
     this.#min = BigInt(min);
     // Without one that runs there is none between the two, unless nobody has told.
     this.#max = running === '' ? this.#min : BigInt(max);
-    this.#running = new Set(running === '' ? [] : running?.split(',').map(BigInt));
+    this.#running = running === '' ? NONE : new Set(running?.split(',').map(BigInt));
   }
 
   /** Whether it has seen what this transaction wrote, given that the transaction was committed. */
@@ -47,3 +47,6 @@ export class Snapshot {
     return true;
   }
 }
+
+/** Shared: a set of its own would be half of what a snapshot takes. */
+const NONE: ReadonlySet<bigint> = new Set();

@@ -1,10 +1,11 @@
 import type { NearCache } from '#src/cache/near-cache.ts';
 import { SingleFlight } from '#src/cache/single-flight.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
 import type { AnswerValue, CachedAnswer } from '#src/posts/cached-answer.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import type { DatabaseOutage } from '#src/posts/database-outage.ts';
 import { LastWrites } from '#src/posts/last-writes.ts';
-import { dependenciesOfChange, isAnswerKey } from '#src/posts/post-dependencies.ts';
+import { type Written, writtenByChanges } from '#src/posts/post-dependencies.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
 import { readStore } from '#src/posts/read-store.ts';
 import type { SharedAnswers } from '#src/posts/shared-answers.ts';
@@ -21,9 +22,14 @@ export class AnswerCache implements Disposable {
   readonly #shared: CacheParts['shared'];
   readonly #outage: DatabaseOutage;
   readonly #options: CacheOptions;
-  readonly #lastWrites: LastWrites;
-  /** The age of the oldest answers that may be used for anything: of writes before that nothing is known any more. */
+  /** Answers are kept under posts, and dropped when these are written: so only those that come later need it, and it forgets soon. */
+  readonly #postWrites: LastWrites;
+  /** No list is dropped. */
+  readonly #listWrites: LastWrites;
+  /** The age of the oldest answers that may be used for anything. */
   readonly #keepMs: number;
+  /** The same of answers that come from elsewhere. */
+  readonly #arriveMs: number;
   readonly #fills = new SingleFlight<CachedAnswer>();
   readonly #stopListening: () => void;
   #hasBegun = false;
@@ -34,15 +40,22 @@ export class AnswerCache implements Disposable {
     this.#shared = parts.shared;
     this.#outage = parts.outage;
     this.#options = options;
-    this.#keepMs = Math.max(options.ttlMs, options.listTtlMs, options.negativeTtlMs) + options.staleIfErrorMs;
-    this.#lastWrites = new LastWrites({ keepMs: this.#keepMs, maxEntries: LAST_WRITES_MAX, now: options.now });
+    const longestTtlMs = Math.max(options.ttlMs, options.listTtlMs, options.negativeTtlMs);
+    this.#keepMs = longestTtlMs + options.staleIfErrorMs;
+    this.#arriveMs = longestTtlMs + READ_MAX_MS;
+    // What a replica answers may lack what was written so long before.
+    const lastWrites = (oldestMs: number) =>
+      new LastWrites({ keepMs: oldestMs + options.replicaMaxLagMs, maxEntries: LAST_WRITES_MAX, now: options.now });
+    this.#postWrites = lastWrites(this.#arriveMs);
+    this.#listWrites = lastWrites(Math.max(this.#keepMs, this.#arriveMs));
     this.#stopListening = this.#feed.listen({
       onBatch: ({ changes, to }) => {
-        const changed = changes.map(dependenciesOfChange);
-        for (const dependencies of changed) this.#lastWrites.seen(dependencies, to);
-        this.#drop(new Set(changed.flatMap(dependencies => [...dependencies])));
+        const { posts, lists } = writtenByChanges(changes);
+        this.#postWrites.seen(posts, to);
+        this.#listWrites.seen(lists, to);
+        this.#drop(posts);
       },
-      onGap: snapshot => this.#lastWrites.missed(snapshot),
+      onGap: snapshot => this.#missed(snapshot),
     });
   }
 
@@ -76,7 +89,7 @@ export class AnswerCache implements Disposable {
   find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
     this.#noteBeginning();
     const kept = this.#near.get(key);
-    return kept !== undefined && this.mayUse(kept, call) ? kept : undefined;
+    return kept !== undefined && this.#mayUse(kept, call, this.#keepMs) ? kept : undefined;
   }
 
   /** In milliseconds. */
@@ -110,9 +123,10 @@ export class AnswerCache implements Disposable {
   }
 
   /** This process has written these, and the write is committed. */
-  wrote(dependencies: readonly string[], xid: bigint): void {
-    this.#lastWrites.wrote(dependencies, xid);
-    this.#drop(dependencies);
+  wrote({ posts, lists }: Written, xid: bigint): void {
+    this.#postWrites.wrote(posts, xid);
+    this.#listWrites.wrote(lists, xid);
+    this.#drop(posts);
   }
 
   /** How long an answer is used, in milliseconds: with jitter, so that what was read together is not read again together. */
@@ -121,21 +135,32 @@ export class AnswerCache implements Disposable {
     return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
   }
 
-  /** Whether an answer has all that is known to have been written, and all that this call has to see. */
+  /** Whether an answer that was just read has all that is known to have been written, and all that this call has to see. */
   mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
+    return this.#mayUse(answer, call, this.#arriveMs);
+  }
+
+  #mayUse(answer: CachedAnswer, call: StoreCall | undefined, maxAgeMs: number): boolean {
     const { snapshot, dependencies } = answer;
     this.#noteBeginning();
-    if (this.ageMs(answer) >= this.#keepMs || !this.#lastWrites.isCurrent(snapshot, dependencies)) return false;
+    if (this.ageMs(answer) >= maxAgeMs) return false;
+    if (!this.#postWrites.isCurrent(snapshot, dependencies)) return false;
+    if (!this.#listWrites.isCurrent(snapshot, dependencies)) return false;
     const mustSee = call?.mustSee;
-    // What the feed has told of is in lastWrites, so an answer that is current has it, or does not depend on it.
+    // What the feed has told of was looked at above, so an answer that is current has it, or does not depend on it.
     return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
   }
 
   /** Nobody tells of what was written before the feed began, which a replica may lack. */
   #noteBeginning(): void {
     if (this.#hasBegun || this.#feed.snapshot === undefined) return;
-    this.#lastWrites.missed(this.#feed.snapshot);
+    this.#missed(this.#feed.snapshot);
     this.#hasBegun = true;
+  }
+
+  #missed(upTo: Snapshot): void {
+    this.#postWrites.missed(upTo);
+    this.#listWrites.missed(upTo);
   }
 
   async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
@@ -179,11 +204,9 @@ export class AnswerCache implements Disposable {
     return answer;
   }
 
-  /** They are useless already: this makes room. */
-  #drop(dependencies: Iterable<string>): void {
-    const keys = [...dependencies].filter(isAnswerKey);
-    for (const key of keys) this.#near.delete(key);
-    if (keys.length > 0) this.#shared?.delete(keys);
+  #drop(posts: ReadonlySet<string>): void {
+    for (const key of posts) this.#near.delete(key);
+    if (posts.size > 0) this.#shared?.delete([...posts]);
   }
 }
 
@@ -212,6 +235,8 @@ export interface CacheOptions {
   readonly listTtlMs: number;
   /** For how much longer it is used while the database fails. */
   readonly staleIfErrorMs: number;
+  /** How far what answers are read from may be behind, in milliseconds. */
+  readonly replicaMaxLagMs: number;
   /** Milliseconds of a clock that never jumps. */
   readonly now: () => number;
   /** From 0 to 1, for the jitter; Math.random where it is not given. */
@@ -225,6 +250,8 @@ export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 type FillCall = Pick<StoreCall, 'mustSee' | 'fresh' | 'criticality'> & { readonly signal: AbortSignal };
 
 const LAST_WRITES_MAX = 50_000;
+/** What takes longer to read is read once more. */
+const READ_MAX_MS = 10_000;
 /** Of the time that an answer may be used. */
 const REFRESH_AT = 0.8;
 const JITTER = 0.1;

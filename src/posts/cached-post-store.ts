@@ -5,9 +5,9 @@ import {
   dependenciesOfId,
   dependenciesOfList,
   dependenciesOfSlug,
-  dependenciesOfWrite,
   idKey,
   slugKey,
+  writtenPosts,
 } from '#src/posts/post-dependencies.ts';
 import {
   type NewPost,
@@ -170,7 +170,7 @@ export class CachedPostStore implements PostStore, Disposable {
       },
     });
     if (committed !== undefined) {
-      this.#answers.wrote(dependenciesOfWrite(posts), committed);
+      this.#answers.wrote(writtenPosts(posts), committed);
       call?.committed?.(committed);
     }
     return posts;

@@ -5,7 +5,8 @@ import type { Snapshot } from '#src/db/snapshot.ts';
  * that it was read at covers them. So it does not matter in which order reads and writes come to their ends, in this process or in
  * others: an answer that was read before a write is never taken for one that has it.
  *
- * Bounded: what is forgotten makes older answers unusable, never the other way round.
+ * Bounded by time, but for own writes that nobody else has told of yet, and by number: what is forgotten for want of room makes older
+ * answers unusable, never the other way round.
  */
 export class LastWrites {
   /**
@@ -24,8 +25,8 @@ export class LastWrites {
   #floorXid = 0n;
 
   /**
-   * @param options.keepMs the age of the oldest answers that may still be used.
-   * @param options.maxEntries of about 200 bytes each.
+   * @param options.keepMs the age of the oldest answers that are asked about.
+   * @param options.maxEntries of some 300 bytes each, with the snapshot that two or more of them share.
    */
   constructor(options: { readonly keepMs: number; readonly maxEntries: number; readonly now: () => number }) {
     this.#keepMs = options.keepMs;
@@ -86,18 +87,30 @@ export class LastWrites {
     const areOldTooOld = now - this.#youngSince > this.#keepMs;
     if (this.#young.size < this.#maxEntries / 2 && !areOldTooOld) return;
     if (!areOldTooOld) this.#raiseFloor(now - this.#keepMs);
+    const left = areOldTooOld ? this.#untold() : [];
     this.#old = this.#young;
-    this.#young = new Map();
+    this.#young = new Map(left);
     this.#youngSince = now;
   }
 
   /** By what the old generation knows, and nothing else will when it is gone. */
   #raiseFloor(oldest: number): void {
-    for (const [dependency, { snapshot, own, ended, at }] of this.#old) {
-      if (at < oldest || this.#young.has(dependency)) continue;
+    for (const [dependency, last] of this.#old) {
+      const { snapshot, own, ended, at } = last;
+      if (this.#young.has(dependency) || (at < oldest && !this.#isUntold(last))) continue;
       if (snapshot !== undefined && !this.#floor?.covers(snapshot)) this.#floor = snapshot;
       this.#floorXid = [...own, ended, this.#floorXid].reduce(max);
     }
+  }
+
+  /** Own writes in the old generation that nobody else has told of: those are not forgotten for their age. */
+  #untold(): [dependency: string, last: LastWrite][] {
+    return [...this.#old].filter(([dependency, last]) => this.#isUntold(last) && !this.#young.has(dependency));
+  }
+
+  /** Whether there are own writes that neither the feed nor a gap in it has told of. */
+  #isUntold({ own, ended }: LastWrite): boolean {
+    return ended > 0n || own.some(xid => !this.#floor?.sees(xid));
   }
 }
 

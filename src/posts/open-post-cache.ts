@@ -14,7 +14,7 @@ import { SharedAnswers } from '#src/posts/shared-answers.ts';
 /** The store with a cache in front of it, as the settings want it; without one where they want none. Nobody waits for Redis. */
 export async function openPostCache(
   store: PostStore,
-  config: Pick<Config, 'cache' | 'redis'>,
+  config: Pick<Config, 'cache' | 'redis' | 'database'>,
   uses: PostCacheUses,
 ): Promise<OpenPostCache> {
   const parts = new AsyncDisposableStack();
@@ -30,7 +30,12 @@ export async function openPostCache(
   const cached = new CachedPostStore(
     store,
     { feed, near, shared, outage },
-    { ...config.cache, now, onOutcome: outcome => metrics.cacheAnswered('near', outcome) },
+    {
+      ...config.cache,
+      replicaMaxLagMs: config.database.replicaMaxLagMs,
+      now,
+      onOutcome: outcome => metrics.cacheAnswered('near', outcome),
+    },
   );
   return {
     store: parts.use(cached),

@@ -18,20 +18,34 @@ export function dependenciesOfList({ author, tag }: PostQuery): string[] {
   return [ANY_LIST, tag === undefined ? EVERY_POST : `tag:${tag}`];
 }
 
-/** All that a change that was told by the feed changes. */
-export function dependenciesOfChange({ post, previous }: PostChange): Set<string> {
-  const changed = new Set([idKey(post.id), EVERY_POST]);
-  for (const { slug, author, tags } of previous === undefined ? [post] : [post, previous]) {
-    changed.add(slugKey(slug));
-    changed.add(`author:${author}`);
-    for (const tag of tags) changed.add(`tag:${tag}`);
+/** What answers may depend on and was written. */
+export interface Written {
+  /** By id and by slug: answers are kept under these. */
+  readonly posts: ReadonlySet<string>;
+  /** Lists depend on others than they are kept under. */
+  readonly lists: ReadonlySet<string>;
+}
+
+/** All that changes which were told by the feed change. */
+export function writtenByChanges(changes: readonly PostChange[]): Written {
+  const posts = new Set<string>();
+  const lists = new Set<string>();
+  for (const { post, previous } of changes) {
+    posts.add(idKey(post.id));
+    lists.add(EVERY_POST);
+    for (const { slug, author, tags } of previous === undefined ? [post] : [post, previous]) {
+      posts.add(slugKey(slug));
+      lists.add(`author:${author}`);
+      for (const tag of tags) lists.add(`tag:${tag}`);
+    }
   }
-  return changed;
+  return { posts, lists };
 }
 
 /** All that a write of this process changes: what the post was before is not known, so it may be in any list. */
-export function dependenciesOfWrite(posts: readonly Pick<Post, 'id' | 'slug'>[]): string[] {
-  return [ANY_LIST, ...posts.flatMap(({ id, slug }) => [idKey(id), slugKey(slug)])];
+export function writtenPosts(posts: readonly Pick<Post, 'id' | 'slug'>[]): Written {
+  const keys = posts.flatMap(({ id, slug }) => [idKey(id), slugKey(slug)]);
+  return { posts: new Set(keys), lists: new Set([ANY_LIST]) };
 }
 
 export function idKey(id: string): string {
@@ -40,11 +54,6 @@ export function idKey(id: string): string {
 
 export function slugKey(slug: string): string {
   return `slug:${slug}`;
-}
-
-/** Whether an answer may be kept under this dependency: a post. Lists depend on others than they are kept under. */
-export function isAnswerKey(dependency: string): boolean {
-  return dependency.startsWith('id:') || dependency.startsWith('slug:');
 }
 
 const EVERY_POST = 'every';

@@ -5,11 +5,12 @@ import { NearCache } from '#src/cache/near-cache.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import { Snapshot } from '#src/db/snapshot.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
 import type { CacheOutcome, CacheParts } from '#src/posts/answer-cache.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
 import { CachedPostStore } from '#src/posts/cached-post-store.ts';
-import { ChangeFeed } from '#src/posts/change-feed.ts';
+import { ChangeFeed, type ChangeListener } from '#src/posts/change-feed.ts';
 import { DatabaseOutage } from '#src/posts/database-outage.ts';
 import type { PostQuery, PostStore } from '#src/posts/post-store.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
@@ -178,6 +179,61 @@ describe('A cached store', () => {
     cold[Symbol.dispose]();
   });
 
+  it('still has it then, however many others were written in the meantime', async () => {
+    const post = await create();
+    const { id } = post;
+    let heard: ChangeListener | undefined;
+    const told = {
+      snapshot: feed.snapshot,
+      lagMs: 0,
+      listen: (listener: ChangeListener) => {
+        heard = listener;
+        return () => {};
+      },
+    };
+    const { store: cold, clock, fail } = cacheOf(postgres.store, { feed: told });
+    await cold.getById(id);
+    for (let n = 0; n < 30_000; n++) {
+      clock.now += 10;
+      const from = told.snapshot as Snapshot;
+      told.snapshot = new Snapshot(`${1e9 + n}:${1e9 + n}:`);
+      const change = { id: BigInt(n), xid: BigInt(1e9 + n), time: new Date(0), previous: undefined };
+      const changes = [{ ...change, kind: 'created' as const, post: { ...post, id: `id-${n}`, slug: `slug-${n}` } }];
+      heard?.onBatch({ from, afterId: 0n, to: told.snapshot, complete: true, changes });
+    }
+    fail(new DatabaseUnavailableError('down'));
+    expect(await cold.getById(id)).toMatchObject({ id });
+    cold[Symbol.dispose]();
+  });
+
+  it('reads once more what took so long that a write of the meantime is forgotten', async () => {
+    const { id } = await create();
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const { promise: hasRead, resolve: read } = Promise.withResolvers<void>();
+    const slow = new Proxy(postgres.store, {
+      get: (target, name: keyof PostStore) =>
+        name !== 'getById'
+          ? target[name].bind(target)
+          : async (...args: Parameters<PostStore['getById']>) => {
+              const post = await target.getById(...args);
+              read();
+              await released;
+              return post;
+            },
+    });
+    const { store: cold, clock } = cacheOf(slow);
+    const reading = cold.getById(id);
+    await hasRead;
+    const written = await store.update(id, { title: 'New' }, WRITE);
+    for (let n = 0; n < 3; n++) {
+      await create();
+      clock.now += 200_000;
+    }
+    release();
+    expect((await reading)?.etag).toBe(written.etag);
+    cold[Symbol.dispose]();
+  });
+
   it('lets one caller leave, and the others have their answer', async () => {
     const { id } = await create();
     const { store: cold } = cacheOf(postgres.store);
@@ -211,7 +267,7 @@ function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed'>> = {}
   const now = () => clock.now;
   const near = new NearCache<CachedAnswer>({ maxBytes: 1e7, sizeOf: sizeOfAnswer, now });
   const options = {
-    ...{ ttlMs: 60_000, negativeTtlMs: 5000, listTtlMs: 5000, staleIfErrorMs: 600_000 },
+    ...{ ttlMs: 60_000, negativeTtlMs: 5000, listTtlMs: 5000, staleIfErrorMs: 600_000, replicaMaxLagMs: 5000 },
     ...{ now, onOutcome: (outcome: CacheOutcome) => outcomes.push(outcome) },
   };
   return {
