@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import packageJson from '#package.json' with { type: 'json' };
 
 /** The service in a process of its own, as `npm start` runs it. Disposing of it ends it with SIGTERM. */
@@ -15,6 +16,8 @@ export interface ServiceProcess extends AsyncDisposable {
   /** Resolves with its exit code when it has ended; null where a signal has ended it. */
   readonly ended: Promise<number | null>;
   readonly signal: (name: NodeJS.Signals) => void;
+  /** What it has written to its error output: Node's warnings. */
+  readonly errorOutput: () => string;
   /** From the spawn until its line `ready` was here, in milliseconds. */
   readonly readyMs: number;
   /** What the `ready` event says: where the time went, in milliseconds since the process began. */
@@ -36,7 +39,7 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
   const child = spawn(process.execPath, START, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'close').then(() => child.exitCode);
   const wrote: string[] = [];
-  child.stderr.setEncoding('utf8').on('data', (text: string) => wrote.push(text));
+  const errorOutput = collect(child.stderr);
   const lines = createInterface({ input: child.stdout });
   for await (const line of lines) {
     wrote.push(line);
@@ -50,6 +53,7 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
       pid: child.pid ?? 0,
       ended,
       signal: name => void child.kill(name),
+      errorOutput,
       readyMs,
       phases: { ...event.phases, ready: event.startupMs },
       rssMiB: () => readRss(child),
@@ -59,7 +63,16 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
       },
     };
   }
-  throw new Error(`the service ended before it was ready: ${wrote.join('\n')}`);
+  throw new Error(`the service ended before it was ready: ${wrote.join('\n')}\n${errorOutput()}`);
+}
+
+/** @returns what has come by then. */
+export function collect(stream: Readable): () => string {
+  let text = '';
+  stream.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  return () => text;
 }
 
 const ROOT = join(import.meta.dirname, '..');

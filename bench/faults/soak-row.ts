@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { atMost, codesOf, type Figure, toSee } from './figures.ts';
+import { atMost, codesOf, type Figure, none, toSee } from './figures.ts';
 import { WriteLedger } from './ledger.ts';
 import { runLoad } from './load.ts';
 import { startPosts } from './posts.ts';
@@ -49,6 +49,8 @@ async function soak(minutes: number): Promise<RowResult> {
     atMost('slope of the heap', slope(heap), 0.5, 'MB a minute'),
     atMost('slope of open descriptors', perMinute(GROWS.descriptors), 0.5, 'a minute'),
     atMost('slope of timers', perMinute(GROWS.timers), 0.5, 'a minute'),
+    // Node warns of more than ten of one event.
+    none('listeners that pile up', subject.errorOutput().split('MaxListenersExceededWarning').length - 1),
     toSee('heap, from and to', `${heap[0]?.[1].toFixed(1)} and ${heap.at(-1)?.[1].toFixed(1)} MiB`),
     ...[GROWS.descriptors, GROWS.timers].map(series => {
       const found = floors(settled, series);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { startServiceProcess } from '../service-process.ts';
+import { collect, startServiceProcess } from '../service-process.ts';
 
 /** What a fault is done to: the service, or what one would write without it. */
 export interface Subject extends AsyncDisposable {
@@ -11,6 +11,8 @@ export interface Subject extends AsyncDisposable {
   readonly adminUrl: string | undefined;
   readonly pid: number;
   readonly isAlive: () => boolean;
+  /** Node's warnings. */
+  readonly errorOutput: () => string;
 }
 
 export async function startOurs(settings: Readonly<Record<string, string>>): Promise<Subject> {
@@ -19,13 +21,12 @@ export async function startOurs(settings: Readonly<Record<string, string>>): Pro
   void service.ended.then(() => {
     isAlive = false;
   });
-  const { url, adminUrl, pid } = service;
-  return { url, adminUrl, pid, isAlive: () => isAlive, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() };
+  return { ...service, isAlive: () => isAlive };
 }
 
 /** The same RPCs with connect-node and pg's Pool alone, all features off. */
 export async function startBare(databaseUrl: string): Promise<Subject> {
-  const child = spawn(process.execPath, [BARE, '--database', databaseUrl], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, [BARE, '--database', databaseUrl], { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'close');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const { port } = JSON.parse((await lines.next()).value ?? '{}');
@@ -34,6 +35,7 @@ export async function startBare(databaseUrl: string): Promise<Subject> {
     adminUrl: undefined,
     pid: child.pid ?? 0,
     isAlive: () => child.exitCode === null && child.signalCode === null,
+    errorOutput: collect(child.stderr),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGKILL');
       await ended;
