@@ -204,6 +204,7 @@ export class AnswerCache implements Disposable {
     return answer;
   }
 
+  /** Since these writes are forgotten sooner than what is kept grows too old, nothing may be left under them. */
   #drop(posts: ReadonlySet<string>): void {
     for (const key of posts) this.#near.delete(key);
     if (posts.size > 0) this.#shared?.delete([...posts]);
