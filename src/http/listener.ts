@@ -8,6 +8,7 @@ import { type ConnectionLimits, createConnectionLimits } from '#src/http/connect
 import { watchConnections } from '#src/http/connection-watch.ts';
 import { drain } from '#src/http/drain.ts';
 import { createFloodMemory } from '#src/http/flood-memory.ts';
+import { allowHalfClosed, watchHalfClosed } from '#src/http/half-closed.ts';
 import { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/http2-keepalive.ts';
@@ -77,12 +78,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     ? https.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES, ...TLS_LIMITS, ...tls })
     : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
+  allowHalfClosed(server);
 
   const floods = createFloodMemory();
   const admit = createConnectionLimits(limits, log, metrics, floods.isFlooding);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
-  const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
+  const speakHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
   const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, floods.blame);
   const track = (socket: Socket) => {
     const connection = new Connection(socket);
@@ -90,6 +92,10 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
     return connection;
+  };
+  const serveHttp1 = (connection: Connection) => {
+    watchHalfClosed(connection);
+    speakHttp1(connection.socket);
   };
   server.on('connection', (socket: Socket) => {
     if (!admit(socket)) return;
@@ -101,13 +107,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     });
     if (tls) return;
     const connection = track(socket);
-    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2(connection) : serveHttp1(socket)));
+    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2 : serveHttp1)(connection));
   });
   if (tls) {
     server.on('secureConnection', (socket: TLSSocket) => {
       const connection = track(socket);
       if (socket.alpnProtocol === 'h2') serveHttp2(connection);
-      else serveHttp1(socket);
+      else serveHttp1(connection);
     });
   }
 
