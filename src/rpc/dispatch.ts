@@ -2,21 +2,24 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import {
+  Code,
   type ConnectError,
   type ConnectRouter,
   createConnectRouter,
   createContextValues,
   type Interceptor,
 } from '@connectrpc/connect';
-import type { UniversalHandler } from '@connectrpc/connect/protocol';
+import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
 import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
-import type { Call, RpcProtocol } from '#src/rpc/call.ts';
+import type { Call } from '#src/rpc/call.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
+import { withKnownFlags } from '#src/rpc/envelope-flags.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { callKey, outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
@@ -26,8 +29,9 @@ import {
   type ProtocolErrorOptions,
   translateProtocolError,
 } from '#src/rpc/protocol-error.ts';
-import { pathOf } from '#src/rpc/request-path.ts';
+import { type Route, routeOf } from '#src/rpc/route.ts';
 import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { type Format, formatOf } from '#src/rpc/unary/media-type.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
@@ -35,17 +39,19 @@ import { type RequestCheck, validation } from '#src/rpc/validation.ts';
 
 /** What requests are given to. They come from the shell: with one well-formed authority. */
 export interface Dispatch {
-  /** The fast path for unary calls, which declines what it does not serve; undefined: it is turned off. */
-  readonly unary: UnaryPath | undefined;
+  /** The RPCs that are served, by path, such as `/blog.v1.PostService/GetPost`. */
+  readonly routes: ReadonlyMap<string, Route>;
+  /** The fast path for unary calls, which declines what it does not serve. */
+  readonly unary: UnaryPath;
   /**
-   * Answers, by @connectrpc/connect-node, a request that is an RPC, and says whether it is one. What it learns of the call it
-   * writes into `call`. Its deadline has to be within bounds.
+   * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
+   * `call`.
    */
   readonly adapter: (
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
     call: Call,
-  ) => boolean;
+  ) => void;
 }
 
 export interface DispatchOptions {
@@ -55,8 +61,7 @@ export interface DispatchOptions {
   readonly requestMaxBytes: number;
   /** From how many bytes on a response is compressed for a client that takes it. */
   readonly compressMinBytes: number;
-  /** The fast path; undefined: it is turned off, and all calls go through connect-node. */
-  readonly unary: UnaryOptions | undefined;
+  readonly unary: UnaryOptions;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
   /** What clients are told of requests that are no call, which no stage sees. */
@@ -74,6 +79,8 @@ export interface CallStages {
 }
 
 export interface UnaryOptions {
+  /** Whether it takes calls by POST; otherwise they go through connect-node. Calls by GET it takes always. */
+  readonly takesPost: boolean;
   /** For calls on the fast path; the shell bounds those of the others. */
   readonly deadline: DeadlineBounds;
   /** How long a request's body may take to arrive, in milliseconds. */
@@ -107,25 +114,25 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
     call: Call,
-  ): boolean {
-    const handler = byPath.get(pathOf(request.url ?? ''));
-    if (handler === undefined) return false;
-    call.procedure = handler.requestPath.slice(1);
+  ): void {
+    const handler = byPath.get(`/${call.procedure}`);
+    if (handler === undefined) throw new Error(`there is no handler for ${call.procedure}`);
     const contentType = request.headers['content-type'] ?? '';
-    call.protocol = protocolOf(contentType);
+    const format = formatOf(contentType);
+    call.protocol = format?.protocol === 'connect-stream' ? 'connect' : format?.protocol;
     const values = createContextValues().set(callKey, call);
     void (async () => {
       try {
-        const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
+        const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
+        const body = given.body as AsyncIterable<Uint8Array>;
+        const universal = format?.protocol === 'connect' ? given : { ...given, body: withKnownFlags(body) };
         const answer = await handler(universal).then(
-          given => explainProtocolError(given, call, options.protocolErrors),
+          given => explainProtocolError(withAcceptedEncodings(given, format), call, options.protocolErrors),
           error => {
             if (!(error instanceof URIError) || call.code !== undefined) throw error;
             return answerUnquotable(contentType, call, options.protocolErrors);
           },
         );
-        // Node takes a body for HEAD for a fault over HTTP/2.
-        if (request.method === 'HEAD') delete answer.body;
         if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
         else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
@@ -134,27 +141,25 @@ export function createDispatch(options: DispatchOptions): Dispatch {
         cut(response);
       }
     })();
-    return true;
   }
 
   const translate = stages.translate ?? toClientError;
-  const unaryPath =
-    unary &&
-    createUnaryPath({
-      ...unary,
-      methods: unaryMethods,
-      readMaxBytes: options.requestMaxBytes,
-      writeMaxBytes: RESPONSE_MAX_BYTES,
-      acceptCompression: ACCEPT_COMPRESSION,
-      compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
-      shutdownSignal: options.shutdownSignal,
-      admit: stages.admit ?? admitAll,
-      check: (method, message) => stages.check(method.input, message),
-      succeeded: (call: Call) => settleOk(call),
-      failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
-      unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
-    });
-  return { unary: unaryPath, adapter };
+  const unaryPath = createUnaryPath({
+    ...unary,
+    methods: unaryMethods,
+    readMaxBytes: options.requestMaxBytes,
+    writeMaxBytes: RESPONSE_MAX_BYTES,
+    acceptCompression: ACCEPT_COMPRESSION,
+    compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
+    shutdownSignal: options.shutdownSignal,
+    admit: stages.admit ?? admitAll,
+    check: (method, message) => stages.check(method.input, message),
+    succeeded: (call: Call) => settleOk(call),
+    failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
+    unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
+  });
+  const routes = new Map(handlers.map(handler => [handler.requestPath, routeOf(handler.method)]));
+  return { routes, unary: unaryPath, adapter };
 }
 
 function admitAll(): void {}
@@ -198,7 +203,24 @@ function cut(response: ServerResponse | Http2ServerResponse): void {
   else response.destroy();
 }
 
-function protocolOf(contentType: string): RpcProtocol {
-  if (contentType.startsWith('application/grpc-web')) return 'grpc-web';
-  return contentType.startsWith('application/grpc') ? 'grpc' : 'connect';
+/** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
+function withAcceptedEncodings(answer: UniversalServerResponse, format: Format | undefined): UniversalServerResponse {
+  const header = new Headers(answer.header);
+  const names = ACCEPT_COMPRESSION.map(compression => compression.name);
+  switch (format?.protocol) {
+    case 'grpc':
+      if (answer.trailer?.get('grpc-status') !== String(Code.Unimplemented)) return answer;
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'grpc-web':
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'connect-stream':
+      header.set('connect-accept-encoding', names.join(', '));
+      break;
+    default:
+      if (answer.status !== codeToHttpStatus(Code.Unimplemented)) return answer;
+      header.set('accept-encoding', names.join(', '));
+  }
+  return { ...answer, header };
 }
