@@ -26,13 +26,18 @@ export function createSocketRefusal(
 ): SocketRefusal {
   const accessLog = createAccessLog(log);
 
-  function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
+  function refuse(
+    socket: Duplex,
+    refusal: Refusal,
+    request: HttpRequest | undefined,
+    contentType: string | undefined,
+  ): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
     const id = ids.of(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
-    refuseOnSocket(socket, refusal, id, undefined);
+    refuseOnSocket(socket, refusal, id, contentType);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
     accessLog.write({
       id,
@@ -46,7 +51,7 @@ export function createSocketRefusal(
       status: refusal.status,
       durationMs: 0,
       bytesIn: 0,
-      bytesOut: answerRefusal(refusal, undefined, false).body?.byteLength ?? 0,
+      bytesOut: answerRefusal(refusal, contentType, false).body?.byteLength ?? 0,
       remoteAddress: connection?.remoteAddress ?? '',
       userAgent: head.userAgent,
       aborted: false,
@@ -79,9 +84,9 @@ export function createSocketRefusal(
         }
         return;
       }
-      refuse(socket, refusalFor(error), undefined);
+      refuse(socket, refusalFor(error), undefined, contentTypeIn(error));
     },
-    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request),
+    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request, undefined),
   };
 }
 
@@ -98,6 +103,11 @@ function refusalFor({ code, rawPacket }: ParserError): Refusal {
     return REFUSALS.messageTooLarge;
   }
   return REFUSALS.malformed;
+}
+
+/** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */
+function contentTypeIn({ rawPacket }: ParserError): string | undefined {
+  return /^content-type:[ \t]*([^\r\n]*)/im.exec(rawPacket?.toString('latin1') ?? '')?.[1];
 }
 
 /** A length that the parser can't hold: above 2^64 - 1, which has 20 digits. */

@@ -1,37 +1,16 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
-import type { DescMethodUnary } from '@bufbuild/protobuf';
-import {
-  Code,
-  type ConnectError,
-  type ConnectRouter,
-  createConnectRouter,
-  createContextValues,
-  type Interceptor,
-} from '@connectrpc/connect';
-import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
-import {
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from '@connectrpc/connect-node';
+import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from '@connectrpc/connect';
+import type { UniversalHandler } from '@connectrpc/connect/protocol';
+import { compressionGzip } from '@connectrpc/connect-node';
 import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
 import type { Call } from '#src/rpc/call.ts';
+import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/connect-adapter.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
-import { withKnownFlags } from '#src/rpc/envelope-flags.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
-import { callKey, outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
-import {
-  answerUnquotable,
-  explainProtocolError,
-  type ProtocolErrorOptions,
-  translateProtocolError,
-} from '#src/rpc/protocol-error.ts';
+import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
+import { type ProtocolErrorOptions, translateProtocolError } from '#src/rpc/protocol-error.ts';
 import { type Route, routeOf } from '#src/rpc/route.ts';
-import { writeStreamResponse } from '#src/rpc/stream-response.ts';
-import { type Format, formatOf } from '#src/rpc/unary/media-type.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
@@ -43,15 +22,8 @@ export interface Dispatch {
   readonly routes: ReadonlyMap<string, Route>;
   /** The fast path for unary calls, which declines what it does not serve. */
   readonly unary: UnaryPath;
-  /**
-   * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
-   * `call`.
-   */
-  readonly adapter: (
-    request: IncomingMessage | Http2ServerRequest,
-    response: ServerResponse | Http2ServerResponse,
-    call: Call,
-  ) => void;
+  /** connect-node, for what the fast path declines. */
+  readonly adapter: ConnectAdapter;
 }
 
 export interface DispatchOptions {
@@ -108,41 +80,6 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     ...(stages.admit === undefined ? [] : [admission(stages.admit)]),
     validation(stages.check),
   ]);
-  const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
-
-  function adapter(
-    request: IncomingMessage | Http2ServerRequest,
-    response: ServerResponse | Http2ServerResponse,
-    call: Call,
-  ): void {
-    const handler = byPath.get(`/${call.procedure}`);
-    if (handler === undefined) throw new Error(`there is no handler for ${call.procedure}`);
-    const contentType = request.headers['content-type'] ?? '';
-    const format = formatOf(contentType);
-    call.protocol = format?.protocol === 'connect-stream' ? 'connect' : format?.protocol;
-    const values = createContextValues().set(callKey, call);
-    void (async () => {
-      try {
-        const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const body = given.body as AsyncIterable<Uint8Array>;
-        const universal = format?.protocol === 'connect' ? given : { ...given, body: withKnownFlags(body) };
-        const answer = await handler(universal).then(
-          given => explainProtocolError(withAcceptedEncodings(given, format), call, options.protocolErrors),
-          error => {
-            if (!(error instanceof URIError) || call.code !== undefined) throw error;
-            return answerUnquotable(contentType, call, options.protocolErrors);
-          },
-        );
-        if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
-        else await universalResponseToNodeResponse(answer, response);
-      } catch (error) {
-        // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
-        call.cause ??= error;
-        cut(response);
-      }
-    })();
-  }
-
   const translate = stages.translate ?? toClientError;
   const unaryPath = createUnaryPath({
     ...unary,
@@ -159,6 +96,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
   });
   const routes = new Map(handlers.map(handler => [handler.requestPath, routeOf(handler.method)]));
+  const adapter = createConnectAdapter(handlers, { ...options, acceptCompression: ACCEPT_COMPRESSION });
   return { routes, unary: unaryPath, adapter };
 }
 
@@ -184,10 +122,10 @@ function collectRoutes(
   router.service = (service, implementation, options) => {
     for (const method of service.methods) {
       const invoke = (implementation as Record<string, unknown>)[method.localName];
-      if (method.methodKind !== 'unary' || typeof invoke !== 'function') continue;
+      if (method.methodKind !== 'unary') continue;
       unaryMethods.push({
         method: method as DescMethodUnary,
-        invoke: invoke.bind(implementation),
+        invoke: typeof invoke === 'function' ? invoke.bind(implementation) : notImplemented(method),
         jsonOptions: options?.jsonOptions,
       });
     }
@@ -197,30 +135,9 @@ function collectRoutes(
   return { handlers: router.handlers, unaryMethods };
 }
 
-/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
-function cut(response: ServerResponse | Http2ServerResponse): void {
-  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  else response.destroy();
-}
-
-/** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
-function withAcceptedEncodings(answer: UniversalServerResponse, format: Format | undefined): UniversalServerResponse {
-  const header = new Headers(answer.header);
-  const names = ACCEPT_COMPRESSION.map(compression => compression.name);
-  switch (format?.protocol) {
-    case 'grpc':
-      if (answer.trailer?.get('grpc-status') !== String(Code.Unimplemented)) return answer;
-      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
-      break;
-    case 'grpc-web':
-      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
-      break;
-    case 'connect-stream':
-      header.set('connect-accept-encoding', names.join(', '));
-      break;
-    default:
-      if (answer.status !== codeToHttpStatus(Code.Unimplemented)) return answer;
-      header.set('accept-encoding', names.join(', '));
-  }
-  return { ...answer, header };
+/** As connect-node has it for an RPC without a handler. */
+function notImplemented(method: DescMethod): () => never {
+  return () => {
+    throw new ConnectError(`${method.parent.typeName}.${method.name} is not implemented`, Code.Unimplemented);
+  };
 }
