@@ -37,9 +37,10 @@ export class ConnectCall extends UnaryCall {
   }
 
   protected override get acceptedEncodings(): string | undefined {
-    const { acceptEncoding, contentEncoding } = this.init.head;
-    // A client that compresses and says nothing else can read what it writes.
-    return acceptEncoding ?? contentEncoding;
+    const { acceptEncoding, contentEncoding, method } = this.init.head;
+    // A client that compresses and says nothing else can read what it writes. With GET it writes nothing, and caches look at
+    // Accept-Encoding alone.
+    return method === 'POST' ? (acceptEncoding ?? contentEncoding) : acceptEncoding;
   }
 
   protected override receive(body: Buffer): void {
