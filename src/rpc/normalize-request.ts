@@ -29,6 +29,8 @@ export function normalizeRequest(
     const coding = headers[name];
     if (typeof coding === 'string') headers[name] = contentCodingOf(coding) ?? 'identity';
   }
+  const accepted = headers['accept-encoding'];
+  if (typeof accepted === 'string') headers['accept-encoding'] = accepted.toLowerCase().replaceAll('x-gzip', 'gzip');
   boundDeadline(headers, bounds);
 }
 
