@@ -15,7 +15,9 @@ Usage: node src/main.ts COMMAND
   import DIR     Put the Markdown files below DIR into a running service.
   export DIR     Write every post of a running service to DIR, a Markdown file each.
 
-import and export have options of their own: add --help.
+import and export have options of their own: add --help. --version prints the version.
+
+Exit code: 0; 1 if something failed or a setting is bad; 2 for a bad command line; 130 if import or export is interrupted.
 
 Settings, from environment variables or a file .env:
 
