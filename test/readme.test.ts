@@ -1,22 +1,16 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { settingsTable } from '#src/help.ts';
+import { README_URL, ROOT, snippetsOf } from '#test/support/readme.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** Where the README's snippets find the service; the test puts its own in its place. */
-const README_URL = 'http://127.0.0.1:8080';
-
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-const snippets = [...readme.matchAll(/^```(\S+)( not-run)?\n(.*?)^```$/gms)].map(
-  ([, language = '', notRun, text = ''], index) => ({ language, isRun: notRun === undefined, text, index }),
-);
+const snippets = await snippetsOf('README.md');
 const run = (language: string) => snippets.filter(snippet => snippet.language === language && snippet.isRun);
 const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
 
