@@ -2,12 +2,13 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { base64Encode } from '@bufbuild/protobuf/wire';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { ERROR_DOMAIN } from '#src/rpc/error-details.ts';
+import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 import type { RequestHead } from '#src/rpc/unary/request-head.ts';
 
 /** Why a request never became an RPC, as the client, the log and the metrics are told. */
 export interface Refusal {
   /** The `reason` of its ErrorInfo. */
-  readonly reason: string;
+  readonly reason: ErrorReason;
   /** The HTTP status. */
   readonly status: number;
   /** The body: an error as a Connect client reads it, with its ErrorInfo. The same for all, so nothing of ours leaks. */
@@ -65,7 +66,7 @@ export const REFUSALS = Object.freeze({
   internal: refusal('INTERNAL', 500, 'internal', 'internal error'),
 });
 
-function refusal(reason: string, status: number, code: string, message: string): Refusal {
+function refusal(reason: ErrorReason, status: number, code: string, message: string): Refusal {
   const info = create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN });
   const value = base64Encode(toBinary(ErrorInfoSchema, info), 'std_raw');
   const debug = { reason, domain: ERROR_DOMAIN };
