@@ -8,7 +8,7 @@ export function helpText(): string {
   ]);
   return `PostService: a posts backend for blogs, over Connect, gRPC and gRPC-Web on one port.
 
-Usage: node src/main.ts COMMAND
+Usage: npx node src/main.ts COMMAND
 
   serve          Run the service (npm start does the same).
   migrate        Bring the schema of DATABASE_URL up to date, then exit.

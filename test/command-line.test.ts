@@ -128,7 +128,7 @@ describe('The command line', () => {
     const env = { DATABASE_URL: database.url, PAGE_TOKEN_SECRET };
     expect(await runCommand(['serve'], env, folder.path)).toMatchObject({
       exitCode: 1,
-      stderr: expect.stringMatching(/^PostService cannot serve: .*run node src\/main.ts migrate first\n$/),
+      stderr: expect.stringMatching(/^PostService cannot serve: .*run npx node src\/main.ts migrate first\n$/),
     });
 
     expect(migrationsOf(await runCommand(['migrate'], env, folder.path)).length).toBeGreaterThan(0);
