@@ -45,8 +45,9 @@ describe.each([
       node = await findNode();
       await installClient(folder, node);
     } catch (error) {
+      // Where npm has no registry, no user of the client would get further either.
       if (!/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH/.test(String(error))) throw error;
-      missing = `skipped, since the registry of npm can't be reached: ${error}`;
+      missing = `skipped, since npm can't reach its registry: ${error}`;
       console.log(missing);
     }
   });
