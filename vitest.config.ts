@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/postgres-of-the-run.ts'],
+    globalSetup: ['test/support/postgres-of-the-run.ts', 'test/support/programs-of-the-run.ts'],
     pool: 'forks',
     // One more than the cores of a small machine: tests wait for servers for much of their time.
     maxWorkers: 3,

@@ -1,4 +1,5 @@
 import { flushCompileCache } from 'node:module';
+import { EXIT, UsageError } from '#src/cli/command.ts';
 import { type Config, ConfigError, parseConfig } from '#src/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { LogOutput } from '#src/observability/log-output.ts';
@@ -18,47 +19,68 @@ export interface ProcessIo {
  * Runs one command to its end.
  *
  * @param args the command and what follows it.
- * @returns the exit code: 0 where all went well, 1 where something failed, 2 for a command line that makes no sense.
+ * @returns the exit code: 0 where all went well; 1 where something failed, also for bad settings; 2 for a command line that
+ *   makes no sense, whatever the settings are.
  */
 export async function runCommand(args: readonly string[], io: ProcessIo): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    const { helpText } = await import('#src/help.ts');
-    io.stdout.write(helpText());
-    return name === undefined ? 2 : 0;
+    await writeHelp(io);
+    return name === undefined ? EXIT.usage : EXIT.ok;
+  }
+  if (name === 'version' || name === '--version' || name === '-v') {
+    const { default: packageJson } = await import('#package.json', { with: { type: 'json' } });
+    io.stdout.write(`${packageJson.name} ${packageJson.version}\n`);
+    return EXIT.ok;
   }
   const command = COMMANDS[name];
   if (command === undefined) {
     io.stderr.write(
       `There is no command '${name}'. Commands: ${Object.keys(COMMANDS).join(', ')}; more with --help.\n`,
     );
-    return 2;
+    return EXIT.usage;
   }
   try {
-    return await command(parseConfig(io.env), rest, io);
+    return await command(rest, io);
   } catch (error) {
     // One line for each thing that is wrong, and no stack: these are faults of the set-up, not of the program.
     io.stderr.write(`PostService cannot ${name}: ${error instanceof Error ? describe(error) : String(error)}\n`);
-    return 1;
+    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
 }
 
-/** Each loads what it needs itself, so that no command waits for the code of another. */
+/** Each reads its arguments before the settings, and loads what it needs itself, so that none waits for another's code. */
 const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(null), {
-  serve,
-  migrate,
-  import: async (config: Config, args: readonly string[], io: ProcessIo) => {
+  serve: withSettingsOnly('serve', serve),
+  migrate: withSettingsOnly('migrate', migrate),
+  import: async (args: readonly string[], io: ProcessIo) => {
     const { runImport } = await import('#src/cli/run-import.ts');
-    return runImport(args, { ...io, defaultUrl: urlOf(config) });
+    return runImport(args, withDefaultUrl(io));
   },
-  export: async (config: Config, args: readonly string[], io: ProcessIo) => {
+  export: async (args: readonly string[], io: ProcessIo) => {
     const { runExport } = await import('#src/cli/run-export.ts');
-    return runExport(args, { ...io, defaultUrl: urlOf(config) });
+    return runExport(args, withDefaultUrl(io));
   },
 });
 
-async function serve(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
-  if (args.length > 0) throw new Error(`serve takes no arguments, but settings: more with --help`);
+/** A command that takes no arguments but --help. */
+function withSettingsOnly(name: string, run: (config: Config, io: ProcessIo) => Promise<number>): Command {
+  return async (args, io) => {
+    if (args.length === 1 && (args[0] === '--help' || args[0] === '-h')) {
+      await writeHelp(io);
+      return EXIT.ok;
+    }
+    if (args.length > 0) throw new UsageError(`${name} takes no arguments, but settings: more with --help`);
+    return run(parseConfig(io.env), io);
+  };
+}
+
+async function writeHelp(io: ProcessIo): Promise<void> {
+  const { helpText } = await import('#src/help.ts');
+  io.stdout.write(helpText());
+}
+
+async function serve(config: Config, io: ProcessIo): Promise<number> {
   const { log, output } = await openLog(config, io);
   // The embedded Postgres starts, in processes of its own, while this one loads the rest of the code.
   const database = provideDatabase(config, log);
@@ -81,12 +103,19 @@ async function serve(config: Config, args: readonly string[], io: ProcessIo): Pr
   return failure === undefined ? 0 : 1;
 }
 
-async function migrate(config: Config, args: readonly string[], io: ProcessIo): Promise<number> {
-  if (args.length > 0) throw new Error(`migrate takes no arguments, but settings: more with --help`);
+/**
+ * It never falls back to the embedded Postgres, which is migrated at each start: a deploy whose DATABASE_URL got lost would
+ * go on as if its database were migrated.
+ */
+async function migrate(config: Config, io: ProcessIo): Promise<number> {
+  if (config.database.url === undefined) {
+    throw new ConfigError([
+      'DATABASE_URL: is required to migrate. Without it, serve uses the embedded Postgres and migrates that by itself.',
+    ]);
+  }
   const { migrateToLatest } = await import('#src/db/migrate.ts');
   const { log, output } = await openLog(config, io);
-  await using database = await provideDatabase(config, log);
-  const migrations = database.migrations ?? (await migrateToLatest(database.url));
+  const migrations = await migrateToLatest(config.database.url);
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
   await output.flush();
   return 0;
@@ -102,6 +131,16 @@ async function openLog(config: Config, io: ProcessIo): Promise<{ log: Logger; ou
   const log = await createLogger({ level: config.log.level, format }, output.destination);
   output.reportDropsTo(log);
   return { log, output };
+}
+
+/** The settings are read only where the command line does not say where the service is. */
+function withDefaultUrl(io: ProcessIo): ProcessIo & { readonly defaultUrl: string } {
+  return {
+    ...io,
+    get defaultUrl() {
+      return urlOf(parseConfig(io.env));
+    },
+  };
 }
 
 /** Where the commands that use the API find the service that runs with the same settings. */
@@ -131,4 +170,4 @@ function describe(error: Error): string {
   return `${error.message || error.name}${cause}`;
 }
 
-type Command = (config: Config, args: readonly string[], io: ProcessIo) => Promise<number>;
+type Command = (args: readonly string[], io: ProcessIo) => Promise<number>;

@@ -8,14 +8,16 @@ export function helpText(): string {
   ]);
   return `PostService: a posts backend for blogs, over Connect, gRPC and gRPC-Web on one port.
 
-Usage: node src/main.ts COMMAND
+Usage: npx node src/main.ts COMMAND
 
   serve          Run the service (npm start does the same).
   migrate        Bring the schema of DATABASE_URL up to date, then exit.
   import DIR     Put the Markdown files below DIR into a running service.
   export DIR     Write every post of a running service to DIR, a Markdown file each.
 
-import and export have options of their own: add --help.
+import and export have options of their own: add --help. --version prints the version.
+
+Exit code: 0; 1 if something failed or a setting is bad; 2 for a bad command line; 130 if import or export is interrupted.
 
 Settings, from environment variables or a file .env:
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import packageJson from '#package.json' with { type: 'json' };
 import { listSettings } from '#src/settings.ts';
 import { type CommandEnd, startCommand } from '#test/support/command-process.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
@@ -33,21 +34,58 @@ describe('The command line', () => {
     });
   });
 
+  it.each(['--version', '-v', 'version'])('%s prints the version, whatever the settings are', async word => {
+    const { exitCode, stdout, stderr } = await runCommand([word], { PORT: 'http' });
+    expect([exitCode, stdout, stderr]).toEqual([0, `postservice ${packageJson.version}\n`, '']);
+  });
+
   it.each(['serve', 'migrate'])('refuses an argument to %s, which takes settings', async name => {
     const { exitCode, stderr } = await runCommand([name, '--port=80']);
     expect([exitCode, stderr]).toEqual([
-      1,
+      2,
       `PostService cannot ${name}: ${name} takes no arguments, but settings: more with --help\n`,
     ]);
   });
 
-  it.each(['serve', 'migrate', 'import', 'export'])('names each bad setting of %s', async name => {
-    const { exitCode, stdout, stderr } = await runCommand([name], { PORT: 'http', LOG_LEVEL: 'loud' });
-    expect([exitCode, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(
-      new RegExp(`^PostService cannot ${name}: bad settings:\n {2}PORT: .+\n {2}LOG_LEVEL: .+\n$`),
-    );
+  it.each(['serve', 'migrate'])('shows the help for %s --help', async name => {
+    const { exitCode, stdout } = await runCommand([name, '--help'], { PORT: 'http' });
+    expect([exitCode, stdout]).toEqual([0, expect.stringContaining('Usage: ')]);
   });
+
+  it.each([
+    ['no command', []],
+    ['an unknown command', ['start']],
+    ['an unknown option instead of a command', ['--port=80']],
+    ['an argument of serve', ['serve', 'now']],
+    ['an option of serve', ['serve', '--help', '--port=80']],
+    ['an argument of migrate', ['migrate', 'up']],
+    ['an option of migrate', ['migrate', '--dry-run']],
+    ...['import', 'export'].flatMap(name => [
+      [`${name} without its folder`, [name]] as const,
+      [`${name} of an empty name`, [name, '']] as const,
+      [`${name} of two folders`, [name, 'a', 'b']] as const,
+      [`an unknown option of ${name}`, [name, 'a', '--fast']] as const,
+      [`an option of ${name} without its value`, [name, 'a', '--url']] as const,
+      [`a bad URL of ${name}`, [name, 'a', '--url', 'ftp://a']] as const,
+    ]),
+    ['a bad number of import', ['import', 'a', '--concurrency', '0']],
+  ] as const)('exits with 2 for %s, whatever the settings are', async (_, args) => {
+    const { exitCode, stdout, stderr } = await runCommand(args, { PORT: 'http' });
+    expect(exitCode).toBe(2);
+    expect(stderr + stdout).toContain('--help');
+    expect(stderr + stdout).not.toContain('bad settings');
+  });
+
+  it.each([['serve'], ['migrate'], ['import', 'posts'], ['export', 'posts']])(
+    'names each bad setting of %s',
+    async (name, ...rest) => {
+      const { exitCode, stdout, stderr } = await runCommand([name, ...rest], { PORT: 'http', LOG_LEVEL: 'loud' });
+      expect([exitCode, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(
+        new RegExp(`^PostService cannot ${name}: bad settings:\n {2}PORT: .+\n {2}LOG_LEVEL: .+\n$`),
+      );
+    },
+  );
 
   it('takes settings from a file .env, unless the environment has them', async () => {
     await using folder = await makeTemporaryFolder();
@@ -90,7 +128,7 @@ describe('The command line', () => {
     const env = { DATABASE_URL: database.url, PAGE_TOKEN_SECRET };
     expect(await runCommand(['serve'], env, folder.path)).toMatchObject({
       exitCode: 1,
-      stderr: expect.stringMatching(/^PostService cannot serve: .*run node src\/main.ts migrate first\n$/),
+      stderr: expect.stringMatching(/^PostService cannot serve: .*run npx node src\/main.ts migrate first\n$/),
     });
 
     expect(migrationsOf(await runCommand(['migrate'], env, folder.path)).length).toBeGreaterThan(0);
@@ -99,14 +137,21 @@ describe('The command line', () => {
     await service.ready();
   });
 
-  it('says what migrate did to the embedded database, and whether anything', async () => {
+  it('says whether migrate had anything to do', async () => {
+    await using database = await createTestDatabase({ migrated: false });
+    const env = { DATABASE_URL: database.url, PAGE_TOKEN_SECRET };
+    expect((await runCommand(['migrate'], env)).stdout).not.toContain('up to date');
+    expect((await runCommand(['migrate'], env)).stdout).toContain('the schema was up to date');
+  });
+
+  it('does not migrate where no DATABASE_URL says which database, and touches nothing', async () => {
     await using folder = await makeTemporaryFolder();
-    const first = await runCommand(['migrate'], {}, folder.path);
-    expect(migrationsOf(first).length).toBeGreaterThan(0);
-    expect(first.stdout).not.toContain('up to date');
-    const second = await runCommand(['migrate'], {}, folder.path);
-    expect(migrationsOf(second)).toEqual([]);
-    expect(second.stdout).toContain('the schema was up to date');
+    const { exitCode, stdout, stderr } = await runCommand(['migrate'], {}, folder.path);
+    expect([exitCode, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(
+      /^PostService cannot migrate: bad settings:\n {2}DATABASE_URL: is required to migrate\. .+\n$/,
+    );
+    expect(await readdir(folder.path)).toEqual([]);
   });
 });
 

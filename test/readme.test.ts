@@ -1,22 +1,16 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { settingsTable } from '#src/help.ts';
+import { README_URL, ROOT, snippetsOf } from '#test/support/readme.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** Where the README's snippets find the service; the test puts its own in its place. */
-const README_URL = 'http://127.0.0.1:8080';
-
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-const snippets = [...readme.matchAll(/^```(\S+)( not-run)?\n(.*?)^```$/gms)].map(
-  ([, language = '', notRun, text = ''], index) => ({ language, isRun: notRun === undefined, text, index }),
-);
+const snippets = await snippetsOf('README.md');
 const run = (language: string) => snippets.filter(snippet => snippet.language === language && snippet.isRun);
 const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
 
@@ -56,7 +50,8 @@ describe('The README', () => {
   });
 
   it.each(run('sh'))('has commands that work: $text', async ({ text }) => {
-    const { stdout } = await execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
+    const running = execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
+    const { stdout } = text.includes('--max-time') ? await untilTimeIsUp(running) : await running;
     expect(stdout).not.toBe('');
     // curl is content with any answer.
     expect(stdout).not.toContain('"code":');
@@ -91,6 +86,20 @@ describe('The README', () => {
     }
   });
 });
+
+/** What a watch printed until curl ended it, which curl calls a failure. */
+async function untilTimeIsUp(running: Promise<{ stdout: string }>): Promise<{ stdout: string }> {
+  const error = await running.then(
+    () => new Error('the watch ended before its time'),
+    (cause: Error & { code?: number; stdout: string }) => cause,
+  );
+  if (!('stdout' in error && error.code === CURL_TIMED_OUT)) throw error;
+  expect(error.stdout).toContain('"resumeToken":');
+  return error;
+}
+
+/** https://curl.se/docs/manpage.html#EXIT */
+const CURL_TIMED_OUT = 28;
 
 function here(text: string): string {
   return text.replaceAll(README_URL, service.url);

@@ -21,7 +21,8 @@ export async function runExport(args: readonly string[], io: CommandIo): Promise
       io.stdout.write(exportHelp(io.defaultUrl));
       return EXIT.ok;
     }
-    return await run(oneFolder(positionals), serviceUrl(values.url ?? io.defaultUrl), io);
+    const dir = oneFolder(positionals);
+    return await run(dir, serviceUrl(values.url ?? io.defaultUrl), io);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     io.stderr.write(`export: ${error.message}. See export --help.\n`);

@@ -21,12 +21,11 @@ export async function runImport(args: readonly string[], io: CommandIo): Promise
       io.stdout.write(importHelp(io.defaultUrl));
       return EXIT.ok;
     }
-    const settings = {
-      url: serviceUrl(values.url ?? io.defaultUrl),
-      concurrency: parseConcurrency(values.concurrency),
-      dryRun: values['dry-run'] ?? false,
-    };
-    return await run(oneFolder(positionals), settings, io);
+    // What the command line says is checked first: its faults are told whatever the settings are.
+    const dir = oneFolder(positionals);
+    const concurrency = parseConcurrency(values.concurrency);
+    const url = serviceUrl(values.url ?? io.defaultUrl);
+    return await run(dir, { url, concurrency, dryRun: values['dry-run'] ?? false }, io);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     io.stderr.write(`import: ${error.message}. See import --help.\n`);

@@ -75,7 +75,7 @@ export async function openPrimary(
 
 async function requireSchema(db: Database): Promise<void> {
   if (await isSchemaUpToDateWithin(db, DATABASE_WAIT_MS)) return;
-  throw new Error('the database has no schema of this version: run node src/main.ts migrate first');
+  throw new Error('the database has no schema of this version: run npx node src/main.ts migrate first');
 }
 
 /** A database that is up answers well within this, also where the machine is busy with starting everything else. */

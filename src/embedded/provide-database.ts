@@ -4,8 +4,6 @@ import type { Logger } from '#src/observability/logger.ts';
 /** The database that the service uses. Disposing of it stops what was started for it. */
 export interface ProvidedDatabase extends AsyncDisposable {
   readonly url: string;
-  /** The migrations that were run on it for this start. Undefined: it was given, and nobody has looked at its schema. */
-  readonly migrations?: readonly string[];
 }
 
 /**
@@ -19,8 +17,8 @@ export async function provideDatabase(config: Config, log: Logger): Promise<Prov
   const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, log });
   try {
     const { migrateToLatest } = await import('#src/db/migrate.ts');
-    const migrations = await migrateToLatest(postgres.url);
-    return { ...postgres, migrations };
+    await migrateToLatest(postgres.url);
+    return postgres;
   } catch (error) {
     await postgres[Symbol.asyncDispose]();
     throw error;

@@ -13,12 +13,20 @@ export function invalidField(field: string, description: string): InvalidArgumen
 export class InvalidArgumentError extends Error {
   override readonly name = 'InvalidArgumentError';
   /** UPPER_SNAKE, for a client to branch on. */
-  readonly reason: string;
+  readonly reason: InvalidArgumentReason;
   readonly faults: readonly FieldFault[];
 
-  constructor(reason: string, ...faults: readonly FieldFault[]) {
+  constructor(reason: InvalidArgumentReason, ...faults: readonly FieldFault[]) {
     super(faults.map(({ field, description }) => `${field}: ${description}`).join('; '));
     this.reason = reason;
     this.faults = faults;
   }
 }
+
+export type InvalidArgumentReason =
+  | 'VALIDATION_FAILED'
+  | 'INVALID_UPDATE_MASK'
+  | 'INVALID_ORDER_BY'
+  | 'INVALID_PAGE_TOKEN'
+  | 'INVALID_RESUME_TOKEN'
+  | 'INVALID_CONSISTENCY_TOKEN';

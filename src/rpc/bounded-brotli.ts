@@ -15,7 +15,7 @@ export const boundedBrotli: Compression = {
     // RFC 7932, 9.1: 1101 and 1111 in the lowest bits stand for windows of 2^23 and 2^24 bytes.
     const window = (bytes[0] ?? 0) & 0b1111;
     if (window === 0b1101 || window === 0b1111) {
-      const reason = { reason: 'MESSAGE_TOO_LARGE', metadata: { max_window_bytes: String(2 ** 22) } };
+      const reason = { reason: 'MESSAGE_TOO_LARGE' as const, metadata: { max_window_bytes: String(2 ** 22) } };
       throw rpcError(Code.ResourceExhausted, 'brotli with a window of more than 4 MiB is refused', reason);
     }
     return compressionBrotli.decompress(bytes, readMaxBytes);

@@ -1,6 +1,7 @@
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Code, ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /** The `domain` of every ErrorInfo of ours: with it, a `reason` means one thing only (AIP-193). */
 export const ERROR_DOMAIN = 'blog.v1.PostService';
@@ -18,7 +19,7 @@ export const NAMED_MAX = 20;
 export function rpcError(
   code: Code,
   message: string,
-  info: { readonly reason: string; readonly metadata?: Record<string, string> },
+  info: { readonly reason: ErrorReason; readonly metadata?: Record<string, string> },
   details: readonly ErrorDetail[] = [],
   cause?: unknown,
 ): ConnectError {
@@ -32,7 +33,10 @@ export function rpcError(
 }
 
 /** An ErrorInfo of our domain. `metadata` has the values of this case, each cut to 256 characters. */
-export function errorInfo(reason: string, metadata: Record<string, string> = {}): ErrorDetail<typeof ErrorInfoSchema> {
+export function errorInfo(
+  reason: ErrorReason,
+  metadata: Record<string, string> = {},
+): ErrorDetail<typeof ErrorInfoSchema> {
   const short = Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name, cut(value, 256)]));
   return { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: short }) };
 }

@@ -1,7 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { codeToString } from '@connectrpc/connect/protocol-connect';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
@@ -18,6 +17,7 @@ import {
 import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
+import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /**
  * Makes of any error the one that the client gets. What is in no line of the table is INTERNAL and says nothing of its
@@ -38,7 +38,7 @@ export function toClientError(error: unknown): ConnectError {
 export function explainFramingError({ code: given, rawMessage }: ConnectError): ConnectError {
   if (rawMessage === COMPRESSED_UNNAMED) return rpcError(Code.Internal, rawMessage, { reason: 'MALFORMED_REQUEST' });
   const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
-  return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? codeToString(code).toUpperCase() });
+  return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? 'MALFORMED_REQUEST' });
 }
 
 /** The same for an error that comes from writing a response: that is our fault, unless it is too large. */
@@ -48,7 +48,7 @@ export function explainWriteError(error: ConnectError): ConnectError {
 }
 
 /** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */
-export function invalidArgument(reason: string, allFaults: readonly FieldFault[]): ConnectError {
+export function invalidArgument(reason: ErrorReason, allFaults: readonly FieldFault[]): ConnectError {
   const faults = allFaults.slice(0, NAMED_MAX);
   const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
   const details = create(BadRequestSchema, { fieldViolations: faults.map(fault => ({ ...fault, reason })) });
@@ -57,7 +57,7 @@ export function invalidArgument(reason: string, allFaults: readonly FieldFault[]
 }
 
 /** UNAVAILABLE, with the delay after which a client may try again. */
-export function unavailable(message: string, reason: string, cause?: unknown): ConnectError {
+export function unavailable(message: string, reason: ErrorReason, cause?: unknown): ConnectError {
   const retryDelay = create(DurationSchema, { seconds: 1n });
   const retry = { desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay }) };
   return rpcError(Code.Unavailable, message, { reason }, [retry], cause);
@@ -125,8 +125,9 @@ const TABLE = [
 /** Nothing but its text tells this error of Connect's from others; the conformance suite notices a new wording. */
 const COMPRESSED_UNNAMED = 'received compressed envelope, but do not know how to decompress';
 
-const FRAMING_REASONS: Partial<Record<Code, string>> = {
-  [Code.InvalidArgument]: 'MALFORMED_REQUEST',
+const FRAMING_REASONS: Partial<Record<Code, ErrorReason>> = {
+  [Code.Canceled]: 'CANCELED',
+  [Code.DeadlineExceeded]: 'DEADLINE_EXCEEDED',
   [Code.ResourceExhausted]: 'MESSAGE_TOO_LARGE',
   [Code.Unimplemented]: 'UNSUPPORTED',
 };

@@ -20,14 +20,15 @@ import {
 } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
 
 /**
- * Server reflection, v1 and v1alpha, so that tools can call the server with no schema at hand.
+ * Server reflection, v1 and v1alpha, so that tools can call the server with no schema at hand. It lists and describes itself too,
+ * as the servers of grpc-go and grpc-java do.
  *
  * Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
  *
- * @param files those of the services; what they import is added.
+ * @param files those of the other services; what they import is added.
  */
 export function reflection(router: ConnectRouter, files: readonly DescFile[]): void {
-  const answer = createAnswer(files);
+  const answer = createAnswer([...files, ServerReflection.file, ServerReflectionAlpha.file]);
   async function* serverReflectionInfo(
     requests: AsyncIterable<ServerReflectionRequest | ServerReflectionRequestAlpha>,
   ): AsyncGenerator<MessageInitShape<typeof ServerReflectionResponseSchema>> {

@@ -1,10 +1,11 @@
 import { Code } from '@connectrpc/connect';
 import { ERROR_DOMAIN } from '#src/rpc/error-details.ts';
+import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /** Why a request never became an RPC, as the client, the log and the metrics are told. */
 export interface Refusal {
   /** The `reason` of its ErrorInfo. */
-  readonly reason: string;
+  readonly reason: ErrorReason;
   /** The HTTP status, for protocols that use it for errors. */
   readonly status: number;
   /** The code of the error, for every protocol. */
@@ -17,7 +18,7 @@ export interface Refusal {
 
 /** @param fields that the answer has in every protocol, names and values in turn. */
 export function refusal(
-  reason: string,
+  reason: ErrorReason,
   status: number,
   code: Code,
   message: string,

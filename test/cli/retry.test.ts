@@ -27,7 +27,7 @@ const rateLimited = (seconds: number) => {
   const value = create(RetryInfoSchema, {
     retryDelay: create(DurationSchema, { seconds: BigInt(seconds), nanos: 5e8 }),
   });
-  return rpcError(Code.ResourceExhausted, 'slow down', { reason: 'RATE_LIMITED' }, [{ desc: RetryInfoSchema, value }]);
+  return rpcError(Code.ResourceExhausted, 'slow down', { reason: 'OVERLOADED' }, [{ desc: RetryInfoSchema, value }]);
 };
 
 describe('withRetry', () => {
@@ -49,7 +49,7 @@ describe('withRetry', () => {
   it('waits as long as the service asks for, and by chance a little longer', async () => {
     expect((await run([rateLimited(3)])).delays).toEqual([3500]);
     expect((await run([rateLimited(3)], { random: 0.5 })).delays).toEqual([3937.5]);
-    expect((await run([unavailable('draining', 'DRAINING')])).delays).toEqual([1000]);
+    expect((await run([unavailable('draining', 'SHUTTING_DOWN')])).delays).toEqual([1000]);
   });
 
   it('waits no longer than 30 s, whatever the service asks for', async () => {

@@ -56,7 +56,7 @@ describe('the packed client', () => {
   ])('imports in %s only what its package.json declares', async name => {
     const folder = join(project.path, 'node_modules/@postservice/client');
     const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
-    const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+    const declared = Object.keys(manifest.dependencies);
     const code = await readFile(join(folder, name), 'utf8');
     const packages = [...code.matchAll(/from '(@[^/']+\/[^/']+)/g)].map(match => match[1]);
     expect(packages.length).toBeGreaterThan(0);
@@ -135,7 +135,7 @@ try {
 async function linkDependencies(): Promise<void> {
   const folder = join(project.path, 'node_modules');
   const manifest = JSON.parse(await readFile(join(folder, '@postservice/client/package.json'), 'utf8')) as Manifest;
-  const names = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+  const names = Object.keys(manifest.dependencies);
   for (const name of [...names, '@types/node']) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await symlink(join(root, 'node_modules', name), join(folder, name));
@@ -164,5 +164,4 @@ async function run(command: string, args: readonly string[], cwd = project.path)
 
 interface Manifest {
   readonly dependencies: Record<string, string>;
-  readonly peerDependencies: Record<string, string>;
 }

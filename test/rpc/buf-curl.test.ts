@@ -43,7 +43,21 @@ async function call(method: string, request: unknown, flags: readonly string[]) 
 describe('buf curl', () => {
   it('lists its services', async () => {
     const services = (await bufCurl('', '--list-services', ...REFLECTED)).trim().split('\n');
-    expect(services).toEqual(['blog.v1.PostService', 'grpc.health.v1.Health']);
+    expect(services).toEqual([
+      'blog.v1.PostService',
+      'grpc.health.v1.Health',
+      'grpc.reflection.v1.ServerReflection',
+      'grpc.reflection.v1alpha.ServerReflection',
+    ]);
+  });
+
+  it.each(['v1', 'v1alpha'])('calls server reflection %s by what that says of itself', async version => {
+    const method = `grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const answer = await bufCurl(`/${method}`, ...REFLECTED, '-d', '{"listServices": ""}');
+    const { listServicesResponse } = JSON.parse(answer) as { listServicesResponse: { service: { name: string }[] } };
+    expect(listServicesResponse.service.map(({ name }) => name)).toContain(
+      `grpc.reflection.${version}.ServerReflection`,
+    );
   });
 
   it('lists its methods', async () => {
@@ -61,6 +75,8 @@ describe('buf curl', () => {
       'grpc.health.v1.Health/Check',
       'grpc.health.v1.Health/List',
       'grpc.health.v1.Health/Watch',
+      'grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+      'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
     ]);
   });
 

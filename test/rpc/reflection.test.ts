@@ -49,11 +49,18 @@ describe.each(VERSIONS)('server reflection %s', (_, version) => {
         );
       }
 
-      it('lists the services', async () => {
+      it('lists the services, its own two with them', async () => {
         const [answer] = await ask({ case: 'listServices', value: '' });
         expect(answer?.messageResponse).toMatchObject({
           case: 'listServicesResponse',
-          value: { service: [{ name: 'blog.v1.PostService' }, { name: 'grpc.health.v1.Health' }] },
+          value: {
+            service: [
+              { name: 'blog.v1.PostService' },
+              { name: 'grpc.health.v1.Health' },
+              { name: 'grpc.reflection.v1.ServerReflection' },
+              { name: 'grpc.reflection.v1alpha.ServerReflection' },
+            ],
+          },
         });
       });
 
@@ -89,6 +96,11 @@ describe.each(VERSIONS)('server reflection %s', (_, version) => {
         ['grpc.health.v1.Health.Watch', 'grpc/health/v1/health.proto'],
         ['grpc.health.v1.HealthCheckResponse.ServingStatus', 'grpc/health/v1/health.proto'],
         ['grpc.health.v1.HealthCheckResponse.NOT_SERVING', 'grpc/health/v1/health.proto'],
+        ['grpc.reflection.v1.ServerReflection', 'grpc/reflection/v1/reflection.proto'],
+        ['grpc.reflection.v1.ServerReflection.ServerReflectionInfo', 'grpc/reflection/v1/reflection.proto'],
+        ['grpc.reflection.v1.ServerReflectionRequest.list_services', 'grpc/reflection/v1/reflection.proto'],
+        ['grpc.reflection.v1alpha.ServerReflection', 'grpc/reflection/v1alpha/reflection.proto'],
+        ['grpc.reflection.v1alpha.ServerReflectionResponse', 'grpc/reflection/v1alpha/reflection.proto'],
         ['buf.validate.field', 'buf/validate/validate.proto'],
         ['google.rpc.ErrorInfo', 'google/rpc/error_details.proto'],
         ['google.protobuf.FieldMask', 'google/protobuf/field_mask.proto'],

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 /**
@@ -13,12 +15,10 @@ export async function installedProgram(
 ): Promise<string> {
   const found = await find(program);
   if (found !== undefined) return found;
-  const apt = ['-o', 'DPkg::Lock::Timeout=120', '-y', '--no-install-recommends'];
   try {
     if (process.getuid?.() !== 0) throw new Error('only root can install it');
-    await run('apt-get', ['update', '-q']);
-    // RUNLEVEL=1: policy scripts of the package start no server of the system.
-    await run('env', ['RUNLEVEL=1', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', ...apt, debian]);
+    // One process at a time: apt-get update does not wait for another's lock on its lists.
+    await run('flock', [join(tmpdir(), 'postservice-test-apt.lock'), '/bin/sh', '-ec', INSTALL, 'sh', debian]);
   } catch (cause) {
     throw new Error(
       `the tests need ${program}, and it can't be installed here (${cause}); install it with: apt-get install ${debian}, or brew install ${brew}`,
@@ -29,6 +29,11 @@ export async function installedProgram(
   if (installed === undefined) throw new Error(`${debian} was installed, and ${program} is not there`);
   return installed;
 }
+
+/** RUNLEVEL=1: policy scripts of the package start no server of the system. */
+const INSTALL = `
+apt-get update -q
+RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -y --no-install-recommends install "$1"`;
 
 /** Also where an ordinary user's PATH does not lead. */
 async function find(program: string): Promise<string | undefined> {
