@@ -8,6 +8,7 @@ import { describeMachine, formatMachine } from '../machine.ts';
 import { writeResults } from '../results.ts';
 import { type Arm, createArm } from './arms.ts';
 import { checkAnswer } from './check-answers.ts';
+import { compareCheckouts } from './compare-checkouts.ts';
 import type { Contestant } from './contestants.ts';
 import { measureWithH2load } from './h2load.ts';
 import { measureProcesses } from './measure-processes.ts';
@@ -29,6 +30,7 @@ import type { WorkloadId } from './workloads.ts';
  * @param args `--rounds` (40); `--slice-ms` (200); `--only` with ids of workloads and contestants, separated by commas, such as
  *   `grpc,ours,raw-h2`, or `stages`; `--h2load-rounds` (10; 0: h2load is left out).
  *   `--profile`: where the time of a call goes in the servers of the figures that are hard to reach, and nothing else.
+ *   `--against` with the folder of another checkout: how much faster this one is than that one, and nothing else.
  * @returns the targets that were missed.
  */
 export async function benchTransport(args: readonly string[]): Promise<string[]> {
@@ -56,6 +58,11 @@ export async function benchTransport(args: readonly string[]): Promise<string[]>
 
   await using parts = new AsyncDisposableStack();
   const folder = parts.adopt(await mkdtemp(join(tmpdir(), 'postservice-bench-')), remove);
+  if (values.against !== undefined) {
+    const options = { rounds, sliceMs, core: SERVER_CORE, answersFolder: folder, parts };
+    console.log(await compareCheckouts(values.against, options));
+    return [];
+  }
   const processes = await startContestants([...contestants, ...stages], { core: SERVER_CORE, folder, parts });
   const armsOf = (entries: readonly Contestant[], workload: WorkloadId) =>
     entries.flatMap(entry => {
@@ -108,6 +115,7 @@ const OPTIONS = {
   'h2load-rounds': { type: 'string', default: '10' },
   only: { type: 'string' },
   profile: { type: 'boolean', default: false },
+  against: { type: 'string' },
 } as const;
 const SERVER_CORE = 0;
 const GENERATOR_CORE = 1;
