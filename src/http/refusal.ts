@@ -61,6 +61,12 @@ export const REFUSALS = Object.freeze({
     'the content type must be one of Connect, gRPC or gRPC-Web, such as application/json or application/proto',
   ),
   badExpectation: refusal('EXPECTATION_FAILED', 417, 'invalid_argument', 'only 100-continue can be expected'),
+  tooManyCalls: refusal(
+    'TOO_MANY_CALLS',
+    429,
+    'resource_exhausted',
+    'as many calls of this address are in flight as one address may have: wait until some of them have ended',
+  ),
   headersTooLarge: refusal('HEADERS_TOO_LARGE', 431, 'resource_exhausted', 'the headers are too large or too many'),
   internal: refusal('INTERNAL', 500, 'internal', 'internal error'),
 });
