@@ -67,7 +67,7 @@ export const SETTINGS = {
   PROXY_PROTOCOL: [
     z.stringbool('must be true or false'),
     'false',
-    'Whether each connection to the public port begins with a PROXY header (version 1 or 2), before TLS too, as TCP load balancers send it. With TRUSTED_PROXIES, only theirs are taken. Other connections are reset.',
+    'Whether each connection to the public port begins with a PROXY header (version 1 or 2), before TLS too, as TCP load balancers send it. With TRUSTED_PROXIES, only theirs are taken; without, whoever reaches the port may claim any address. Other connections are reset.',
   ],
   CONNECTIONS_MAX: [
     integer(0, 1_000_000),

@@ -27,27 +27,27 @@ export interface CorsFields {
  * @param more what proxies in front read and add, for example; default: nothing.
  */
 export function createCors(origins: readonly string[], more: CorsFields = NO_FIELDS): Cors {
-  const any = origins.includes('*');
-  const allowed = new Set(origins);
-  const varies = !any && allowed.size > 0;
   const allowFields = joinNames([...cors.allowedHeaders, ...READ_FIELDS, ...more.allow]);
-  const exposeFields = [
+  const exposeFields = joinNames([...cors.exposedHeaders, ...SENT_FIELDS, ...more.expose]);
+  const permit = (origin: string) => [
+    'access-control-allow-origin',
+    origin,
     'access-control-expose-headers',
-    joinNames([...cors.exposedHeaders, ...SENT_FIELDS, ...more.expose]),
+    exposeFields,
   ];
+  const any = origins.includes('*');
+  const permissions = new Map(origins.map(origin => [origin, [...VARY, ...permit(origin)]]));
+  // Where the answer does not depend on the origin, a cache may give it to any page: so it says so to all.
+  const otherwise = any ? permit('*') : origins.length > 0 ? VARY : [];
 
   return {
-    fields(origin) {
-      if (origin === undefined || !(any || allowed.has(origin))) return varies ? VARY : NONE;
-      const readable = ['access-control-allow-origin', any ? '*' : origin, ...exposeFields];
-      return varies ? [...VARY, ...readable] : readable;
-    },
+    fields: origin => (any || origin === undefined ? otherwise : (permissions.get(origin) ?? otherwise)),
     answerPreflight(request, response) {
       const { headers } = request;
       if (request.method !== 'OPTIONS' || headers.origin === undefined) return false;
       if (headers['access-control-request-method'] === undefined) return false;
       // The answer does not depend on what is asked for, so that a cache may give it to all pages of an origin.
-      if (any || allowed.has(headers.origin)) {
+      if (any || permissions.has(headers.origin)) {
         response.setHeader('access-control-allow-methods', ALLOWED_METHODS);
         response.setHeader('access-control-allow-headers', allowFields);
         response.setHeader('access-control-max-age', MAX_AGE_SECONDS);
@@ -95,7 +95,6 @@ const SENT_FIELDS = [
   'Connect-Accept-Encoding',
 ];
 const NO_FIELDS: CorsFields = { allow: [], expose: [] };
-const NONE: readonly string[] = [];
 /** Also where a request has no origin: a cache must not give its answer to a page that has one. */
 const VARY = ['vary', 'Origin'];
 /** Two hours, the longest that Chromium keeps it. */

@@ -126,6 +126,14 @@ describe('CORS', () => {
     expect(headers.get('vary')).toBeNull();
   });
 
+  it('gives it where the setting is * also to a request without an origin, since a cache may give its answer to a page', async () => {
+    await using port = await openPublicPort({ corsOrigins: ['*'] });
+    const { headers } = await call(port.url);
+    expect(headers.get('access-control-allow-origin')).toBe('*');
+    expect(namesIn(headers.get('access-control-expose-headers'))).toContain('etag');
+    expect(headers.get('vary')).toBeNull();
+  });
+
   it('gives none where no origin is set', async () => {
     await using port = await openPublicPort();
     const { headers } = await call(port.url, PAGE);
