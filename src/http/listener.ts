@@ -93,9 +93,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const connections = new Set<Connection>();
   const beginTls = tls && takeOffConnectionListener(server, 'connection');
   const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
-  // A proxy that mixes the calls of many is not to blame for one of them.
-  const blame = (address: string) => isTrusted(address) || floods.blame(address);
-  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, blame);
+  const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, floods.blame);
   const track = (socket: Socket, address: string) => {
     const connection = new Connection(socket, address, isTrusted(address));
     attachConnection(socket, connection);

@@ -200,7 +200,31 @@ describe('the limit per address, behind a trusted proxy', () => {
     session.destroy();
   });
 
-  it('does not hold for the connections of the proxy, nor for its own calls', async () => {
+  it('counts a stream once that the fast path does not serve', async () => {
+    await using port = await openPublicPort({ ...TRUSTED, connections: { perAddress: 1 } });
+    const session = http2.connect(port.url);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc-web+proto',
+      'x-forwarded-for': '192.0.2.7',
+    });
+    stream.end(Buffer.alloc(5)).resume();
+    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    expect(headers).toMatchObject({ ':status': 200, 'content-type': 'application/grpc-web+proto' });
+    session.destroy();
+  });
+
+  it('does not hold for clients that the proxy does not name, nor for itself', async () => {
+    await using held = await openHeldPort(1);
+    const names = ['127.0.0.1', '127.0.0.1', 'unknown', 'unknown'];
+    const calls = [];
+    for (const name of names) calls.push(await held.begin(name));
+    held.release();
+    for (const { status } of calls) expect(await status).toBe(200);
+  });
+
+  it('does not hold for the connections of the proxy', async () => {
     await using port = await openPublicPort({ ...TRUSTED, connections: { perAddress: 1 } });
     const held = await Promise.all([1, 2, 3].map(() => hold(port.port)));
     expect(statusOf(await callFrom(PROXY, port.port))).toBe(200);
