@@ -28,9 +28,9 @@ export async function openConformancePort(options: ConformancePortOptions): Prom
     stages: { check: new RequestValidator().check, translate: toConformanceError },
     requestMaxBytes,
     compressMinBytes: usual.compressMinBytes,
-    unary: options.fastPath ? { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} } : undefined,
+    unary: { takesPost: options.fastPath, deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
     shutdownSignal: new AbortController().signal,
-    protocolErrors: { translate: error => withoutDetails(explainFramingError(error)), bareRefusals: true },
+    protocolErrors: { translate: error => withoutDetails(explainFramingError(error)) },
   });
   const metrics = createMetrics({ version: 'conformance' });
   const shell = createShell({

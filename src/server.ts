@@ -113,9 +113,12 @@ export async function startServer(
     },
     requestMaxBytes: config.requestMaxBytes,
     compressMinBytes: config.compressMinBytes,
-    unary: config.fastPath
-      ? { deadline: config.deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: config.cacheControl }
-      : undefined,
+    unary: {
+      takesPost: config.fastPath,
+      deadline: config.deadline,
+      bodyTimeoutMs: BODY_TIMEOUT_MS,
+      cacheControl: config.cacheControl,
+    },
     shutdownSignal: shutdown.signal,
   });
   const trustedProxies = createTrustedProxies(config.proxies.trusted);

@@ -1,8 +1,8 @@
 import { networkOf } from '#src/http/connection-limits.ts';
 import type { Exchange } from '#src/http/exchange.ts';
 import { createForwardedClient, type ForwardedField } from '#src/http/forwarded-client.ts';
-import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 import type { TrustedProxies } from '#src/http/trusted-proxies.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/refusal.ts';
 
 /** Tells the clients behind trusted proxies apart. */
 export interface ClientCalls {

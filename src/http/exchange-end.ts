@@ -15,9 +15,9 @@ export function createExchangeEnd(
     exchange.release?.();
     const now = performance.now();
     const durationMs = now - exchange.startedAt;
-    const refused = refusalOf(exchange, status);
+    const refused = refusalOf(exchange);
     const code = refused === undefined ? (exchange.code ?? (aborted ? 'canceled' : 'unknown')) : undefined;
-    if (code === undefined) metrics.nonRpcEnded(refused ?? '', status ?? 0);
+    if (code === undefined) metrics.nonRpcEnded(refused ?? '', exchange.refusal?.status ?? status ?? 0);
     else {
       const traceId = keptTraceId(exchange.head.traceparent);
       metrics.rpcEnded(exchange.procedure ?? '', exchange.protocol ?? '', code, durationMs / 1000, traceId);
@@ -48,15 +48,9 @@ export function createExchangeEnd(
   };
 }
 
-/**
- * Why the request never became an RPC; undefined where it did. The RPC library itself refuses a method or media type that
- * an existing procedure does not take, without an outcome. What is answered in the shell (a preflight) counts as refused
- * neither by us nor by it, but is no RPC either.
- */
-function refusalOf({ refusal, procedure, code }: Exchange, status: number | undefined): string | undefined {
-  if (refusal !== undefined) return refusal.reason;
-  if (procedure === undefined) return 'PREFLIGHT';
-  return code === undefined && status !== undefined && status >= 400 ? 'NOT_THE_PROTOCOL' : undefined;
+/** Why the request never became an RPC; undefined where it did. What is neither refused nor an RPC is a question of a browser. */
+function refusalOf({ refusal, procedure }: Exchange): string | undefined {
+  return refusal?.reason ?? (procedure === undefined ? 'PREFLIGHT' : undefined);
 }
 
 /** The id of the trace that a call is a part of, where the trace is kept (https://www.w3.org/TR/trace-context/, 3.2). */

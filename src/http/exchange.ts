@@ -1,7 +1,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Connection, HttpRequest, HttpResponse } from '#src/http/connection.ts';
-import type { Refusal } from '#src/http/refusal.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
+import type { Refusal } from '#src/rpc/refusal.ts';
 import type { Carrier, ResponseEnd } from '#src/rpc/unary/carrier.ts';
 import type { RequestHead } from '#src/rpc/unary/request-head.ts';
 

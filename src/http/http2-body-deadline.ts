@@ -1,12 +1,12 @@
-import { constants, type Http2ServerRequest } from 'node:http2';
+import type { Http2ServerRequest } from 'node:http2';
 
 /**
- * Ends HTTP/2 requests whose body takes too long to arrive. HTTP/1.1 has Node's `requestTimeout` for that; without this
+ * Finds HTTP/2 requests whose body takes too long to arrive. HTTP/1.1 has Node's `requestTimeout` for that; without this
  * a client that never ends its body would hold a call for ever, since the RPC library waits for it.
  */
 export interface Http2BodyDeadline {
-  /** Watches a request whose head has arrived. */
-  readonly watch: (request: Http2ServerRequest) => void;
+  /** Watches a request whose head has arrived, and calls `late` if its body takes too long. */
+  readonly watch: (request: Http2ServerRequest, late: () => void) => void;
   /** The request's response has ended. */
   readonly forget: (request: Http2ServerRequest) => void;
 }
@@ -17,15 +17,15 @@ export function createHttp2BodyDeadline(
   now: () => number = () => performance.now(),
 ): Http2BodyDeadline {
   // In order of arrival, so a look stops at the first that has time left.
-  const arrivals = new Map<Http2ServerRequest, number>();
+  const arrivals = new Map<Http2ServerRequest, { readonly at: number; readonly late: () => void }>();
   let timer: NodeJS.Timeout | undefined;
 
   const look = () => {
     const due = now() - limitMs;
-    for (const [request, arrivedAt] of arrivals) {
-      if (arrivedAt > due) return;
+    for (const [request, { at, late }] of arrivals) {
+      if (at > due) return;
       arrivals.delete(request);
-      if (!request.complete) request.stream.close(constants.NGHTTP2_CANCEL);
+      if (!request.complete) late();
     }
     if (arrivals.size > 0) return;
     clearInterval(timer);
@@ -33,8 +33,8 @@ export function createHttp2BodyDeadline(
   };
 
   return {
-    watch(request) {
-      arrivals.set(request, now());
+    watch(request, late) {
+      arrivals.set(request, { at: now(), late });
       timer ??= setInterval(look, Math.min(1000, limitMs)).unref();
     },
     forget: request => void arrivals.delete(request),

@@ -24,6 +24,8 @@ export const HTTP1_LIMITS = {
 export const HTTP1_MAX_HEADERS_COUNT = HEADERS_MAX_COUNT + 1;
 
 export const TLS_LIMITS = {
+  // As Node's HTTP server has it without TLS.
+  allowHalfOpen: true,
   ALPNProtocols: ['h2', 'http/1.1'],
   handshakeTimeout: 5_000,
   minVersion: 'TLSv1.2' as const,

@@ -8,6 +8,7 @@ import { type ConnectionLimits, createConnectionLimits } from '#src/http/connect
 import { watchConnections } from '#src/http/connection-watch.ts';
 import { drain } from '#src/http/drain.ts';
 import { createFloodMemory } from '#src/http/flood-memory.ts';
+import { allowHalfClosed, watchHalfClosed } from '#src/http/half-closed.ts';
 import { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2Connections } from '#src/http/http2-connections.ts';
 import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/http2-keepalive.ts';
@@ -86,13 +87,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     ? https.createServer({ ...http1Options, ...TLS_LIMITS, ...tls })
     : http.createServer(http1Options);
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
+  allowHalfClosed(server);
 
   const floods = createFloodMemory();
   const admission = createConnectionLimits(limits, log, metrics, floods.isFlooding, isTrusted);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
   const beginTls = tls && takeOffConnectionListener(server, 'connection');
-  const serveHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
+  const speakHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
   const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, floods.blame);
   const track = (socket: Socket, address: string) => {
     const connection = new Connection(socket, address, isTrusted(address));
@@ -100,6 +102,10 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
     return connection;
+  };
+  const serveHttp1 = (connection: Connection) => {
+    watchHalfClosed(connection);
+    speakHttp1(connection.socket);
   };
   // Of sockets that are about to speak TLS, whose own sockets come with another event.
   const addresses = new WeakMap<Socket, string>();
@@ -111,7 +117,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       return;
     }
     const connection = track(socket, address);
-    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2(connection) : serveHttp1(socket)));
+    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2 : serveHttp1)(connection));
   };
   server.on('connection', (socket: Socket) => {
     if (!admission.arrive(socket)) return;
@@ -134,7 +140,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       const carrier = (socket as TLSSocket & { readonly _parent?: Socket })._parent;
       const connection = track(socket, (carrier && addresses.get(carrier)) ?? socket.remoteAddress ?? '');
       if (socket.alpnProtocol === 'h2') serveHttp2(connection);
-      else serveHttp1(socket);
+      else serveHttp1(connection);
     });
   }
 

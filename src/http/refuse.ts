@@ -2,11 +2,11 @@ import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Writable } from 'node:stream';
 import type { HttpRequest, HttpResponse } from '#src/http/connection.ts';
 import { Http1Response } from '#src/http/http-messages.ts';
-import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
+import type { Refusal } from '#src/rpc/refusal.ts';
+import { answerRefusal } from '#src/rpc/refusal-answer.ts';
 
 /**
- * Answers a request with a refusal: JSON, or for a gRPC client at an unknown path what gRPC has for that. Where the
- * response has begun already, it is cut off.
+ * Answers a request with a refusal, in the protocol of its caller. A response that has begun already is cut off.
  *
  * @param bare whether the answer is the status alone.
  */
@@ -15,48 +15,46 @@ export function refuse(request: HttpRequest, response: HttpResponse, refusal: Re
     response.destroy();
     return;
   }
-  const contentType = request.headers['content-type'];
-  if (refusal === REFUSALS.unknownPath && contentType?.startsWith('application/grpc')) {
-    response.setHeader('content-type', contentType.split(';', 1)[0] as string);
-    response.setHeader('grpc-status', GRPC_UNIMPLEMENTED);
-    response.setHeader('grpc-message', 'nothing is served at this path');
-    response.statusCode = 200;
-    response.end();
-    return;
-  }
   // Who sends what no client of ours sends may be out of step with us: nothing more is read from that connection.
   if (refusal.status === 400 && !hasBody(request)) (response as ServerResponse).shouldKeepAlive = false;
-  if (refusal === REFUSALS.badMethod) response.setHeader('allow', 'GET, HEAD, OPTIONS, POST');
-  response.statusCode = refusal.status;
-  // Without a body, no flow control can make us keep what was too large already.
-  const tooLarge = refusal === REFUSALS.headersTooLarge || refusal === REFUSALS.urlTooLong;
-  if (bare || ('stream' in request && tooLarge)) {
+  const answer = answerRefusal(refusal, request.headers['content-type'], 'stream' in request);
+  const { fields, body } = bare ? { fields: refusal.fields, body: undefined } : answer;
+  for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
+  response.statusCode = bare ? refusal.status : answer.status;
+  if (body !== undefined) response.setHeader('content-length', body.byteLength);
+  if (body === undefined || request.method === 'HEAD') {
     response.end();
     return;
   }
-  response.setHeader('content-type', 'application/json');
-  const length = Buffer.byteLength(refusal.body);
-  response.setHeader('content-length', length);
-  if (response instanceof Http1Response) response.bytesWritten = length;
-  response.end(refusal.body);
+  if (response instanceof Http1Response) response.bytesWritten = body.byteLength;
+  response.end(body);
 }
 
-/** Answers on a bare HTTP/1.1 connection, where there is no request that a response could belong to, and half-closes it. */
-export function refuseOnSocket(socket: Writable, refusal: Refusal, requestId: string): void {
-  socket.end(
-    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n` +
-      `date: ${new Date().toUTCString()}\r\n` +
-      'connection: close\r\n' +
-      `x-request-id: ${requestId}\r\n` +
-      'x-content-type-options: nosniff\r\n' +
-      'content-type: application/json\r\n' +
-      `content-length: ${Buffer.byteLength(refusal.body)}\r\n\r\n${refusal.body}`,
-  );
+/**
+ * Answers on a bare HTTP/1.1 connection, where there is no response object, and half-closes it.
+ *
+ * @param contentType of the request, where its head has come.
+ */
+export function refuseOnSocket(
+  socket: Writable,
+  refusal: Refusal,
+  requestId: string,
+  contentType: string | undefined,
+): void {
+  const { status, fields, body = EMPTY } = answerRefusal(refusal, contentType, false);
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`];
+  const add = (name: string, value: string) => lines.push(`${name}: ${value}`);
+  add('date', new Date().toUTCString());
+  add('connection', 'close');
+  add('x-request-id', requestId);
+  add('x-content-type-options', 'nosniff');
+  for (let i = 0; i < fields.length; i += 2) add(fields[i] as string, fields[i + 1] as string);
+  add('content-length', String(body.byteLength));
+  socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body]));
 }
 
 function hasBody(request: HttpRequest): boolean {
   return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
 }
 
-/** https://grpc.io/docs/guides/status-codes */
-const GRPC_UNIMPLEMENTED = '12';
+const EMPTY = new Uint8Array();

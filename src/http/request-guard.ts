@@ -1,5 +1,6 @@
 import { createHostGuard } from '#src/http/host-guard.ts';
-import { REFUSALS, type RequestGuard } from '#src/http/refusal.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/refusal.ts';
+import type { RequestHead } from '#src/rpc/unary/request-head.ts';
 
 /** The most header fields of a request. Browsers, gRPC clients and proxies together send about 40. */
 export const HEADERS_MAX_COUNT = 128;
@@ -9,38 +10,39 @@ export const HEADERS_MAX_BYTES = 16 * 1024;
 export const TARGET_MAX_LENGTH = 8 * 1024;
 
 /**
- * Refuses requests that no client of an RPC sends: those that the RPC library can't take without harm, those that are
- * too large, and those that a web page can send to another origin without asking (forms).
+ * @param version of HTTP that the request line names, such as `1.1`; HTTP/2 has none.
+ * @param fields of the request, names and values in turn.
+ * @returns why a request is refused.
+ */
+export type RequestGuard = (
+  head: RequestHead,
+  isHttp2: boolean,
+  version: string,
+  fields: readonly string[],
+) => Refusal | undefined;
+
+/**
+ * Refuses requests that are no well-formed HTTP, whatever they call: those that the RPC library can't take without harm, those that
+ * are too large, and those whose framing we do not know.
+ *
+ * An Upgrade is ignored (RFC 9110, 7.8): Apache's HttpClient offers TLS with each request, Java's own offers h2c.
  */
 export function createRequestGuard(): RequestGuard {
   const refuseHost = createHostGuard();
-  return (head, httpVersion, rawHeaders) => {
-    const { target, method, upgrade } = head;
-    if (rawHeaders.length > HEADERS_MAX_COUNT * 2) return REFUSALS.headersTooLarge;
-    if (target.length > TARGET_MAX_LENGTH) return REFUSALS.urlTooLong;
+  return (head, isHttp2, version, fields) => {
+    if (fields.length > HEADERS_MAX_COUNT * 2) return REFUSALS.headersTooLarge;
+    if (head.target.length > TARGET_MAX_LENGTH) return REFUSALS.urlTooLong;
     // HTTP/1.1: the parser has measured it.
-    if (httpVersion === '2.0' && sizeOf(rawHeaders) > HEADERS_MAX_BYTES) return REFUSALS.headersTooLarge;
-    // RFC 9110, 7.8: an upgrade may be ignored. Java's HTTP client offers h2c with each first request.
-    if (upgrade !== undefined && upgrade !== 'h2c') return REFUSALS.tunnel;
-    const refusal = refuseHost(head, httpVersion, rawHeaders);
-    if (refusal !== undefined) return refusal;
-    if (method === 'POST') return isRpcMediaType(head.contentType) ? undefined : REFUSALS.badMediaType;
-    return method === 'GET' || method === 'OPTIONS' || method === 'HEAD' ? undefined : REFUSALS.badMethod;
+    if (isHttp2 && sizeOf(fields) > HEADERS_MAX_BYTES) return REFUSALS.headersTooLarge;
+    const { transferEncoding } = head;
+    if (head.expect !== undefined && head.expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
+    if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== 'chunked') return REFUSALS.transferCoding;
+    return refuseHost(head, isHttp2, version, fields);
   };
 }
 
-function sizeOf(rawHeaders: readonly string[]): number {
+function sizeOf(fields: readonly string[]): number {
   let size = 0;
-  for (const text of rawHeaders) size += text.length;
+  for (const text of fields) size += text.length;
   return size;
-}
-
-/**
- * Whether a page of another origin would have had to ask (CORS) before it sent this: not for a form, text/plain,
- * multipart, or a body without a type. RPCs are all below application/.
- */
-function isRpcMediaType(contentType: string | undefined): boolean {
-  // What clients send, before the pattern.
-  if (contentType === 'application/proto' || contentType === 'application/json') return true;
-  return contentType !== undefined && /^application\/(?!x-www-form-urlencoded)/i.test(contentType);
 }

@@ -13,7 +13,6 @@ import { createExchangeEnd } from '#src/http/exchange-end.ts';
 import type { Http1Response } from '#src/http/http-messages.ts';
 import { createHttp2BodyDeadline } from '#src/http/http2-body-deadline.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
-import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 import { refuse } from '#src/http/refuse.ts';
 import { createRequestGuard } from '#src/http/request-guard.ts';
 import { RequestIds } from '#src/http/request-id.ts';
@@ -21,11 +20,14 @@ import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusa
 import { dropUnreadBody } from '#src/http/unread-body.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
-import { boundDeadline, UNBOUNDED } from '#src/rpc/deadline.ts';
+import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import type { Dispatch } from '#src/rpc/dispatch.ts';
+import { normalizeRequest } from '#src/rpc/normalize-request.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/refusal.ts';
+import { type Route, refuseCall, SAFE_METHODS } from '#src/rpc/route.ts';
 import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 import { stopUnreadBody } from '#src/rpc/unary/http2-carrier.ts';
-import { readHttp2Head } from '#src/rpc/unary/request-head.ts';
+import { type RequestHead, readHttp2Head } from '#src/rpc/unary/request-head.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 
 export interface ShellOptions {
@@ -74,7 +76,7 @@ export interface Shell extends SocketRefusal {
  */
 export function createShell(options: ShellOptions): Shell {
   const { dispatch, deadline, requestMaxBytes } = options;
-  const { unary } = dispatch;
+  const { unary, routes } = dispatch;
   const streamPaths = options.streamPaths ?? new Set();
   const ids = new RequestIds();
   const guard = createRequestGuard();
@@ -85,17 +87,21 @@ export function createShell(options: ShellOptions): Shell {
 
   function handle(request: HttpRequest, response: HttpResponse): void {
     const { rawHeaders, httpVersion } = request;
-    const http2 = 'stream' in request;
-    const head = http2 ? readHttp2Head(request.headers) : (request as Http1Request).offer();
+    const isHttp2 = 'stream' in request;
+    const head = isHttp2 ? readHttp2Head(request.headers, rawHeaders) : (request as Http1Request).offer();
     const exchange = new Exchange(ids.of(head), head, httpVersion, connectionOf(request), end);
     const proxied = exchange.connection?.isTrustedProxy === true;
     if (proxied) clients.identify(exchange, rawHeaders);
-    const refusal = guard(head, httpVersion, rawHeaders) ?? (proxied ? clients.admit(exchange) : undefined);
-    if (!http2 && unary !== undefined && refusal === undefined && head.expect === undefined) {
+    const route = routes.get(head.path);
+    const refusal =
+      guard(head, isHttp2, httpVersion, rawHeaders) ??
+      refuseCall(route, head, isHttp2) ??
+      (proxied ? clients.admit(exchange) : undefined);
+    if (!isHttp2 && refusal === undefined && !isContinueAwaited(head)) {
       const fields = responseFields(exchange);
       if (unary.takeHttp1(request as Http1Request, response as Http1Response, head, fields, exchange)) return;
     }
-    adapt(exchange, request, response, refusal);
+    adapt(exchange, request, response, route, refusal);
   }
 
   function handleStream(
@@ -103,9 +109,9 @@ export function createShell(options: ShellOptions): Shell {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ): boolean {
-    if (unary === undefined) return false;
-    const head = readHttp2Head(headers);
-    if (head.expect !== undefined || guard(head, '2.0', rawHeaders) !== undefined) return false;
+    const head = readHttp2Head(headers, rawHeaders);
+    const refusal = guard(head, true, '2.0', rawHeaders) ?? refuseCall(routes.get(head.path), head, true);
+    if (refusal !== undefined || isContinueAwaited(head)) return false;
     const connection = stream.session && connectionOfSocket(stream.session);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
     if (connection?.isTrustedProxy) {
@@ -118,7 +124,7 @@ export function createShell(options: ShellOptions): Shell {
   }
 
   function handleReset(headers: IncomingHttpHeaders, connection: Connection | undefined): void {
-    const head = readHttp2Head(headers);
+    const head = readHttp2Head(headers, []);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
     exchange.refusal = REFUSALS.reset;
     if (connection?.isTrustedProxy) clients.identify(exchange, Object.entries(headers).flat() as string[]);
@@ -134,8 +140,15 @@ export function createShell(options: ShellOptions): Shell {
   }
 
   /** Everything but the fast path: refusals, preflights, and calls that connect-node serves. */
-  function adapt(exchange: Exchange, request: HttpRequest, response: HttpResponse, refusal: Refusal | undefined): void {
+  function adapt(
+    exchange: Exchange,
+    request: HttpRequest,
+    response: HttpResponse,
+    route: Route | undefined,
+    refusal: Refusal | undefined,
+  ): void {
     exchange.adapted = true;
+    exchange.procedure = route?.procedure;
     if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request.stream));
     request.on('error', ignore);
     response.on('error', ignore);
@@ -147,7 +160,7 @@ export function createShell(options: ShellOptions): Shell {
     const fields = responseFields(exchange);
     for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
     try {
-      exchange.refusal = refusal ?? serve(exchange, request, response);
+      exchange.refusal = refusal ?? serve(exchange, request, response, route);
     } catch (error) {
       exchange.cause = error;
       exchange.refusal = REFUSALS.internal;
@@ -155,20 +168,41 @@ export function createShell(options: ShellOptions): Shell {
     if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal, options.bareRefusals);
   }
 
-  function serve(exchange: Exchange, request: HttpRequest, response: HttpResponse): Refusal | undefined {
-    if (cors.answerPreflight(request, response)) return undefined;
-    const { expect, contentLength } = exchange.head;
-    if (expect !== undefined) {
-      if (expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
-      if (!(Number(contentLength) > requestMaxBytes)) response.writeContinue();
+  function serve(
+    exchange: Exchange,
+    request: HttpRequest,
+    response: HttpResponse,
+    route: Route | undefined,
+  ): Refusal | undefined {
+    const { head } = exchange;
+    if (head.method === 'OPTIONS') {
+      exchange.procedure = undefined;
+      if (cors.answerPreflight(request, response)) return undefined;
+      if (route === undefined && head.target !== '*') return REFUSALS.unknownPath;
+      response.setHeader('allow', route?.allow ?? SAFE_METHODS);
+      response.statusCode = 204;
+      response.end();
+      return undefined;
     }
-    const staysOpen = streamPaths.has(exchange.head.target);
-    boundDeadline(request.headers, staysOpen ? UNBOUNDED : deadline);
-    if (!staysOpen && 'stream' in request && request.method === 'POST') bodyDeadline.watch(request);
-    return dispatch.adapter(request, response, exchange) ? undefined : REFUSALS.unknownPath;
+    if (isContinueAwaited(head) && !(Number(head.contentLength) > requestMaxBytes)) response.writeContinue();
+    const staysOpen = streamPaths.has(head.path);
+    normalizeRequest(request, head, staysOpen ? UNBOUNDED : deadline);
+    if (!staysOpen && 'stream' in request) {
+      bodyDeadline.watch(request, () => {
+        exchange.refusal = REFUSALS.tooSlow;
+        refuse(request, response, REFUSALS.tooSlow, options.bareRefusals);
+      });
+    }
+    dispatch.adapter(request, response, exchange);
+    return undefined;
   }
 
   return { handle, handleStream, handleReset, ...createSocketRefusal(options.log, options.metrics, ids) };
+}
+
+/** Whether the client waits to be told that it may send the body. GET has none that matters. */
+function isContinueAwaited({ expect, method }: RequestHead): boolean {
+  return expect !== undefined && method === 'POST';
 }
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */

@@ -2,18 +2,19 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connectionOfSocket, type HttpRequest } from '#src/http/connection.ts';
 import { closeLingering } from '#src/http/lingering-close.ts';
-import { REFUSALS, type Refusal } from '#src/http/refusal.ts';
 import { refuseOnSocket } from '#src/http/refuse.ts';
 import type { RequestIds } from '#src/http/request-id.ts';
 import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/refusal.ts';
+import { answerRefusal } from '#src/rpc/refusal-answer.ts';
 import { readHttp1Head } from '#src/rpc/unary/request-head.ts';
 
 /** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
 export interface SocketRefusal {
   /** For what came in place of a request that can be read. Closes the connection. */
-  readonly refuseSocket: (socket: Duplex, error: Error & { readonly code?: string }) => void;
+  readonly refuseSocket: (socket: Duplex, error: ParserError) => void;
   /** For CONNECT, for which Node gives no response object. Closes the connection. */
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
@@ -25,13 +26,18 @@ export function createSocketRefusal(
 ): SocketRefusal {
   const accessLog = createAccessLog(log);
 
-  function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
+  function refuse(
+    socket: Duplex,
+    refusal: Refusal,
+    request: HttpRequest | undefined,
+    contentType: string | undefined,
+  ): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
     const id = ids.of(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
-    refuseOnSocket(socket, refusal, id);
+    refuseOnSocket(socket, refusal, id, contentType);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
     accessLog.write({
       id,
@@ -45,7 +51,7 @@ export function createSocketRefusal(
       status: refusal.status,
       durationMs: 0,
       bytesIn: 0,
-      bytesOut: Buffer.byteLength(refusal.body),
+      bytesOut: answerRefusal(refusal, contentType, false).body?.byteLength ?? 0,
       remoteAddress: connection?.remoteAddress ?? '',
       userAgent: head.userAgent,
       aborted: false,
@@ -69,16 +75,18 @@ export function createSocketRefusal(
       if (connection.answering) {
         // The call that this belongs to has its own line; nothing may be written into the middle of its response.
         connection.closing = true;
-        if (connection.latestResponse?.headersSent) socket.destroy();
+        const { latestResponse } = connection;
+        if (latestResponse?.headersSent) socket.destroy();
         else {
-          refuseOnSocket(socket, refusalFor(error), ids.next());
+          const contentType = latestResponse?.req.headers['content-type'];
+          refuseOnSocket(socket, refusalFor(error), ids.next(), contentType);
           closeLingering(socket as Socket);
         }
         return;
       }
-      refuse(socket, refusalFor(error), undefined);
+      refuse(socket, refusalFor(error), undefined, contentTypeIn(error));
     },
-    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request),
+    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request, undefined),
   };
 }
 
@@ -86,9 +94,28 @@ function isGone({ code }: { readonly code?: string }): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT';
 }
 
-function refusalFor({ code }: { readonly code?: string }): Refusal {
+function refusalFor({ code, rawPacket }: ParserError): Refusal {
   if (code === 'HPE_HEADER_OVERFLOW') return REFUSALS.headersTooLarge;
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return REFUSALS.chunkExtensions;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return REFUSALS.tooSlow;
+  if (code === 'HPE_INVALID_TRANSFER_ENCODING') return REFUSALS.transferCoding;
+  if (code === 'HPE_INVALID_CONTENT_LENGTH' && OVERFLOWN_LENGTH.test(rawPacket?.toString('latin1') ?? '')) {
+    return REFUSALS.messageTooLarge;
+  }
   return REFUSALS.malformed;
+}
+
+/** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */
+function contentTypeIn({ rawPacket }: ParserError): string | undefined {
+  return /^content-type:[ \t]*([^\r\n]*)/im.exec(rawPacket?.toString('latin1') ?? '')?.[1];
+}
+
+/** A length that the parser can't hold: above 2^64 - 1, which has 20 digits. */
+const OVERFLOWN_LENGTH = /^content-length:[ \t]*\d{20,}[ \t]*\r?$/im;
+
+/** What Node says of bytes that it could not read. */
+interface ParserError extends Error {
+  readonly code?: string;
+  /** The bytes in which the parser stopped. */
+  readonly rawPacket?: Buffer;
 }

@@ -1,33 +1,16 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
-import type { DescMethodUnary } from '@bufbuild/protobuf';
-import {
-  type ConnectError,
-  type ConnectRouter,
-  createConnectRouter,
-  createContextValues,
-  type Interceptor,
-} from '@connectrpc/connect';
+import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from '@connectrpc/connect';
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
-import {
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from '@connectrpc/connect-node';
+import { compressionGzip } from '@connectrpc/connect-node';
 import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
-import type { Call, RpcProtocol } from '#src/rpc/call.ts';
+import type { Call } from '#src/rpc/call.ts';
+import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/connect-adapter.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
-import { callKey, outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
-import {
-  answerUnquotable,
-  explainProtocolError,
-  type ProtocolErrorOptions,
-  translateProtocolError,
-} from '#src/rpc/protocol-error.ts';
-import { pathOf } from '#src/rpc/request-path.ts';
-import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
+import { type ProtocolErrorOptions, translateProtocolError } from '#src/rpc/protocol-error.ts';
+import { type Route, routeOf } from '#src/rpc/route.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
@@ -35,17 +18,12 @@ import { type RequestCheck, validation } from '#src/rpc/validation.ts';
 
 /** What requests are given to. They come from the shell: with one well-formed authority. */
 export interface Dispatch {
-  /** The fast path for unary calls, which declines what it does not serve; undefined: it is turned off. */
-  readonly unary: UnaryPath | undefined;
-  /**
-   * Answers, by @connectrpc/connect-node, a request that is an RPC, and says whether it is one. What it learns of the call it
-   * writes into `call`. Its deadline has to be within bounds.
-   */
-  readonly adapter: (
-    request: IncomingMessage | Http2ServerRequest,
-    response: ServerResponse | Http2ServerResponse,
-    call: Call,
-  ) => boolean;
+  /** The RPCs that are served, by path, such as `/blog.v1.PostService/GetPost`. */
+  readonly routes: ReadonlyMap<string, Route>;
+  /** The fast path for unary calls, which declines what it does not serve. */
+  readonly unary: UnaryPath;
+  /** connect-node, for what the fast path declines. */
+  readonly adapter: ConnectAdapter;
 }
 
 export interface DispatchOptions {
@@ -55,8 +33,7 @@ export interface DispatchOptions {
   readonly requestMaxBytes: number;
   /** From how many bytes on a response is compressed for a client that takes it. */
   readonly compressMinBytes: number;
-  /** The fast path; undefined: it is turned off, and all calls go through connect-node. */
-  readonly unary: UnaryOptions | undefined;
+  readonly unary: UnaryOptions;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
   /** What clients are told of requests that are no call, which no stage sees. */
@@ -74,6 +51,8 @@ export interface CallStages {
 }
 
 export interface UnaryOptions {
+  /** Whether it takes calls by POST; otherwise they go through connect-node. Calls by GET it takes always. */
+  readonly takesPost: boolean;
   /** For calls on the fast path; the shell bounds those of the others. */
   readonly deadline: DeadlineBounds;
   /** How long a request's body may take to arrive, in milliseconds. */
@@ -101,60 +80,24 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     ...(stages.admit === undefined ? [] : [admission(stages.admit)]),
     validation(stages.check),
   ]);
-  const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
-
-  function adapter(
-    request: IncomingMessage | Http2ServerRequest,
-    response: ServerResponse | Http2ServerResponse,
-    call: Call,
-  ): boolean {
-    const handler = byPath.get(pathOf(request.url ?? ''));
-    if (handler === undefined) return false;
-    call.procedure = handler.requestPath.slice(1);
-    const contentType = request.headers['content-type'] ?? '';
-    call.protocol = protocolOf(contentType);
-    const values = createContextValues().set(callKey, call);
-    void (async () => {
-      try {
-        const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const answer = await handler(universal).then(
-          given => explainProtocolError(given, call, options.protocolErrors),
-          error => {
-            if (!(error instanceof URIError) || call.code !== undefined) throw error;
-            return answerUnquotable(contentType, call, options.protocolErrors);
-          },
-        );
-        // Node takes a body for HEAD for a fault over HTTP/2.
-        if (request.method === 'HEAD') delete answer.body;
-        if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
-        else await universalResponseToNodeResponse(answer, response);
-      } catch (error) {
-        // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
-        call.cause ??= error;
-        cut(response);
-      }
-    })();
-    return true;
-  }
-
   const translate = stages.translate ?? toClientError;
-  const unaryPath =
-    unary &&
-    createUnaryPath({
-      ...unary,
-      methods: unaryMethods,
-      readMaxBytes: options.requestMaxBytes,
-      writeMaxBytes: RESPONSE_MAX_BYTES,
-      acceptCompression: ACCEPT_COMPRESSION,
-      compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
-      shutdownSignal: options.shutdownSignal,
-      admit: stages.admit ?? admitAll,
-      check: (method, message) => stages.check(method.input, message),
-      succeeded: (call: Call) => settleOk(call),
-      failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
-      unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
-    });
-  return { unary: unaryPath, adapter };
+  const unaryPath = createUnaryPath({
+    ...unary,
+    methods: unaryMethods,
+    readMaxBytes: options.requestMaxBytes,
+    writeMaxBytes: RESPONSE_MAX_BYTES,
+    acceptCompression: ACCEPT_COMPRESSION,
+    compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
+    shutdownSignal: options.shutdownSignal,
+    admit: stages.admit ?? admitAll,
+    check: (method, message) => stages.check(method.input, message),
+    succeeded: (call: Call) => settleOk(call),
+    failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
+    unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
+  });
+  const routes = new Map(handlers.map(handler => [handler.requestPath, routeOf(handler.method)]));
+  const adapter = createConnectAdapter(handlers, { ...options, acceptCompression: ACCEPT_COMPRESSION });
+  return { routes, unary: unaryPath, adapter };
 }
 
 function admitAll(): void {}
@@ -179,10 +122,10 @@ function collectRoutes(
   router.service = (service, implementation, options) => {
     for (const method of service.methods) {
       const invoke = (implementation as Record<string, unknown>)[method.localName];
-      if (method.methodKind !== 'unary' || typeof invoke !== 'function') continue;
+      if (method.methodKind !== 'unary') continue;
       unaryMethods.push({
         method: method as DescMethodUnary,
-        invoke: invoke.bind(implementation),
+        invoke: typeof invoke === 'function' ? invoke.bind(implementation) : notImplemented(method),
         jsonOptions: options?.jsonOptions,
       });
     }
@@ -192,13 +135,9 @@ function collectRoutes(
   return { handlers: router.handlers, unaryMethods };
 }
 
-/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
-function cut(response: ServerResponse | Http2ServerResponse): void {
-  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-  else response.destroy();
-}
-
-function protocolOf(contentType: string): RpcProtocol {
-  if (contentType.startsWith('application/grpc-web')) return 'grpc-web';
-  return contentType.startsWith('application/grpc') ? 'grpc' : 'connect';
+/** As connect-node has it for an RPC without a handler. */
+function notImplemented(method: DescMethod): () => never {
+  return () => {
+    throw new ConnectError(`${method.parent.typeName}.${method.name} is not implemented`, Code.Unimplemented);
+  };
 }

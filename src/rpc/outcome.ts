@@ -73,6 +73,8 @@ async function* observe(
       yield message;
       isWriting = false;
     }
+    // A handler may take its deadline for the end that it waits for; its client must not take it for a stream that is complete.
+    if (isDeadline(signal)) throw signal.reason;
     finish(call, undefined);
   } catch (error) {
     // Thrown in from where messages are written, which is where it is dealt with.
@@ -84,6 +86,10 @@ async function* observe(
 /** The error for the client: what ended the call counts for more than what came of it. */
 function explain(error: unknown, signal: AbortSignal, translate: ErrorTranslator): ConnectError {
   return translate(signal.aborted ? abortError(signal.reason) : error);
+}
+
+function isDeadline({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 }
 
 function abortError(reason: unknown): ConnectError {

@@ -17,15 +17,12 @@ import {
 import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import type { Call } from '#src/rpc/call.ts';
-import { rpcError } from '#src/rpc/error-details.ts';
 import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
 import { withoutNeedlessEscapes } from '#src/rpc/unary/percent-encode.ts';
 
 export interface ProtocolErrorOptions {
   /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
   readonly translate?: ((error: ConnectError) => ConnectError) | undefined;
-  /** What an RPC does not take (a method, a media type, a version of HTTP) is refused with a status alone; default: the body says why. */
-  readonly bareRefusals?: boolean;
 }
 
 /**
@@ -38,9 +35,6 @@ export async function explainProtocolError(
   call: Call,
   options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
-  if (response.status !== 200 && response.body === undefined) {
-    return options.bareRefusals ? response : withBody(response, refusalOf(response.status));
-  }
   const explain = createExplain(call, options.translate);
   if (call.protocol === 'grpc') {
     return { ...response, body: withTrailer(response, trailer => explainTrailer(trailer, explain)) };
@@ -113,20 +107,6 @@ function withBody(response: UniversalServerResponse, error: ConnectError): Unive
   header.set('content-length', String(body.byteLength));
   header.delete('content-encoding');
   return { ...response, header, body: createAsyncIterable([body]) };
-}
-
-/** Connect refuses a method, a media type or a version of HTTP with a status alone. */
-function refusalOf(status: number): ConnectError {
-  if (status === 505) {
-    const message = 'this RPC sends and receives at the same time, for which it is called over HTTP/2';
-    return rpcError(Code.Unimplemented, message, { reason: 'HTTP2_REQUIRED' });
-  }
-  if (status === 405) {
-    const message = 'this RPC is called with POST, and with GET too where it only reads';
-    return rpcError(Code.Unimplemented, message, { reason: 'METHOD_NOT_ALLOWED' });
-  }
-  const message = 'this RPC is called with application/json or application/proto, or with those of gRPC and gRPC-Web';
-  return rpcError(Code.InvalidArgument, message, { reason: 'UNSUPPORTED_MEDIA_TYPE' });
 }
 
 async function* withTrailer(

@@ -62,6 +62,13 @@ describe('a connection that begins with a PROXY header', () => {
     expect(await port.log.line({ id: 'call' })).toMatchObject({ remoteAddress: client });
   });
 
+  it('is answered where its client ends its side after the request', async () => {
+    await using port = await openPort();
+    const socket = connect({ port: port.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.end(Buffer.concat([proxyV1(CLIENT), callOf('call')]));
+    expect(statusOf(await readToEnd(socket))).toBe(200);
+  });
+
   it('may speak HTTP/2', async () => {
     await using port = await openPort();
     const socket = await open(port, proxyV2Of(CLIENT));

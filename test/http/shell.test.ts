@@ -212,7 +212,7 @@ describe('the access log', () => {
     await using port = await openPublicPort();
     const response = await fetch(`${port.url}/grpc.health.v1.Health/Check`);
     expect(response.status).toBe(405);
-    await port.log.line({ refused: 'NOT_THE_PROTOCOL', status: 405 });
-    expect(await port.metric('http_non_rpc_requests_total{reason="NOT_THE_PROTOCOL",status="405"}')).toBe(1);
+    await port.log.line({ refused: 'METHOD_NOT_ALLOWED', status: 405 });
+    expect(await port.metric('http_non_rpc_requests_total{reason="METHOD_NOT_ALLOWED",status="405"}')).toBe(1);
   });
 });

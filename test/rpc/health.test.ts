@@ -49,6 +49,15 @@ describe.each(ERROR_ENCODINGS)('grpc.health.v1.Health through %s', name => {
     expect(await service.log.line({ procedure: 'grpc.health.v1.Health/Watch' })).toMatchObject({ code: 'canceled' });
   });
 
+  it('Watch ends with DEADLINE_EXCEEDED at its deadline', async () => {
+    // As fields, not as the client's option: that would end the call by itself.
+    const headers = { 'connect-timeout-ms': '50', 'grpc-timeout': '50m' };
+    const watching = (async () => {
+      for await (const { status } of client().watch({ service: '' }, { headers })) expect(status).toBe(Status.SERVING);
+    })();
+    expect(await failureOf(watching)).toMatchObject({ code: 'deadline_exceeded', reason: 'DEADLINE_EXCEEDED' });
+  });
+
   it('Watch says that it does not know a service', async () => {
     const ending = new AbortController();
     const stream = client().watch({ service: 'blog.v1.Nonsense' }, { signal: ending.signal })[Symbol.asyncIterator]();

@@ -20,18 +20,6 @@ describe('a call of an existing RPC', () => {
     expect(await refusalOf(await fetch(port.url + CHECK, init))).toEqual({ status, code, reason });
   });
 
-  it.each(['application/connect+json', 'application/grpc-web+proto', 'application/grpc'])(
-    'that streams both ways, over HTTP/1.1, is told to use HTTP/2: %s',
-    async type => {
-      await using port = await openPublicPort({ reflected: true });
-      const url = `${port.url}/grpc.reflection.v1.ServerReflection/ServerReflectionInfo`;
-      const response = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body: '' });
-      const body = await response.clone().text();
-      expect(await refusalOf(response)).toEqual({ status: 505, code: 'unimplemented', reason: 'HTTP2_REQUIRED' });
-      expect(body).toContain('HTTP/2');
-    },
-  );
-
   it.each([
     ['with the fast path', true],
     ['without it', false],

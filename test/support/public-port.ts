@@ -39,10 +39,12 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     stages: { check: () => {} },
     requestMaxBytes,
     compressMinBytes: options.compressMinBytes ?? 1024,
-    unary:
-      options.fastPath === false
-        ? undefined
-        : { deadline, bodyTimeoutMs: options.bodyTimeoutMs ?? 12_000, cacheControl: options.cacheControl ?? {} },
+    unary: {
+      takesPost: options.fastPath ?? true,
+      deadline,
+      bodyTimeoutMs: options.bodyTimeoutMs ?? 12_000,
+      cacheControl: options.cacheControl ?? {},
+    },
     shutdownSignal: options.shutdownSignal ?? new AbortController().signal,
   });
   const trustedProxies = createTrustedProxies(options.trustedProxies ?? []);

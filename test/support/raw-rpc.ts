@@ -21,10 +21,11 @@ export async function sendRawRpc(
   contentType: string,
   body: Uint8Array | ReadableStream<Uint8Array>,
   headers: Readonly<Record<string, string>> = {},
+  method = 'POST',
 ): Promise<RawAnswer> {
   const all = { 'content-type': contentType, ...headers };
   const isGrpc = contentType.startsWith('application/grpc') && !contentType.startsWith('application/grpc-web');
-  return isGrpc ? sendGrpc(new URL(url), body, all) : sendFetch(url, body, all);
+  return isGrpc ? sendGrpc(new URL(url), body, all, method) : sendFetch(url, body, all, method);
 }
 
 /** A message in the envelope of gRPC, gRPC-Web and Connect's streams. @param length what the envelope says it is. */
@@ -39,8 +40,9 @@ async function sendFetch(
   url: string,
   body: Uint8Array | ReadableStream<Uint8Array>,
   headers: Record<string, string>,
+  method: string,
 ): Promise<RawAnswer> {
-  const response = await fetch(url, { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+  const response = await fetch(url, { method, headers, body, duplex: 'half' } as RequestInit);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const answer = { status: response.status, trailersSize: 0 };
   const type = response.headers.get('content-type') ?? '';
@@ -61,10 +63,11 @@ async function sendGrpc(
   url: URL,
   body: Uint8Array | ReadableStream<Uint8Array>,
   headers: Record<string, string>,
+  method: string,
 ): Promise<RawAnswer> {
   const session = connect(url.origin);
   try {
-    const stream = session.request({ ':method': 'POST', ':path': url.pathname, te: 'trailers', ...headers });
+    const stream = session.request({ ':method': method, ':path': url.pathname, te: 'trailers', ...headers });
     const received = new Headers();
     let trailersSize = 0;
     const collect = (fields: Record<string, unknown>) => {

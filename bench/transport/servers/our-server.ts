@@ -56,7 +56,7 @@ const dispatch = createDispatch({
   },
   requestMaxBytes: config.requestMaxBytes,
   compressMinBytes: config.compressMinBytes,
-  unary: without.has('fast-path') ? undefined : { deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
+  unary: { takesPost: !without.has('fast-path'), deadline, bodyTimeoutMs: BODY_TIMEOUT_MS, cacheControl: {} },
   shutdownSignal: new AbortController().signal,
 });
 const shell = createShell({

@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
+import { contentCodingOf } from './content-coding.ts';
 
 /** Compresses responses, a few at a time. */
 export interface Compressor {
@@ -50,7 +51,8 @@ export function createCompressor(options: { readonly minBytes: number; readonly 
 
 function firstOf(accepted: string): string | undefined {
   for (const item of accepted.split(',')) {
-    const [name = '', ...parameters] = item.split(';').map(part => part.trim().toLowerCase());
+    const [given = '', ...parameters] = item.split(';').map(part => part.trim().toLowerCase());
+    const name = contentCodingOf(given) ?? '';
     if (name in ENCODINGS && !parameters.some(parameter => /^q=0(\.0*)?$/.test(parameter))) return name;
   }
   return undefined;

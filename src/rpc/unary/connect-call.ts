@@ -1,8 +1,10 @@
-import type { ConnectError } from '@connectrpc/connect';
+import { Code, type ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import type { UnaryCallInit } from './call-context.ts';
+import { contentCodingOf } from './content-coding.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { matches } from './entity-tag.ts';
+import type { GetQuery } from './get-query.ts';
 import { pushMetadata } from './metadata.ts';
 import { UnaryCall } from './unary-call.ts';
 
@@ -14,6 +16,7 @@ export class ConnectCall extends UnaryCall {
   override readonly protocolName = 'connect';
   protected override readonly binary: boolean;
   protected override readonly framingBytes = 0;
+  #refusedStatus: number | undefined;
 
   constructor(init: UnaryCallInit, binary: boolean) {
     super(init);
@@ -21,21 +24,29 @@ export class ConnectCall extends UnaryCall {
   }
 
   /** Starts a call by GET, whose message is in the URL. */
-  readQuery(message: Buffer | string): void {
+  readQuery({ message, compression }: GetQuery): void {
     this.watch(Number.POSITIVE_INFINITY);
-    this.parse(message);
+    if (compression === undefined) this.parse(message);
+    else this.decompress(compression, message as Buffer);
+  }
+
+  /** Answers a call by GET that can't be read, with this HTTP status. */
+  refuseQuery(error: ConnectError | undefined, status: number): void {
+    this.#refusedStatus = status;
+    this.refuse(error);
   }
 
   protected override get acceptedEncodings(): string | undefined {
-    const { acceptEncoding, contentEncoding } = this.init.head;
-    // A client that compresses and says nothing else can read what it writes.
-    return acceptEncoding ?? contentEncoding;
+    const { acceptEncoding, contentEncoding, method } = this.init.head;
+    // A client that compresses and says nothing else can read what it writes. With GET it writes nothing, and caches look at
+    // Accept-Encoding alone.
+    return method === 'POST' ? (acceptEncoding ?? contentEncoding) : acceptEncoding;
   }
 
   protected override receive(body: Buffer): void {
-    const { contentEncoding } = this.init.head;
-    if (contentEncoding === undefined || contentEncoding === 'identity') this.parse(body);
-    else this.decompress(contentEncoding, body);
+    const encoding = contentCodingOf(this.init.head.contentEncoding);
+    if (encoding === undefined) this.parse(body);
+    else this.decompress(encoding, body);
   }
 
   protected override sendMessage(encoded: EncodedMessage, encoding: string | undefined): void {
@@ -67,12 +78,15 @@ export class ConnectCall extends UnaryCall {
   protected override sendError(error: ConnectError): void {
     const { fields } = this.init;
     fields.push('content-type', 'application/json');
+    // RFC 9110, 12.5.3: what would have been taken.
+    if (error.code === Code.Unimplemented) fields.push('accept-encoding', this.init.settings.encodings.join(', '));
     // Some errors may be cached by default, such as a 404 (RFC 9110, 15.1).
     if (this.init.head.method !== 'POST') fields.push('cache-control', 'no-store');
     this.#pushMetadata(fields);
     pushMetadata(fields, error.metadata, '');
     const body = new EncodedMessage(errorToJsonBytes(error, undefined));
-    this.send({ status: codeToHttpStatus(error.code), fields, body, trailers: undefined });
+    const status = this.#refusedStatus ?? codeToHttpStatus(error.code);
+    this.send({ status, fields, body, trailers: undefined });
   }
 
   #pushMetadata(fields: string[]): void {

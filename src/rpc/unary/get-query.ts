@@ -1,43 +1,105 @@
-import { base64Decode } from '@bufbuild/protobuf/wire';
-
 /** The query of a unary call by GET (https://connectrpc.com/docs/protocol#unary-get-request). */
 export interface GetQuery {
   /** Whether the message is binary protobuf, or else JSON. */
   readonly binary: boolean;
+  /** How the message is compressed, such as `gzip`; undefined: it is not. */
+  readonly compression: string | undefined;
   readonly message: Buffer | string;
 }
 
-/**
- * Reads a query as URLSearchParams does, of which each parameter's first value counts. Undefined for an odd one: of another
- * version, compressed, of another encoding, badly escaped, or with a fragment.
- */
-export function parseGetQuery(query: string): GetQuery | undefined {
-  let encoding: string | undefined;
-  let message: string | undefined;
-  let base64: string | undefined;
-  if (query.includes('#')) return undefined;
-  for (const parameter of query.split('&')) {
-    const equals = parameter.indexOf('=');
-    const name = equals < 0 ? parameter : parameter.slice(0, equals);
-    const value = equals < 0 ? '' : parameter.slice(equals + 1);
-    if (name === 'message') message ??= value;
-    else if (name === 'encoding') encoding ??= value;
-    else if (name === 'base64') base64 ??= value;
-    else if (name === 'connect' ? value !== 'v1' : name === 'compression' ? value !== 'identity' : !PLAIN.test(name)) {
-      return undefined;
-    }
+/** A query that can't be read. The message names the parameter, and says what it must be. */
+export class GetQueryError extends Error {
+  override readonly name = 'GetQueryError';
+  /** The HTTP status. An unknown codec is 415, as the protocol has it for POST, and everything else 400. */
+  readonly status: 400 | 415;
+
+  constructor(message: string, status: 400 | 415 = 400) {
+    super(message);
+    this.status = status;
   }
-  if (encoding !== 'proto' && encoding !== 'json') return undefined;
+}
+
+/**
+ * Reads a query. Names and values may be escaped, of a parameter that comes twice the first counts, and others are ignored. What
+ * follows a `#` belongs to no request.
+ *
+ * Bytes are kept as they are: an escape of binary protobuf is a byte, not a character.
+ *
+ * @throws GetQueryError where a parameter is missing or malformed, or asks for what the protocol does not have.
+ */
+export function parseGetQuery(query: string): GetQuery {
+  const { message, encoding, base64, compression, connect } = parametersOf(query);
+  if (connect !== undefined && connect !== 'v1') throw new GetQueryError('connect: must be v1');
+  if (encoding !== 'proto' && encoding !== 'json') throw new GetQueryError('encoding: must be proto or json', 415);
+  if (message === undefined) {
+    throw new GetQueryError(
+      'message: is missing; an empty message of binary protobuf is message= with nothing behind it',
+    );
+  }
+  const binary = encoding === 'proto';
+  const isCompressed = compression !== undefined && compression !== '' && compression !== 'identity';
+  return {
+    binary,
+    compression: isCompressed ? compression : undefined,
+    message:
+      base64 === '1'
+        ? decodeBase64(message)
+        : binary || isCompressed
+          ? unescapeBytes(message)
+          : unescapeText('message', message),
+  };
+}
+
+/** The parameters that count, the message as it came, the others unescaped. */
+function parametersOf(query: string): Partial<Record<(typeof NAMES)[number], string>> {
+  const found: Partial<Record<string, string>> = {};
+  const end = query.indexOf('#');
+  for (const parameter of (end < 0 ? query : query.slice(0, end)).split('&')) {
+    const equals = parameter.indexOf('=');
+    const rawName = equals < 0 ? parameter : parameter.slice(0, equals);
+    const name = PLAIN.test(rawName) ? rawName : (tryUnescape(rawName) ?? '');
+    if (found[name] !== undefined || !NAMES.includes(name as 'message')) continue;
+    const value = equals < 0 ? '' : parameter.slice(equals + 1);
+    found[name] = name === 'message' ? value : unescapeText(name, value);
+  }
+  return found;
+}
+
+function unescapeText(name: string, text: string): string {
+  const plain = PLAIN.test(text) ? text : tryUnescape(text);
+  if (plain === undefined) throw new GetQueryError(`${name}: must be UTF-8, with well-formed escapes (%20)`);
+  return plain;
+}
+
+/** @returns undefined where an escape is malformed, or its bytes are not UTF-8. */
+function tryUnescape(text: string): string | undefined {
   try {
-    let text = message ?? '';
-    if (!PLAIN.test(text)) text = decodeURIComponent(text.replaceAll('+', ' '));
-    const binary = encoding === 'proto';
-    if (base64 === '1') return { binary, message: Buffer.from(base64Decode(text)) };
-    return { binary, message: binary ? Buffer.from(text) : text };
+    return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {
     return undefined;
   }
 }
 
+function unescapeBytes(text: string): Buffer {
+  if (PLAIN.test(text)) return Buffer.from(text, 'latin1');
+  if (MALFORMED_ESCAPE.test(text)) throw new GetQueryError('message: must have well-formed escapes (%20)');
+  const unescaped = text
+    .replaceAll('+', ' ')
+    .replaceAll(/%(..)/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  return Buffer.from(unescaped, 'latin1');
+}
+
+/** Both alphabets, padded or not. A plus that was not escaped has become a space. */
+function decodeBase64(text: string): Buffer {
+  const plain = unescapeText('message', text).replaceAll(' ', '+');
+  if (!BASE64.test(plain) || plain.replaceAll('=', '').length % 4 === 1) {
+    throw new GetQueryError('message: must be base64, since base64=1');
+  }
+  return Buffer.from(plain, 'base64');
+}
+
+const NAMES = ['message', 'encoding', 'base64', 'compression', 'connect'] as const;
 /** Nothing in it is escaped. */
 const PLAIN = /^[^%+]*$/;
+const MALFORMED_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;

@@ -1,6 +1,7 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { UnaryCallInit } from './call-context.ts';
+import { contentCodingOf } from './content-coding.ts';
 import type { EncodedMessage } from './encoded-message.ts';
 import { addTrailers, pushMetadata } from './metadata.ts';
 import { percentEncode } from './percent-encode.ts';
@@ -48,10 +49,15 @@ export class GrpcCall extends UnaryCall {
       return;
     }
     const flags = body[0] as number;
+    if (flags > COMPRESSED) {
+      const message = `protocol error: the flags of a message must be 0 or 1, not ${flags}`;
+      this.refuse(new ConnectError(message, Code.InvalidArgument));
+      return;
+    }
     const message = body.subarray(PREFIX_LENGTH);
-    const encoding = this.init.head.grpcEncoding ?? 'identity';
-    if ((flags & COMPRESSED) === 0) this.parse(message);
-    else if (encoding !== 'identity') this.decompress(encoding, message);
+    const encoding = contentCodingOf(this.init.head.grpcEncoding);
+    if (flags === 0) this.parse(message);
+    else if (encoding !== undefined) this.decompress(encoding, message);
     else
       this.refuse(new ConnectError('received compressed envelope, but do not know how to decompress', Code.Internal));
   }
@@ -75,7 +81,12 @@ export class GrpcCall extends UnaryCall {
       trailers[name] = value;
     });
     trailers['grpc-message'] = percentEncode(error.rawMessage);
-    this.send({ status: 200, fields: this.#fields(), body: undefined, trailers });
+    const fields = this.#fields();
+    // "The response will include a grpc-accept-encoding" (gRPC, "Compression"): what would have been taken.
+    if (error.code === Code.Unimplemented) {
+      fields.push('grpc-accept-encoding', ['identity', ...this.init.settings.encodings].join(','));
+    }
+    this.send({ status: 200, fields, body: undefined, trailers });
   }
 
   #fields(): string[] {

@@ -4,10 +4,12 @@
  */
 export class RequestHead {
   readonly method: string;
-  /** As the client sent it: the path, and where there is one, `?` and the query. */
+  /** The path, and where there is one, `?` and the query. As the client sent it, but for the absolute form. */
   readonly target: string;
   /** The target without its query. */
   readonly path: string;
+  /** The authority of a target in absolute form (RFC 9112, 3.2.2); unset: the target is a path. */
+  readonly targetHost: string | undefined;
   /** The `Host` field, or HTTP/2's `:authority`. */
   host: string | undefined = undefined;
   acceptEncoding: string | undefined = undefined;
@@ -27,14 +29,16 @@ export class RequestHead {
   transferEncoding: string | undefined = undefined;
   upgrade: string | undefined = undefined;
   userAgent: string | undefined = undefined;
-  /** Fields of the above that came more than once; the first counts. A call that has one is an odd one. */
+  /** Fields of the above that came more than once, but for lists, which are joined; the first counts. */
   repeated: readonly string[] = NONE;
 
   constructor(method: string, target: string) {
     this.method = method;
-    this.target = target;
-    const query = target.indexOf('?');
-    this.path = query < 0 ? target : target.slice(0, query);
+    const absolute = target.charCodeAt(0) === SLASH ? null : ABSOLUTE_FORM.exec(target);
+    this.targetHost = absolute?.[1];
+    this.target = absolute === null ? target : toPath(absolute[2] as string);
+    const query = this.target.indexOf('?');
+    this.path = query < 0 ? this.target : this.target.slice(0, query);
   }
 
   /** What follows the `?`; empty where there is none. */
@@ -53,6 +57,7 @@ export function readHttp1Head(method: string, target: string, fields: readonly s
     for (const { lower, usual, key } of candidates) {
       if (name !== lower && name !== usual && name.toLowerCase() !== lower) continue;
       if (head[key] === undefined) head[key] = fields[i + 1];
+      else if (LISTS.has(key)) head[key] += `, ${fields[i + 1]}`;
       else head.repeated = [...head.repeated, key];
       break;
     }
@@ -60,8 +65,14 @@ export function readHttp1Head(method: string, target: string, fields: readonly s
   return head;
 }
 
-/** @param headers of Node's HTTP/2 stream: names are in lower case, and repeated ones are joined or dropped already. */
-export function readHttp2Head(headers: Readonly<Record<string, string | string[] | undefined>>): RequestHead {
+/**
+ * @param headers of Node's HTTP/2 stream: names are in lower case, and repeated ones are joined or dropped already.
+ * @param fields the same as they came, names and values in turn.
+ */
+export function readHttp2Head(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  fields: readonly string[],
+): RequestHead {
   const head = new RequestHead(headers[':method'] as string, (headers[':path'] as string | undefined) ?? '');
   head.host = (headers[':authority'] ?? headers.host) as string | undefined;
   head.acceptEncoding = headers['accept-encoding'] as string | undefined;
@@ -74,7 +85,7 @@ export function readHttp2Head(headers: Readonly<Record<string, string | string[]
   head.grpcAcceptEncoding = headers['grpc-accept-encoding'] as string | undefined;
   head.grpcEncoding = headers['grpc-encoding'] as string | undefined;
   head.grpcTimeout = headers['grpc-timeout'] as string | undefined;
-  head.ifNoneMatch = headers['if-none-match'] as string | undefined;
+  if (headers['if-none-match'] !== undefined) head.ifNoneMatch = joined(fields, 'if-none-match');
   head.origin = headers.origin as string | undefined;
   head.requestId = headers['x-request-id'] as string | undefined;
   head.traceparent = headers.traceparent as string | undefined;
@@ -83,11 +94,23 @@ export function readHttp2Head(headers: Readonly<Record<string, string | string[]
   return head;
 }
 
+/** A list that came in several lines is one list (RFC 9110, 5.3). Of this field Node drops all lines but the first. */
+function joined(fields: readonly string[], name: string): string {
+  return fields.filter((_, i) => i % 2 === 1 && fields[i - 1] === name).join(', ');
+}
+
+/** The path of a target in absolute form, which may be empty, and only then has no slash. */
+function toPath(text: string): string {
+  return text.startsWith('/') ? text : `/${text}`;
+}
+
+const SLASH = 0x2f;
+const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)(.*)$/i;
 const NONE: readonly string[] = Object.freeze([]);
 
 type HeadKey = {
   [K in keyof RequestHead]: RequestHead[K] extends string | undefined
-    ? K extends 'method' | 'target' | 'path' | 'query'
+    ? K extends 'method' | 'target' | 'targetHost' | 'path' | 'query'
       ? never
       : K
     : never;
@@ -113,6 +136,9 @@ const NAMES = [
   ['User-Agent', 'userAgent'],
   ['X-Request-Id', 'requestId'],
 ] as const;
+
+/** Fields whose value is a list. */
+const LISTS: ReadonlySet<string> = new Set(['acceptEncoding', 'grpcAcceptEncoding', 'ifNoneMatch']);
 
 /** Where fields go, by the length of their names: comparing a few names is cheaper than hashing each. */
 const NAMES_BY_LENGTH: readonly ({ lower: string; usual: string; key: HeadKey }[] | undefined)[] = (() => {

@@ -136,7 +136,7 @@ export abstract class UnaryCall extends CallContext {
   }
 
   /** Answers a request that can't be read. */
-  protected refuse(error: unknown): void {
+  refuse(error: unknown): void {
     if (this.#settled) return;
     const { settings, record } = this.init;
     this.#answerError(settings.unreadable(record, ConnectError.from(error)));

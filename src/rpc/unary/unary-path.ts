@@ -6,20 +6,26 @@ import type { UnaryCallInit } from './call-context.ts';
 import type { Carrier } from './carrier.ts';
 import { createCompressor } from './compressor.ts';
 import { ConnectCall } from './connect-call.ts';
+import { contentCodingOf } from './content-coding.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
-import { type GetQuery, parseGetQuery } from './get-query.ts';
+import { type GetQuery, GetQueryError, parseGetQuery } from './get-query.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Http1Carrier, type Http1Request } from './http1-carrier.ts';
 import { Http2Carrier } from './http2-carrier.ts';
+import { formatOf } from './media-type.ts';
 import { RecentMap } from './recent-map.ts';
 import type { RequestHead } from './request-head.ts';
 import { type DeadlineBounds, parseTimeout } from './timeout.ts';
 import { createUnaryMethod, type UnaryMethod, type UnaryMethodInit } from './unary-method.ts';
 import type { UnaryHooks, UnaryRecord, UnarySettings } from './unary-settings.ts';
+import { unknownCompression } from './unknown-compression.ts';
 
 /**
- * Serves unary calls of Connect and gRPC with nothing between the socket and the handler but what the protocols ask for. It
- * takes what clients really send, and declines the rest, for which @connectrpc/connect-node stands behind it.
+ * Serves unary calls of Connect and gRPC with nothing between the socket and the handler but what the protocols ask for. Of calls by
+ * POST it takes what clients really send, and declines the rest, for which @connectrpc/connect-node stands behind it.
+ *
+ * Calls by GET it serves all, however odd, since caches rely on what their answers promise: ETag, Vary, Cache-Control, 304, and no-store
+ * for errors.
  */
 export interface UnaryPath {
   /**
@@ -48,6 +54,8 @@ export interface UnaryPath {
 
 export interface UnaryPathOptions extends UnaryHooks {
   readonly methods: readonly UnaryMethodInit[];
+  /** Whether calls by POST are taken. */
+  readonly takesPost: boolean;
   /** The most bytes of a request message, as sent and as inflated, and of a response message. */
   readonly readMaxBytes: number;
   readonly writeMaxBytes: number;
@@ -72,15 +80,16 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   }
   const recentQueries = new RecentMap<GetQuery>(RECENT_QUERIES_MAX);
   const decompressions = new Map(options.acceptCompression.map(compression => [compression.name, compression]));
+  const encodings = [...decompressions.keys()];
   const settings: UnarySettings = {
     ...options,
     compressor: createCompressor(options.compressResponses),
+    encodings,
     deadlines: new DeadlineWheel(),
     running: new Set(),
     decompress: async (name, bytes) => {
       const compression = decompressions.get(name);
-      // It is declined before.
-      if (compression === undefined) throw new ConnectError(`unknown compression "${name}"`, Code.Unimplemented);
+      if (compression === undefined) throw unknownCompression(name, encodings);
       return compression.decompress(bytes, options.readMaxBytes);
     },
   };
@@ -89,12 +98,12 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   });
 
   /** Clients ask for the same things with the same URLs. */
-  function readQuery(text: string): GetQuery | undefined {
+  function readQuery(text: string): GetQuery {
     if (text.length > QUERY_MAX_LENGTH) return parseGetQuery(text);
     let query = recentQueries.get(text);
     if (query === undefined) {
       query = parseGetQuery(text);
-      if (query !== undefined) recentQueries.set(text, query);
+      recentQueries.set(text, query);
     }
     return query;
   }
@@ -108,15 +117,14 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     carry: () => Carrier,
   ): boolean {
     const method = methods.get(head.path);
-    if (method === undefined || head.repeated.length > 0) return false;
-    if (head.method !== 'POST') return takeGet(method, head, fields, record, carry);
-    const format = FORMATS.get(head.contentType ?? '');
+    if (method === undefined) return false;
+    if (head.method === 'GET' || head.method === 'HEAD') return takeGet(method, head, fields, record, carry);
+    if (!options.takesPost || head.method !== 'POST' || head.repeated.length > 0) return false;
+    const format = formatOf(head.contentType);
     if (format === undefined || Number(head.contentLength) > options.readMaxBytes) return false;
-    const { grpc } = format;
+    const grpc = format.protocol === 'grpc';
     // gRPC is not spoken over HTTP/1.1.
-    if (grpc && !http2) return false;
-    const encoding = grpc ? head.grpcEncoding : head.contentEncoding;
-    if (encoding !== undefined && encoding !== 'identity' && !decompressions.has(encoding)) return false;
+    if (grpc ? !http2 : format.protocol !== 'connect') return false;
     if (!grpc && head.connectProtocolVersion !== undefined && head.connectProtocolVersion !== '1') return false;
     const timeoutMs = parseTimeout(head, grpc, options.deadline);
     if (timeoutMs === null) return false;
@@ -124,7 +132,10 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     record.protocol = grpc ? 'grpc' : 'connect';
     const init: UnaryCallInit = { method, settings, carrier: carry(), head, fields, record, timeoutMs };
     const call = grpc ? new GrpcCall(init, format.binary) : new ConnectCall(init, format.binary);
-    call.readBody();
+    const coding = contentCodingOf(grpc ? head.grpcEncoding : head.contentEncoding);
+    // Whatever the body holds: a client that counts on a compression is told so at its first call.
+    if (coding !== undefined && !decompressions.has(coding)) call.refuse(unknownCompression(coding, encodings));
+    else call.readBody();
     return true;
   }
 
@@ -136,15 +147,26 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     record: UnaryRecord,
     carry: () => Carrier,
   ): boolean {
-    if (!method.isSafe || (head.method !== 'GET' && head.method !== 'HEAD')) return false;
-    if (head.contentLength !== undefined || head.transferEncoding !== undefined) return false;
-    const query = readQuery(head.query);
-    const timeoutMs = parseTimeout(head, false, options.deadline);
-    if (query === undefined || timeoutMs === null) return false;
+    if (!method.isSafe) return false;
     record.procedure = method.procedure;
     record.protocol = 'connect';
-    const init: UnaryCallInit = { method, settings, carrier: carry(), head, fields, record, timeoutMs };
-    new ConnectCall(init, query.binary).readQuery(query.message);
+    let query: GetQuery | undefined;
+    let timeoutMs: number | undefined | null;
+    let fault: ConnectError | undefined;
+    let status = 400;
+    try {
+      query = readQuery(head.query);
+      timeoutMs = head.repeated.includes('connectTimeout') ? null : parseTimeout(head, false, options.deadline);
+      if (timeoutMs === null) fault = badTimeout(head);
+    } catch (error) {
+      if (!(error instanceof GetQueryError)) throw error;
+      fault = new ConnectError(error.message, Code.InvalidArgument);
+      status = error.status;
+    }
+    const init = { method, settings, carrier: carry(), head, fields, record, timeoutMs: timeoutMs ?? undefined };
+    const call = new ConnectCall(init, query?.binary === true);
+    if (query === undefined || fault !== undefined) call.refuseQuery(fault, status);
+    else call.readQuery(query);
     return true;
   }
 
@@ -160,13 +182,10 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
 const RECENT_QUERIES_MAX = 1024;
 const QUERY_MAX_LENGTH = 1024;
 
-/** Content type → what the body is. Others that mean the same are rare. */
-const FORMATS: ReadonlyMap<string, { readonly grpc: boolean; readonly binary: boolean }> = new Map([
-  ['application/proto', { grpc: false, binary: true }],
-  ['application/json', { grpc: false, binary: false }],
-  ['application/json; charset=utf-8', { grpc: false, binary: false }],
-  ['application/json;charset=utf-8', { grpc: false, binary: false }],
-  ['application/grpc', { grpc: true, binary: true }],
-  ['application/grpc+proto', { grpc: true, binary: true }],
-  ['application/grpc+json', { grpc: true, binary: false }],
-]);
+function badTimeout({ connectTimeout }: RequestHead): ConnectError {
+  const given = connectTimeout?.slice(0, 64);
+  return new ConnectError(
+    `connect-timeout-ms: must be one whole number of milliseconds above 0, of at most 10 digits; it is "${given}"`,
+    Code.InvalidArgument,
+  );
+}

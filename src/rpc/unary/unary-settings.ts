@@ -12,6 +12,8 @@ export interface UnarySettings extends UnaryHooks {
   /** The most bytes of a response message. */
   readonly writeMaxBytes: number;
   readonly compressor: Compressor;
+  /** The names of the encodings that requests may be compressed with. */
+  readonly encodings: readonly string[];
   /** Inflates a request; rejects with a ConnectError what is too large or no such format. */
   readonly decompress: (name: string, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly deadlines: DeadlineWheel;

@@ -15,12 +15,6 @@ const WANTED_DIFFERENCES: readonly {
   readonly takeOut: (answer: Answer, request: RawRequest) => void;
 }[] = [
   {
-    reason: 'answers to GET tell caches how to keep them; connect-node says nothing',
-    takeOut: ({ method, headers }) => {
-      if (method === 'GET') remove(headers, 'etag', 'vary', 'cache-control');
-    },
-  },
-  {
     reason: 'an encoding is named only where something is in it; connect-node names one in any answer of gRPC',
     takeOut: ({ headers }) => remove(headers, 'grpc-encoding'),
   },
@@ -41,9 +35,10 @@ const WANTED_DIFFERENCES: readonly {
   },
   {
     reason: 'a message of which only the prefix came was cut short; connect-node says UNIMPLEMENTED, as of none at all',
-    takeOut: ({ trailers }, { path, body }) => {
-      if (path === GET_POST && body.length === 5 && body.readUInt32BE(1) > 0)
-        remove(trailers, ...Object.keys(trailers));
+    takeOut: ({ headers, trailers }, { path, body }) => {
+      if (path !== GET_POST || body.length !== 5 || body.readUInt32BE(1) === 0) return;
+      remove(trailers, ...Object.keys(trailers));
+      remove(headers, 'grpc-accept-encoding');
     },
   },
   {

@@ -1,0 +1,125 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import { Code, type ConnectError, createContextValues } from '@connectrpc/connect';
+import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import type { Call } from '#src/rpc/call.ts';
+import { withKnownFlags } from '#src/rpc/envelope-flags.ts';
+import { callKey } from '#src/rpc/outcome.ts';
+import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
+import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { type Format, formatOf } from '#src/rpc/unary/media-type.ts';
+import { tooLarge } from '#src/rpc/unary/unary-call.ts';
+
+/**
+ * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
+ * `call`.
+ */
+export type ConnectAdapter = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+  call: Call,
+) => void;
+
+export interface ConnectAdapterOptions {
+  /** The most bytes of a request message, as sent and as inflated. */
+  readonly requestMaxBytes: number;
+  /** How requests may be compressed. */
+  readonly acceptCompression: readonly Compression[];
+  readonly protocolErrors?: ProtocolErrorOptions;
+}
+
+/** Puts around the library's handlers what it lacks: errors in our words, limits that are met at once, and unknown flags refused. */
+export function createConnectAdapter(
+  handlers: readonly UniversalHandler[],
+  options: ConnectAdapterOptions,
+): ConnectAdapter {
+  const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
+  const encodings = options.acceptCompression.map(compression => compression.name);
+
+  return (request, response, call) => {
+    const handler = byPath.get(`/${call.procedure}`);
+    if (handler === undefined) throw new Error(`there is no handler for ${call.procedure}`);
+    const contentType = request.headers['content-type'] ?? '';
+    const length = Number(request.headers['content-length'] ?? 0);
+    const format = formatOf(contentType);
+    call.protocol = format?.protocol === 'connect-stream' ? 'connect' : format?.protocol;
+    const values = createContextValues().set(callKey, call);
+    void (async () => {
+      try {
+        const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
+        const universal = {
+          ...given,
+          body: bodyOf(given.body as AsyncIterable<Uint8Array>, length, format, handler, options.requestMaxBytes),
+        };
+        const answer = await handler(universal).then(
+          given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
+          error => {
+            if (!(error instanceof URIError) || call.code !== undefined) throw error;
+            return answerUnquotable(contentType, call, options.protocolErrors);
+          },
+        );
+        if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
+        else await universalResponseToNodeResponse(answer, response);
+      } catch (error) {
+        // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
+        call.cause ??= error;
+        cut(response);
+      }
+    })();
+  };
+}
+
+/** The body that the library reads. One that says that it is too large is refused before it comes. */
+function bodyOf(
+  body: AsyncIterable<Uint8Array>,
+  length: number,
+  format: Format | undefined,
+  { method }: UniversalHandler,
+  requestMaxBytes: number,
+): AsyncIterable<Uint8Array> {
+  const isOneMessage = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
+  const maxBytes = format?.protocol === 'connect' ? requestMaxBytes : requestMaxBytes + ENVELOPE_BYTES;
+  if (isOneMessage && length > maxBytes) return failing(tooLarge(requestMaxBytes));
+  return format?.protocol === 'connect' ? body : withKnownFlags(body);
+}
+
+// biome-ignore lint/correctness/useYield: it fails before it has anything to give.
+async function* failing(error: ConnectError): AsyncGenerator<Uint8Array> {
+  throw error;
+}
+
+/** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
+function withAcceptedEncodings(
+  answer: UniversalServerResponse,
+  format: Format | undefined,
+  names: readonly string[],
+): UniversalServerResponse {
+  const header = new Headers(answer.header);
+  switch (format?.protocol) {
+    case 'grpc':
+      if (answer.trailer?.get('grpc-status') !== String(Code.Unimplemented)) return answer;
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'grpc-web':
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'connect-stream':
+      header.set('connect-accept-encoding', names.join(', '));
+      break;
+    default:
+      if (answer.status !== codeToHttpStatus(Code.Unimplemented)) return answer;
+      header.set('accept-encoding', names.join(', '));
+  }
+  return { ...answer, header };
+}
+
+/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+function cut(response: ServerResponse | Http2ServerResponse): void {
+  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else response.destroy();
+}
+
+/** What stands in front of a message in every protocol but Connect's unary one. */
+const ENVELOPE_BYTES = 5;

@@ -1,0 +1,91 @@
+import type { DescMethod } from '@bufbuild/protobuf';
+import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
+import { Code } from '@connectrpc/connect';
+import { REFUSALS, type Refusal, refusal } from '#src/rpc/refusal.ts';
+import { formatOf } from '#src/rpc/unary/media-type.ts';
+import type { RequestHead } from '#src/rpc/unary/request-head.ts';
+
+/** An RPC that is served, and what a request for it must be like. */
+export interface Route {
+  /** Such as `blog.v1.PostService/GetPost`. */
+  readonly procedure: string;
+  readonly isUnary: boolean;
+  /** Whether GET and HEAD may call it: it is unary and has no side effects. */
+  readonly isSafe: boolean;
+  /** Whether it sends and receives at the same time, for which it must be called over HTTP/2. */
+  readonly isBidi: boolean;
+  /** The field Allow of answers that name the methods that it takes (RFC 9110, 10.2.1). */
+  readonly allow: string;
+}
+
+export function routeOf(method: DescMethod): Route {
+  const isUnary = method.methodKind === 'unary';
+  const isSafe = isUnary && method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+  return {
+    procedure: `${method.parent.typeName}/${method.name}`,
+    isUnary,
+    isSafe,
+    isBidi: method.methodKind === 'bidi_streaming',
+    allow: isSafe ? SAFE_METHODS : OTHER_METHODS,
+  };
+}
+
+/**
+ * Refuses a request that is no call of the RPC at its path: whose method or content type it does not take.
+ *
+ * A POST without a content type of ours is refused also because a page can send a form, text/plain, multipart, or no type at all to
+ * another origin without asking (CORS).
+ *
+ * @param route the RPC at the path; undefined: there is none.
+ */
+export function refuseCall(route: Route | undefined, head: RequestHead, isHttp2: boolean): Refusal | undefined {
+  const { method } = head;
+  // Which path it is that a browser asks for, it will hear when it calls it.
+  if (method === 'OPTIONS') return undefined;
+  if (route === undefined) return REFUSALS.unknownPath;
+  if (method === 'GET' || method === 'HEAD') return route.isSafe ? undefined : POST_ONLY;
+  if (method !== 'POST') return route.isSafe ? SAFE_ONLY : POST_ONLY;
+  const format = formatOf(head.contentType);
+  if (format === undefined) return route.isUnary ? NOT_UNARY : NOT_A_STREAM;
+  if (route.isUnary ? format.protocol === 'connect-stream' : format.protocol === 'connect') {
+    return route.isUnary ? STREAM_TO_UNARY : UNARY_TO_STREAM;
+  }
+  return route.isBidi && !isHttp2 ? BIDI_OVER_HTTP1 : undefined;
+}
+
+/** The field Allow of a request that names no RPC, such as `OPTIONS *`. */
+export const SAFE_METHODS = 'GET, HEAD, POST, OPTIONS';
+const OTHER_METHODS = 'POST, OPTIONS';
+
+const SAFE_ONLY = refusal(
+  'METHOD_NOT_ALLOWED',
+  405,
+  Code.Unimplemented,
+  'this RPC must be called with POST, GET or HEAD',
+  ['allow', SAFE_METHODS],
+);
+const POST_ONLY = refusal('METHOD_NOT_ALLOWED', 405, Code.Unimplemented, 'this RPC must be called with POST', [
+  'allow',
+  OTHER_METHODS,
+]);
+
+const UNARY_TYPES = 'application/json or application/proto (Connect), or one of gRPC or gRPC-Web';
+const STREAM_TYPES =
+  'application/connect+json or application/connect+proto (each message behind 5 bytes: a zero, and its length in 4 bytes, big-endian), or one of gRPC or gRPC-Web';
+const NOT_UNARY = badType(`the content type must be ${UNARY_TYPES}`);
+const STREAM_TO_UNARY = badType(`this RPC does not stream: the content type must be ${UNARY_TYPES}`);
+const NOT_A_STREAM = badType(`this RPC streams: the content type must be ${STREAM_TYPES}`);
+const UNARY_TO_STREAM = badType(`this RPC streams, which takes another content type: ${STREAM_TYPES}`);
+
+/** A client that waits for answers while it sends may hang, so it is also told that the connection ends. */
+const BIDI_OVER_HTTP1 = refusal(
+  'HTTP2_REQUIRED',
+  505,
+  Code.Unimplemented,
+  'this RPC sends and receives at the same time: it must be called over HTTP/2',
+  ['connection', 'close'],
+);
+
+function badType(message: string): Refusal {
+  return refusal('UNSUPPORTED_MEDIA_TYPE', 415, Code.InvalidArgument, message);
+}

@@ -1,0 +1,17 @@
+/**
+ * Reads the field that names the coding of a body or message: case does not matter, `x-gzip` is `gzip` (RFC 9110, 8.4.1), and
+ * `identity` stands for none.
+ *
+ * @returns undefined where the body is not coded; the name in lower case otherwise, also one that nobody knows.
+ */
+export function contentCodingOf(field: string | undefined): string | undefined {
+  // What clients send, before anything is copied.
+  if (field === undefined || field === 'identity') return undefined;
+  if (field === 'gzip' || field === 'br') return field;
+  const codings = field
+    .split(',')
+    .map(coding => coding.trim().toLowerCase())
+    .filter(coding => coding !== '' && coding !== 'identity')
+    .map(coding => (coding === 'x-gzip' ? 'gzip' : coding));
+  return codings.length === 0 ? undefined : codings.join(', ');
+}
