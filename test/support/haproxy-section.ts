@@ -7,7 +7,7 @@ import { installedProgram } from '#test/support/installed-program.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { untilAccepts } from '#test/support/until-accepts.ts';
 
-/** A HAProxy in front of a server. It ends with the test process. */
+/** A HAProxy with one section of its own, in front of a server. It ends with the test process. */
 export interface TestHaproxy extends AsyncDisposable {
   readonly port: number;
 }
