@@ -1,5 +1,6 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { canonicalAddress } from '#src/http/ip-address.ts';
+import { RecentMap } from '#src/rpc/unary/recent-map.ts';
 
 /** Whether an address is that of a proxy which may say for whom it calls. */
 export type TrustedProxies = (address: string) => boolean;
@@ -17,11 +18,24 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
     if (prefix === undefined) trusted.addAddress(address, family);
     else trusted.addSubnet(address, Number(prefix), family);
   }
-  return address => {
+  const check = (address: string) => {
     const canonical = canonicalAddress(address);
     return canonical !== undefined && trusted.check(canonical, familyOf(canonical));
   };
+  // A look into the list takes two microseconds, and it is asked twice for each call of a client that calls again and again.
+  const recent = new RecentMap<boolean>(RECENT_MAX);
+  return address => {
+    let isTrusted = recent.get(address);
+    if (isTrusted === undefined) {
+      isTrusted = check(address);
+      recent.set(address, isTrusted);
+    }
+    return isTrusted;
+  };
 }
+
+/** Addresses; with both generations at most a megabyte. */
+const RECENT_MAX = 4096;
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv6(address) ? 'ipv6' : 'ipv4';
