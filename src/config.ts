@@ -17,9 +17,22 @@ export interface Config {
     readonly max: number;
     /** How old one may get, in milliseconds, give or take a tenth by chance; 0: as old as it likes. */
     readonly maxAgeMs: number;
+    /** How long one of HTTP/1.1 may wait for its next request, in milliseconds. */
+    readonly idleTimeoutMs: number;
   };
   /** Origins whose pages may call from a browser; `*` stands for any. */
   readonly corsOrigins: readonly string[];
+  /** Fields that these pages may send and read, beside those that the service and its protocols have. */
+  readonly corsFields: { readonly allow: readonly string[]; readonly expose: readonly string[] };
+  /** In front of the public port. */
+  readonly proxies: {
+    /** CIDRs or addresses of those that may say for whom they call. */
+    readonly trusted: readonly string[];
+    /** Where they say it; unset: X-Forwarded-For, or else Forwarded. */
+    readonly field: 'x-forwarded-for' | 'forwarded' | undefined;
+    /** Whether each connection begins with a PROXY header. */
+    readonly protocol: boolean;
+  };
   /** The most bytes of one request message, as sent and inflated. */
   readonly requestMaxBytes: number;
   /** From how many bytes on a response is compressed, for a client that takes it. */
@@ -157,8 +170,15 @@ function toConfig(s: z.infer<typeof settingsSchema>): Config {
     listen: { host: s.HOST, port: s.PORT },
     admin: { host: s.ADMIN_HOST, port: s.ADMIN_PORT, token: s.ADMIN_TOKEN },
     tls: s.TLS_CERT && s.TLS_KEY ? { certFile: s.TLS_CERT, keyFile: s.TLS_KEY } : undefined,
-    connections: { perAddress: s.CONNECTIONS_PER_ADDRESS, max: s.CONNECTIONS_MAX, maxAgeMs: s.CONNECTION_MAX_AGE },
+    connections: {
+      perAddress: s.CONNECTIONS_PER_ADDRESS,
+      max: s.CONNECTIONS_MAX,
+      maxAgeMs: s.CONNECTION_MAX_AGE,
+      idleTimeoutMs: s.CONNECTION_IDLE_TIMEOUT,
+    },
     corsOrigins: s.CORS_ORIGINS ?? [],
+    corsFields: { allow: s.CORS_ALLOW_HEADERS ?? [], expose: s.CORS_EXPOSE_HEADERS ?? [] },
+    proxies: { trusted: s.TRUSTED_PROXIES ?? [], field: s.FORWARDED_FIELD, protocol: s.PROXY_PROTOCOL },
     requestMaxBytes: s.REQUEST_MAX_BYTES,
     compressMinBytes: s.COMPRESS_MIN_BYTES,
     fastPath: s.FAST_PATH,

@@ -14,6 +14,7 @@ import { startAdminServer } from '#src/http/admin-server.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
 import { startListener } from '#src/http/listener.ts';
 import { createShell } from '#src/http/shell.ts';
+import { createTrustedProxies } from '#src/http/trusted-proxies.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';
 import { Readiness } from '#src/observability/readiness.ts';
@@ -120,12 +121,19 @@ export async function startServer(
     },
     shutdownSignal: shutdown.signal,
   });
+  const trustedProxies = createTrustedProxies(config.proxies.trusted);
   const shell = createShell({
     dispatch,
     log,
     metrics,
     accessLogRate: config.log.accessRate,
     corsOrigins: config.corsOrigins,
+    corsFields: config.corsFields,
+    clients: trustedProxies && {
+      isTrusted: trustedProxies,
+      field: config.proxies.field,
+      perAddress: config.connections.perAddress,
+    },
     deadline: config.deadline,
     requestMaxBytes: config.requestMaxBytes,
     streamPaths: STREAM_PATHS,
@@ -179,6 +187,8 @@ export async function startServer(
     log,
     metrics,
     connections: { ...config.connections, maxAgeGraceMs: config.deadline.maxMs },
+    trustedProxies,
+    proxyProtocol: config.proxies.protocol,
   });
   parts.defer(async () => {
     // Balancers stop sending calls first: those that come until then are answered.

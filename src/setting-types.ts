@@ -73,3 +73,14 @@ const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 102
 export const headerValue = z
   .string()
   .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 'is no value for an HTTP header');
+
+/** The name of an HTTP field (RFC 9110, 5.1). */
+export const fieldName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~\w-]+$/, 'must be comma-separated names of HTTP fields, such as x-tenant, x-feature');
+
+/** A CIDR (RFC 4632, 3.1), or a single address. */
+export const network = z.union(
+  [z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()],
+  'must be comma-separated CIDRs or addresses, such as 10.0.0.0/8, 2001:db8::/32, 192.0.2.1',
+);

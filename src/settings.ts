@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bytes, duration, headerValue, integer, list, origin, url } from '#src/setting-types.ts';
+import { bytes, duration, fieldName, headerValue, integer, list, network, origin, url } from '#src/setting-types.ts';
 
 /** One setting, as `--help` and `.env.example` show it. */
 export interface Setting {
@@ -44,6 +44,31 @@ export const SETTINGS = {
     '',
     'Comma-separated origins whose pages may call from a browser; * for any. None: no page of another origin may.',
   ],
+  CORS_ALLOW_HEADERS: [
+    list(fieldName),
+    '',
+    'Comma-separated request fields that these pages may send, beside those that the service and its protocols read, such as those that a proxy in front reads.',
+  ],
+  CORS_EXPOSE_HEADERS: [
+    list(fieldName),
+    '',
+    'Comma-separated response fields that these pages may read, beside those that the service sends, such as those that a proxy in front adds.',
+  ],
+  TRUSTED_PROXIES: [
+    list(network),
+    '',
+    'Comma-separated CIDRs or addresses of the proxies in front, such as 10.0.0.0/8. Only they may name the client of a call (X-Forwarded-For, Forwarded), for the log and for limits per address. None: the fields are ignored.',
+  ],
+  FORWARDED_FIELD: [
+    z.enum(['x-forwarded-for', 'forwarded'], 'must be x-forwarded-for or forwarded'),
+    '',
+    'The one of the two fields that your trusted proxies set. Name it if that is Forwarded: a client may send the other one. Unset: X-Forwarded-For, or Forwarded where a call has no X-Forwarded-For.',
+  ],
+  PROXY_PROTOCOL: [
+    z.stringbool('must be true or false'),
+    'false',
+    'Whether each connection to the public port begins with a PROXY header (version 1 or 2), before TLS too, as TCP load balancers send it. With TRUSTED_PROXIES, only theirs are taken; without, whoever reaches the port may claim any address. Other connections are reset.',
+  ],
   CONNECTIONS_MAX: [
     integer(0, 1_000_000),
     '10000',
@@ -52,12 +77,17 @@ export const SETTINGS = {
   CONNECTIONS_PER_ADDRESS: [
     integer(0, 1_000_000),
     '2000',
-    'The most of them from one address, or one IPv6 network (/64), so that none can take them all. A balancer needs as many as it has calls at once over HTTP/1.1. New ones are refused for 1 to 30 s after a flood of HTTP/2 frames from there. 0: neither, for a balancer that hides addresses.',
+    'The most of them from one address, or one IPv6 network (/64), so that none can take them all. Proxies in TRUSTED_PROXIES have no such limit; it holds for the calls in flight of each of their clients. New ones are refused for 1 to 30 s after a flood of HTTP/2 frames from there. 0: neither, for a balancer that hides addresses.',
   ],
   CONNECTION_MAX_AGE: [
     duration('0ms', '24h'),
     '30min',
     'Its client is told to open a new connection after this, give or take a tenth by chance, so that clients spread over new instances. Calls end as they would; streams are cut off DEADLINE_MAX later. 0ms: never.',
+  ],
+  CONNECTION_IDLE_TIMEOUT: [
+    duration('1s', '24h'),
+    '620s',
+    'An HTTP/1.1 connection is closed when no request came for this long; answers announce it (Keep-Alive). It must be longer than the idle timeout of the load balancer in front, or some of its requests meet a closed connection. Google keeps connections for 600 s, others for 60 s or less.',
   ],
   REQUEST_MAX_BYTES: [
     bytes('1KiB', '64MiB'),

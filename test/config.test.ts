@@ -10,8 +10,10 @@ describe('parseConfig', () => {
       listen: { host: '127.0.0.1', port: 8080 },
       admin: { host: '127.0.0.1', port: 9090, token: undefined },
       tls: undefined,
-      connections: { perAddress: 2000, max: 10_000, maxAgeMs: 1_800_000 },
+      connections: { perAddress: 2000, max: 10_000, maxAgeMs: 1_800_000, idleTimeoutMs: 620_000 },
       corsOrigins: [],
+      corsFields: { allow: [], expose: [] },
+      proxies: { trusted: [], field: undefined, protocol: false },
       requestMaxBytes: 4 * 1024 * 1024,
       compressMinBytes: 8 * 1024,
       fastPath: true,
@@ -160,6 +162,40 @@ describe('parseConfig', () => {
       ]);
     },
   );
+
+  it.each(['x tenant', 'x-tenant:', 'x-tenant; x-feature', 'é'])('refuses the field name %s', name => {
+    const problem = 'must be comma-separated names of HTTP fields, such as x-tenant, x-feature';
+    expect(problemsOf({ CORS_ALLOW_HEADERS: name, CORS_EXPOSE_HEADERS: name })).toEqual([
+      `CORS_ALLOW_HEADERS: ${problem}`,
+      `CORS_EXPOSE_HEADERS: ${problem}`,
+    ]);
+  });
+
+  it('reads trusted proxies as CIDRs and as single addresses, IPv4 and IPv6', () => {
+    const trusted = ['10.0.0.0/8', '192.0.2.1', '2001:db8::/32', '::1', '0.0.0.0/0'];
+    expect(parseConfig({ TRUSTED_PROXIES: trusted.join(', ') }).proxies.trusted).toEqual(trusted);
+  });
+
+  it.each([
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '2001:db8::/129',
+    'proxy.example',
+    '10.0.0.1:80',
+    '10.0.0.0/',
+    '10.0.0.0 10.1.0.0',
+  ])('refuses the trusted proxy %s', proxy => {
+    expect(problemsOf({ TRUSTED_PROXIES: proxy })).toEqual([
+      'TRUSTED_PROXIES: must be comma-separated CIDRs or addresses, such as 10.0.0.0/8, 2001:db8::/32, 192.0.2.1',
+    ]);
+  });
+
+  it('refuses a field for forwarded addresses that no proxy sets, and half a PROXY protocol', () => {
+    expect(problemsOf({ FORWARDED_FIELD: 'x-real-ip', PROXY_PROTOCOL: 'v2' })).toEqual([
+      'FORWARDED_FIELD: must be x-forwarded-for or forwarded',
+      'PROXY_PROTOCOL: must be true or false',
+    ]);
+  });
 
   it('names a setting for each URL of a list that is none', () => {
     expect(problemsOf({ DATABASE_REPLICA_URLS: 'postgres://a/p,b,c' })).toHaveLength(2);

@@ -9,8 +9,10 @@ export type HttpResponse = ServerResponse | Http2ServerResponse;
 /** What is known of one connection of the public port, for as long as it lives. */
 export class Connection {
   readonly socket: Socket;
-  /** The peer's address; kept here, since a socket forgets it when it closes. */
+  /** The peer's address, or that of its client where the peer is a proxy and has said so (PROXY protocol). */
   readonly remoteAddress: string;
+  /** Whether that is the address of a trusted proxy: then each request may come from another client. */
+  readonly isTrustedProxy: boolean;
   /** The HTTP/2 session; unset: the connection speaks HTTP/1.1, or nothing yet. */
   session: Http2Session | undefined = undefined;
   /** HTTP/2: the streams that are open, and how many there have been. */
@@ -24,9 +26,10 @@ export class Connection {
   /** Its last answer is out and it is about to close; what still comes in is no request. */
   closing = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, remoteAddress: string, isTrustedProxy: boolean) {
     this.socket = socket;
-    this.remoteAddress = socket.remoteAddress ?? '';
+    this.remoteAddress = remoteAddress;
+    this.isTrustedProxy = isTrustedProxy;
   }
 
   /** HTTP/1.1: whether there is a request that is not answered in full. */

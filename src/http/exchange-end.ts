@@ -12,6 +12,7 @@ export function createExchangeEnd(
   const accessLog = createAccessLog(log, successesPerSecond);
 
   return (exchange, { status, bytesRead, bytesWritten, aborted }) => {
+    exchange.release?.();
     const now = performance.now();
     const durationMs = now - exchange.startedAt;
     const refused = refusalOf(exchange);
@@ -23,7 +24,7 @@ export function createExchangeEnd(
     }
     const sampled = code === 'ok' ? accessLog.sampleSuccess(now) : 1;
     if (sampled === 0) return;
-    const { head, connection } = exchange;
+    const { head } = exchange;
     accessLog.write({
       id: exchange.id,
       method: head.method,
@@ -37,7 +38,7 @@ export function createExchangeEnd(
       durationMs,
       bytesIn: bytesRead,
       bytesOut: bytesWritten,
-      remoteAddress: connection?.remoteAddress ?? '',
+      remoteAddress: exchange.remoteAddress,
       userAgent: head.userAgent,
       aborted,
       adapted: exchange.adapted,

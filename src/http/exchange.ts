@@ -12,6 +12,8 @@ export class Exchange implements Call {
   readonly head: RequestHead;
   readonly httpVersion: string;
   readonly connection: Connection | undefined;
+  /** The client's address: that of the connection, unless a trusted proxy has named another one. */
+  remoteAddress: string;
   procedure: string | undefined = undefined;
   protocol: RpcProtocol | undefined = undefined;
   code: string | undefined = undefined;
@@ -21,6 +23,8 @@ export class Exchange implements Call {
   refusal: Refusal | undefined = undefined;
   /** Served by connect-node, not by the fast path. */
   adapted = false;
+  /** Gives back what it holds, once it has ended; unset: it holds nothing. */
+  release: (() => void) | undefined = undefined;
   readonly #end: ExchangeEnd;
 
   constructor(
@@ -34,6 +38,7 @@ export class Exchange implements Call {
     this.head = head;
     this.httpVersion = httpVersion;
     this.connection = connection;
+    this.remoteAddress = connection?.remoteAddress ?? '';
     this.#end = end;
   }
 

@@ -3,6 +3,9 @@ import { HEADERS_MAX_BYTES, HEADERS_MAX_COUNT } from '#src/http/request-guard.ts
 /** The first bytes of a connection must come within this; with `headersTimeout` 15 s at most until the head is there. */
 export const FIRST_BYTES_TIMEOUT_MS = 3_000;
 
+/** A PROXY header must come within this. A proxy sends it with its first bytes, before it has anything from its client. */
+export const PROXY_HEADER_TIMEOUT_MS = 3_000;
+
 /** How long a request may take to arrive, body and all. 4 MiB in that time is 2.8 Mbit/s. */
 export const BODY_TIMEOUT_MS = 12_000;
 
@@ -11,8 +14,6 @@ export const HTTP1_LIMITS = {
   headersTimeout: 10_000,
   requestTimeout: BODY_TIMEOUT_MS,
   connectionsCheckingInterval: 1_000,
-  // Longer than the 60 s for which load balancers keep an idle connection: it is theirs to close, or a request meets a reset.
-  keepAliveTimeout: 65_000,
   keepAlive: true,
   keepAliveInitialDelay: 60_000,
   // The request guard refuses it, with an answer and a line in the log; Node would do so without.

@@ -18,13 +18,16 @@ import {
   HTTP1_LIMITS,
   HTTP1_MAX_HEADERS_COUNT,
   HTTP2_KEEPALIVE,
+  PROXY_HEADER_TIMEOUT_MS,
   STALL_LIMITS,
   TLS_LIMITS,
 } from '#src/http/limits.ts';
 import { openPort } from '#src/http/open-port.ts';
 import { peekProtocol } from '#src/http/protocol-peek.ts';
+import { readProxyHeader } from '#src/http/read-proxy-header.ts';
 import type { Shell } from '#src/http/shell.ts';
 import { createStallGuard, type StallLimits } from '#src/http/stalled-responses.ts';
+import type { TrustedProxies } from '#src/http/trusted-proxies.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
@@ -40,7 +43,11 @@ export interface ListenerOptions {
   /** Unset: connections are not counted. */
   readonly metrics?: Pick<Metrics, 'connectionRefused' | 'connectionEnded' | 'connectionsChanged'>;
   /** Unset: as many as come, for as long as they like. */
-  readonly connections?: ConnectionLimits & ConnectionAgeLimits;
+  readonly connections?: ConnectionLimits & ConnectionAgeLimits & { readonly idleTimeoutMs: number };
+  /** Proxies that may say for whom they call; unset: there are none. */
+  readonly trustedProxies?: TrustedProxies | undefined;
+  /** Whether each connection begins with a PROXY header, from a trusted proxy or, where there are none, from anyone; default: no. */
+  readonly proxyProtocol?: boolean;
   /** Default: as in limits.ts. */
   readonly times?: Partial<ConnectionTimes>;
 }
@@ -73,21 +80,24 @@ export interface Listener extends AsyncDisposable {
  * @throws ListenError where the port can't be opened.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { tls, shell, log, metrics = UNCOUNTED, connections: limits = UNLIMITED } = options;
+  const { tls, shell, log, metrics = UNCOUNTED, connections: limits = UNLIMITED, trustedProxies } = options;
+  const isTrusted = trustedProxies ?? (() => false);
+  const http1Options = { ...HTTP1_LIMITS, ...HTTP1_MESSAGES, keepAliveTimeout: limits.idleTimeoutMs };
   const server: http.Server | https.Server = tls
-    ? https.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES, ...TLS_LIMITS, ...tls })
-    : http.createServer({ ...HTTP1_LIMITS, ...HTTP1_MESSAGES });
+    ? https.createServer({ ...http1Options, ...TLS_LIMITS, ...tls })
+    : http.createServer(http1Options);
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
   allowHalfClosed(server);
 
   const floods = createFloodMemory();
-  const admit = createConnectionLimits(limits, log, metrics, floods.isFlooding);
+  const admission = createConnectionLimits(limits, log, metrics, floods.isFlooding, isTrusted);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
+  const beginTls = tls && takeOffConnectionListener(server, 'connection');
   const speakHttp1 = takeOffConnectionListener(server, tls ? 'secureConnection' : 'connection');
   const serveHttp2 = createHttp2Connections(shell, log, metrics.connectionEnded, floods.blame);
-  const track = (socket: Socket) => {
-    const connection = new Connection(socket);
+  const track = (socket: Socket, address: string) => {
+    const connection = new Connection(socket, address, isTrusted(address));
     attachConnection(socket, connection);
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
@@ -97,21 +107,38 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     watchHalfClosed(connection);
     speakHttp1(connection.socket);
   };
+  // Of sockets that are about to speak TLS, whose own sockets come with another event.
+  const addresses = new WeakMap<Socket, string>();
+  const begin = (socket: Socket, address: string) => {
+    if (!admission.admit(socket, address)) return;
+    if (beginTls !== undefined) {
+      addresses.set(socket, address);
+      beginTls(socket);
+      return;
+    }
+    const connection = track(socket, address);
+    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2 : serveHttp1)(connection));
+  };
   server.on('connection', (socket: Socket) => {
-    if (!admit(socket)) return;
+    if (!admission.arrive(socket)) return;
     sockets.add(socket);
     metrics.connectionsChanged(1);
     socket.on('close', () => {
       sockets.delete(socket);
       metrics.connectionsChanged(-1);
     });
-    if (tls) return;
-    const connection = track(socket);
-    peekProtocol(socket, FIRST_BYTES_TIMEOUT_MS, isHttp2 => (isHttp2 ? serveHttp2 : serveHttp1)(connection));
+    const peer = socket.remoteAddress ?? '';
+    if (!options.proxyProtocol) begin(socket, peer);
+    else if (trustedProxies?.(peer) === false) admission.refuse(socket, 'UNTRUSTED_PROXY', peer);
+    else {
+      const refuse = () => void admission.refuse(socket, 'BAD_PROXY_HEADER', peer);
+      readProxyHeader(socket, PROXY_HEADER_TIMEOUT_MS, client => begin(socket, client ?? peer), refuse);
+    }
   });
   if (tls) {
     server.on('secureConnection', (socket: TLSSocket) => {
-      const connection = track(socket);
+      const carrier = (socket as TLSSocket & { readonly _parent?: Socket })._parent;
+      const connection = track(socket, (carrier && addresses.get(carrier)) ?? socket.remoteAddress ?? '');
       if (socket.alpnProtocol === 'h2') serveHttp2(connection);
       else serveHttp1(connection);
     });
@@ -144,7 +171,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   return { port, url, close, [Symbol.asyncDispose]: async () => void (await close(0)) };
 }
 
-const UNLIMITED = { perAddress: 0, max: 0, maxAgeMs: 0, maxAgeGraceMs: 0 };
+const UNLIMITED = { perAddress: 0, max: 0, maxAgeMs: 0, maxAgeGraceMs: 0, idleTimeoutMs: 0 };
 const UNCOUNTED = { connectionRefused: () => {}, connectionEnded: () => {}, connectionsChanged: () => {} };
 const TIMES = { ...HTTP2_KEEPALIVE, ...STALL_LIMITS, lookEveryMs: CONNECTION_LOOK_EVERY_MS };
 const HTTP1_MESSAGES = { IncomingMessage: Http1Request, ServerResponse: Http1Response };

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { type ClientCallsOptions, createClientCalls } from '#src/http/client-calls.ts';
 import {
   type Connection,
   connectionOf,
@@ -6,7 +7,7 @@ import {
   type HttpRequest,
   type HttpResponse,
 } from '#src/http/connection.ts';
-import { createCors } from '#src/http/cors.ts';
+import { type CorsFields, createCors } from '#src/http/cors.ts';
 import { Exchange } from '#src/http/exchange.ts';
 import { createExchangeEnd } from '#src/http/exchange-end.ts';
 import type { Http1Response } from '#src/http/http-messages.ts';
@@ -37,6 +38,10 @@ export interface ShellOptions {
   readonly accessLogRate?: number;
   /** Origins whose pages may call; `*` stands for any. */
   readonly corsOrigins: readonly string[];
+  /** Fields that they may send and read beside those that the service has; unset: none. */
+  readonly corsFields?: CorsFields;
+  /** How clients behind trusted proxies are told apart; unset: there are no such proxies. */
+  readonly clients?: ClientCallsOptions | undefined;
   readonly deadline: DeadlineBounds;
   /** The most bytes of a request message: a client that asks first (Expect) is not told to send more. */
   readonly requestMaxBytes: number;
@@ -75,7 +80,8 @@ export function createShell(options: ShellOptions): Shell {
   const streamPaths = options.streamPaths ?? new Set();
   const ids = new RequestIds();
   const guard = createRequestGuard();
-  const cors = createCors(options.corsOrigins);
+  const cors = createCors(options.corsOrigins, options.corsFields);
+  const clients = createClientCalls(options.clients ?? { isTrusted: () => false, perAddress: 0 });
   const bodyDeadline = createHttp2BodyDeadline(options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
   const end = createExchangeEnd(options.log, options.metrics, options.accessLogRate);
 
@@ -84,8 +90,13 @@ export function createShell(options: ShellOptions): Shell {
     const isHttp2 = 'stream' in request;
     const head = isHttp2 ? readHttp2Head(request.headers, rawHeaders) : (request as Http1Request).offer();
     const exchange = new Exchange(ids.of(head), head, httpVersion, connectionOf(request), end);
+    const proxied = exchange.connection?.isTrustedProxy === true;
+    if (proxied) clients.identify(exchange, rawHeaders);
     const route = routes.get(head.path);
-    const refusal = guard(head, isHttp2, httpVersion, rawHeaders) ?? refuseCall(route, head, isHttp2);
+    const refusal =
+      guard(head, isHttp2, httpVersion, rawHeaders) ??
+      refuseCall(route, head, isHttp2) ??
+      (proxied ? clients.admit(exchange) : undefined);
     if (!isHttp2 && refusal === undefined && !isContinueAwaited(head)) {
       const fields = responseFields(exchange);
       if (unary.takeHttp1(request as Http1Request, response as Http1Response, head, fields, exchange)) return;
@@ -103,13 +114,20 @@ export function createShell(options: ShellOptions): Shell {
     if (refusal !== undefined || isContinueAwaited(head)) return false;
     const connection = stream.session && connectionOfSocket(stream.session);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
-    return unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange);
+    if (connection?.isTrustedProxy) {
+      clients.identify(exchange, rawHeaders);
+      if (clients.admit(exchange) !== undefined) return false;
+    }
+    if (unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange)) return true;
+    exchange.release?.();
+    return false;
   }
 
   function handleReset(headers: IncomingHttpHeaders, connection: Connection | undefined): void {
     const head = readHttp2Head(headers, []);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
     exchange.refusal = REFUSALS.reset;
+    if (connection?.isTrustedProxy) clients.identify(exchange, Object.entries(headers).flat() as string[]);
     end(exchange, { status: undefined, bytesRead: 0, bytesWritten: 0, aborted: true });
   }
 

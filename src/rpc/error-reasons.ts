@@ -23,6 +23,7 @@ export const ERROR_REASONS = [
   // The service can't answer now, or not in time.
   'DATABASE_UNAVAILABLE',
   'OVERLOADED',
+  'TOO_MANY_CALLS',
   'SHUTTING_DOWN',
   'WATCHER_TOO_SLOW',
   'DEADLINE_EXCEEDED',

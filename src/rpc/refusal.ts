@@ -71,6 +71,12 @@ export const REFUSALS = Object.freeze({
     'the URL is too long: at most 8 KiB; send the message with POST',
   ),
   badExpectation: refusal('EXPECTATION_FAILED', 417, Code.InvalidArgument, 'Expect must be 100-continue'),
+  tooManyCalls: refusal(
+    'TOO_MANY_CALLS',
+    429,
+    Code.ResourceExhausted,
+    'too many calls of this address are in flight (CONNECTIONS_PER_ADDRESS): wait until some of them have ended',
+  ),
   headersTooLarge: refusal(
     'HEADERS_TOO_LARGE',
     431,

@@ -14,6 +14,7 @@ const preflight = (url: string, origin: string) =>
     method: 'OPTIONS',
     headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
   });
+const namesIn = (list: string | null) => (list ?? '').toLowerCase().split(', ');
 
 describe('a page of an allowed origin', () => {
   it('may read the answer, its request id and its etag', async () => {
@@ -53,6 +54,54 @@ describe('a page of an allowed origin', () => {
     expect(headers.get('access-control-max-age')).toBe('7200');
     expect(headers.get('vary')).toBe('Origin');
   });
+
+  it.each([
+    'authorization',
+    'traceparent',
+    'tracestate',
+    'baggage',
+    'x-criticality',
+    'x-consistency-token',
+    'x-request-id',
+    'if-none-match',
+    'content-type',
+    'connect-protocol-version',
+    'connect-timeout-ms',
+    'x-grpc-web',
+    'x-user-agent',
+    'grpc-timeout',
+  ])('may send %s, which the service reads', async name => {
+    await using port = await openPublicPort({ corsOrigins: [PAGE] });
+    const { headers } = await preflight(port.url, PAGE);
+    expect(namesIn(headers.get('access-control-allow-headers'))).toContain(name);
+  });
+
+  it.each([
+    'grpc-status',
+    'grpc-message',
+    'grpc-status-details-bin',
+    'x-request-id',
+    'x-consistency-token',
+    'etag',
+    'age',
+    'cache-status',
+    'allow',
+    'date',
+  ])('may read %s, which the service sends', async name => {
+    await using port = await openPublicPort({ corsOrigins: [PAGE] });
+    const { headers } = await call(port.url, PAGE);
+    expect(namesIn(headers.get('access-control-expose-headers'))).toContain(name);
+  });
+
+  it('may send and read what the settings add, and everything else as before', async () => {
+    const corsFields = { allow: ['X-Tenant', 'content-TYPE'], expose: ['X-Served-By'] };
+    await using port = await openPublicPort({ corsOrigins: [PAGE], corsFields });
+    const allowed = namesIn((await preflight(port.url, PAGE)).headers.get('access-control-allow-headers'));
+    expect(allowed).toEqual(expect.arrayContaining(['x-tenant', 'x-request-id']));
+    expect(allowed.filter(name => name === 'content-type')).toHaveLength(1);
+    const exposed = namesIn((await call(port.url, PAGE)).headers.get('access-control-expose-headers'));
+    expect(exposed).toEqual(expect.arrayContaining(['x-served-by', 'etag']));
+  });
 });
 
 describe('a page of another origin', () => {
@@ -74,6 +123,14 @@ describe('CORS', () => {
     await using port = await openPublicPort({ corsOrigins: ['*'] });
     const { headers } = await call(port.url, 'https://any.example.com');
     expect(headers.get('access-control-allow-origin')).toBe('*');
+    expect(headers.get('vary')).toBeNull();
+  });
+
+  it('gives it where the setting is * also to a request without an origin, since a cache may give its answer to a page', async () => {
+    await using port = await openPublicPort({ corsOrigins: ['*'] });
+    const { headers } = await call(port.url);
+    expect(headers.get('access-control-allow-origin')).toBe('*');
+    expect(namesIn(headers.get('access-control-expose-headers'))).toContain('etag');
     expect(headers.get('vary')).toBeNull();
   });
 

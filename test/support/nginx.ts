@@ -54,6 +54,7 @@ function configOf(folder: string, port: number, upstream: string): string {
           proxy_pass ${upstream};
           proxy_http_version 1.1;
           proxy_set_header Connection "";
+          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
           proxy_cache posts;
           proxy_cache_revalidate on;
           add_header X-Cache-Status $upstream_cache_status always;

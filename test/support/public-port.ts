@@ -1,8 +1,10 @@
 import type { ConnectRouter, ServiceImpl } from '@connectrpc/connect';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
+import type { ForwardedField } from '#src/http/forwarded-client.ts';
 import { type Listener, type ListenerOptions, startListener } from '#src/http/listener.ts';
 import { createShell, type ShellOptions } from '#src/http/shell.ts';
+import { createTrustedProxies } from '#src/http/trusted-proxies.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
@@ -45,11 +47,18 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     },
     shutdownSignal: options.shutdownSignal ?? new AbortController().signal,
   });
+  const trustedProxies = createTrustedProxies(options.trustedProxies ?? []);
   const shell = createShell({
     dispatch,
     log: logger,
     metrics,
     corsOrigins: options.corsOrigins ?? [],
+    ...(options.corsFields === undefined ? {} : { corsFields: options.corsFields }),
+    clients: trustedProxies && {
+      isTrusted: trustedProxies,
+      field: options.forwardedField,
+      perAddress: options.connections?.perAddress ?? 0,
+    },
     deadline,
     requestMaxBytes,
     streamPaths: new Set([`/${Health.typeName}/Watch`]),
@@ -62,7 +71,16 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
     shell,
     log: logger,
     metrics,
-    connections: { perAddress: 0, max: 0, maxAgeMs: 0, maxAgeGraceMs: 60_000, ...options.connections },
+    connections: {
+      perAddress: 0,
+      max: 0,
+      maxAgeMs: 0,
+      maxAgeGraceMs: 60_000,
+      idleTimeoutMs: 620_000,
+      ...options.connections,
+    },
+    trustedProxies,
+    proxyProtocol: options.proxyProtocol ?? false,
     ...(options.times === undefined ? {} : { times: options.times }),
   });
   const { port, url } = listener;
@@ -85,6 +103,11 @@ export interface PublicPortOptions {
   readonly port?: number;
   readonly tls?: ListenerOptions['tls'];
   readonly corsOrigins?: readonly string[];
+  readonly corsFields?: ShellOptions['corsFields'];
+  /** CIDRs or addresses. */
+  readonly trustedProxies?: readonly string[];
+  readonly forwardedField?: ForwardedField;
+  readonly proxyProtocol?: boolean;
   readonly deadline?: ShellOptions['deadline'];
   readonly requestMaxBytes?: number;
   readonly bodyTimeoutMs?: number;
