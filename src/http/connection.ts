@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { StreamResets } from '#src/http/stream-resets.ts';
 import { StreamTurns } from '#src/http/stream-turns.ts';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -17,6 +18,9 @@ export class Connection {
   readonly openStreams = new Set<ServerHttp2Stream>();
   streamsOpened = 0;
   readonly streamTurns = new StreamTurns();
+  readonly streamResets = new StreamResets();
+  /** HTTP/2: ends it for its resets. */
+  endForResets: () => void = () => {};
   /** HTTP/1.1: the response to the latest request; unset: none has come. */
   latestResponse: ServerResponse | undefined = undefined;
   /** HTTP/1.1: the next answer is the last one, and says so. */
@@ -27,6 +31,18 @@ export class Connection {
   constructor(socket: Socket) {
     this.socket = socket;
     this.remoteAddress = socket.remoteAddress ?? '';
+  }
+
+  /** HTTP/2: a stream has come; it may be reset already. */
+  streamOpened(stream: ServerHttp2Stream): void {
+    this.streamsOpened++;
+    if (!stream.closed) this.openStreams.add(stream);
+    else if (this.streamResets.count()) this.endForResets();
+  }
+
+  /** HTTP/2: a stream has closed, with its answer or without. */
+  streamClosed(stream: ServerHttp2Stream): void {
+    if (this.openStreams.delete(stream) && stream.aborted && this.streamResets.count()) this.endForResets();
   }
 
   /** HTTP/1.1: whether there is a request that is not answered in full. */
