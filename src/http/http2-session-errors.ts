@@ -24,7 +24,8 @@ export function nameSessionErrors(
   };
   return error => {
     if (isFlood(error)) return 'FLOOD';
-    return socket.bytesWritten - writtenBefore === ANSWER_TO_CLOSING_CLIENT_BYTES ? undefined : 'PROTOCOL_ERROR';
+    const beyond = socket.bytesWritten - writtenBefore - ANSWER_TO_CLOSING_CLIENT_BYTES;
+    return beyond >= 0 && beyond % PONG_BYTES === 0 ? undefined : 'PROTOCOL_ERROR';
   };
 }
 
@@ -59,5 +60,8 @@ const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 /**
  * gRPC's client in Go (1.64 and later) closes with a GOAWAY that names its own last stream, where RFC 9113, 6.8, asks for the server's.
  * nghttp2 takes that for an error and answers with a GOAWAY whose text no other error shares in length; nothing else of it gets here.
+ * Answers to pings that came in one piece with it may leave with it.
  */
 const ANSWER_TO_CLOSING_CLIENT_BYTES = 9 + 8 + 'GOAWAY: invalid last_stream_id'.length;
+/** RFC 9113, 6.7. */
+const PONG_BYTES = 17;

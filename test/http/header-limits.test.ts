@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, expect, it } from 'vitest';
+import { HEADERS_MAX_BYTES } from '#src/http/request-guard.ts';
+import { connectRawHttp2, FLAG, FRAME, frame, headerBlock } from '#test/support/http2-frames.ts';
 import { openPublicPort, type PublicPort } from '#test/support/public-port.ts';
 import { sendRaw, statusOf } from '#test/support/raw-http.ts';
 
@@ -77,6 +79,100 @@ describe('an HTTP/2 request', () => {
     session.destroy();
   });
 });
+
+describe('the size of headers that HTTP/2 clients are told (SETTINGS_MAX_HEADER_LIST_SIZE)', () => {
+  const call = {
+    ':method': 'POST',
+    ':path': '/grpc.health.v1.Health/Check',
+    ':authority': 'a',
+    ':scheme': 'http',
+    'content-type': 'application/json',
+  };
+  // RFC 9113, 6.5.2.
+  const sizeOf = (fields: Readonly<Record<string, string>>) =>
+    Object.entries(fields).reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+
+  it.each([
+    ['one field', (room: number) => ({ x: 'a'.repeat(room - 33) })],
+    ['many fields', (room: number) => Object.fromEntries(Array.from({ length: room / 40 }, (_, n) => [`x-${n}`, 'a']))],
+  ])('is answered in %s, and the connection goes on', async (_name, fill) => {
+    await using port = await openPublicPort();
+    const session = http2.connect(port.url, { maxSendHeaderBlockLength: 1_000_000 });
+    const [{ maxHeaderListSize }] = await once(session, 'remoteSettings');
+    const headers = { ...call, ...fill(maxHeaderListSize - sizeOf(call)) };
+    expect(sizeOf(headers)).toBeLessThanOrEqual(maxHeaderListSize);
+    const [response] = await once(session.request(headers), 'response');
+    expect(response[':status']).toBe(431);
+    const next = session.request(call);
+    next.end('{}');
+    expect((await once(next, 'response'))[0][':status']).toBe(200);
+    session.destroy();
+  });
+
+  it.each([
+    ['one field of 16 KiB', { x: 'a'.repeat(HEADERS_MAX_BYTES) }],
+    ['450 short fields', Object.fromEntries(Array.from({ length: 450 }, (_, n) => [`x-${n}`, 'a']))],
+  ])('is above what is served: %s', async (_name, fields) => {
+    await using port = await openPublicPort();
+    const session = http2.connect(port.url);
+    await once(session, 'remoteSettings');
+    const stream = session.request({ ...call, ...fields });
+    stream.end('{}');
+    const [response] = await once(stream, 'response');
+    expect(response[':status']).toBe(200);
+    session.destroy();
+  });
+});
+
+describe('an HTTP/2 field value', () => {
+  it.each([
+    ['a leading space', ' a'],
+    ['a trailing space', 'a '],
+    ['a leading tab', '\ta'],
+    ['a trailing tab', 'a\t'],
+    ['nothing but a space', ' '],
+  ])('with %s is refused (RFC 9113, 8.2.1)', async (_name, value) => {
+    await using port = await openPublicPort();
+    expect(await statusWith(port, value)).toBe('400');
+    await expectCounted(port, 'MALFORMED_REQUEST', 400);
+  });
+
+  it.each([
+    ['a space within', 'a b'],
+    ['nothing', ''],
+  ])('with %s is served', async (_name, value) => {
+    await using port = await openPublicPort();
+    expect(await statusWith(port, value)).toBe('200');
+  });
+
+  // nghttp2 drops such a field, and tells nobody. What must not be is that it arrives.
+  it.each([
+    ['NUL', 'a\0b'],
+    ['CR', 'a\rb'],
+    ['LF', 'a\nb'],
+  ])('with %s never gets to a call', async (_name, value) => {
+    await using port = await openPublicPort();
+    expect(await statusWith(port, value)).toBe('200');
+    expect((await port.log.line({ msg: 'request' })).id).not.toBe(value);
+  });
+});
+
+/** The status of a call with this as a field, which is the id that the service logs. */
+async function statusWith(port: PublicPort, value: string): Promise<string> {
+  using client = await connectRawHttp2(port.port);
+  const call = {
+    ':method': 'POST',
+    ':scheme': 'http',
+    ':path': '/grpc.health.v1.Health/Check',
+    ':authority': 'a',
+    'content-type': 'application/json',
+  };
+  await client.send(frame(FRAME.headers, FLAG.endHeaders, 1, headerBlock({ ...call, 'x-request-id': value })));
+  await client.send(frame(FRAME.data, FLAG.endStream, 1, Buffer.from('{}')));
+  const { payload } = await client.frame(FRAME.headers, 1);
+  // RFC 7541, appendix A: 8 is `:status: 200`, 12 is 400.
+  return payload[0] === 0x88 ? '200' : payload[0] === 0x8c ? '400' : 'another';
+}
 
 async function expectCounted(port: PublicPort, reason: string, status: number): Promise<void> {
   expect(await port.log.line({ refused: reason })).toMatchObject({ status });
