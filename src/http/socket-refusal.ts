@@ -13,7 +13,10 @@ import { readHttp1Head } from '#src/rpc/unary/request-head.ts';
 /** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
 export interface SocketRefusal {
   /** For what came in place of a request that can be read. Closes the connection. */
-  readonly refuseSocket: (socket: Duplex, error: Error & { readonly code?: string }) => void;
+  readonly refuseSocket: (
+    socket: Duplex,
+    error: Error & { readonly code?: string; readonly rawPacket?: Buffer },
+  ) => void;
   /** For CONNECT, for which Node gives no response object. Closes the connection. */
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
@@ -25,13 +28,14 @@ export function createSocketRefusal(
 ): SocketRefusal {
   const accessLog = createAccessLog(log);
 
-  function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined): void {
+  function refuse(socket: Duplex, refusal: Refusal, request: HttpRequest | undefined, mute = false): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
     const id = ids.of(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
-    refuseOnSocket(socket, refusal, id);
+    if (mute) socket.end();
+    else refuseOnSocket(socket, refusal, id);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
     accessLog.write({
       id,
@@ -45,7 +49,7 @@ export function createSocketRefusal(
       status: refusal.status,
       durationMs: 0,
       bytesIn: 0,
-      bytesOut: Buffer.byteLength(refusal.body),
+      bytesOut: mute ? 0 : Buffer.byteLength(refusal.body),
       remoteAddress: connection?.remoteAddress ?? '',
       userAgent: head.userAgent,
       aborted: false,
@@ -76,7 +80,7 @@ export function createSocketRefusal(
         }
         return;
       }
-      refuse(socket, refusalFor(error), undefined);
+      refuse(socket, refusalFor(error), undefined, connection.latestResponse === undefined && isBadPreface(error));
     },
     refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request),
   };
@@ -84,6 +88,14 @@ export function createSocketRefusal(
 
 function isGone({ code }: { readonly code?: string }): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT';
+}
+
+/**
+ * Whether the first line is like HTTP/2's preface, and names another protocol than HTTP: its client does not wait for an answer of HTTP/1.1.
+ * It is a bad preface, after which the connection closes (RFC 9113, 3.4).
+ */
+function isBadPreface({ code, rawPacket }: { readonly code?: string; readonly rawPacket?: Buffer }): boolean {
+  return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
 }
 
 function refusalFor({ code }: { readonly code?: string }): Refusal {

@@ -68,6 +68,13 @@ describe('an HTTP/2 connection error', () => {
     expect(await client.closed).toBe(PROTOCOL_ERROR);
     expect(await port.metric('http_connections_ended_total{reason="PROTOCOL_ERROR"}')).toBe(1);
   });
+
+  it('is a bad preface in clear text that begins like nothing: the connection closes without an answer, counted and logged', async () => {
+    await using port = await openPublicPort();
+    expect(await sendRaw(port.port, 'INVALID CONNECTION PREFACE\r\n\r\n')).toBe('');
+    expect(await port.log.line({ refused: 'MALFORMED_REQUEST' })).toMatchObject({ status: 400, bytesOut: 0 });
+    expect(await port.metric('http_non_rpc_requests_total{reason="MALFORMED_REQUEST",status="400"}')).toBe(1);
+  });
 });
 
 /** A call with one field of so many bytes, in frames of the largest size. */
