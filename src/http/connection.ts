@@ -42,7 +42,9 @@ export class Connection {
 
   /** HTTP/2: a stream has closed, with its answer or without. */
   streamClosed(stream: ServerHttp2Stream): void {
-    if (this.openStreams.delete(stream) && stream.aborted && this.streamResets.count()) this.endForResets();
+    const isOpen = this.openStreams.delete(stream);
+    // Streams that close with their session have not been reset.
+    if (isOpen && stream.aborted && this.session?.destroyed === false && this.streamResets.count()) this.endForResets();
   }
 
   /** HTTP/1.1: whether there is a request that is not answered in full. */

@@ -54,13 +54,13 @@ export function createHttp2Connections(
       serve();
       return;
     }
-    stream.on('error', ignore);
+    // A flood of resets is seen when they come, not at their turns.
+    stream.on('error', ignore).on('close', () => connection.streamClosed(stream));
     connection.streamTurns.wait(() => {
       if (!stream.closed) {
         serve();
         return;
       }
-      connection.streamClosed(stream);
       shell.handleReset(headers, connection);
     });
   });

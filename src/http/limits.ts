@@ -31,8 +31,9 @@ export const TLS_LIMITS = {
 
 export const HTTP2_LIMITS = {
   settings: {
-    // As Go's gRPC server suggests and browsers expect: enough for one connection that many callers share.
-    maxConcurrentStreams: 250,
+    // Many callers share a connection, and Node counts the streams of cancelled calls until its next turn: 500 a second that are cancelled
+    // after 300 ms, and a pause of a second, must leave room for others. What runs at once is bounded elsewhere.
+    maxConcurrentStreams: 1000,
     initialWindowSize: 256 * 1024,
     // Above what the guard takes, so that it can answer: Node only resets a stream with more, and nobody hears of it. Not above what
     // nghttp2 takes as one field: it ends the connection for that, and what we advertise must never cost a client its connection.
@@ -41,6 +42,9 @@ export const HTTP2_LIMITS = {
   },
   // As many as that size has room for.
   maxHeaderListPairs: 2_048,
+  // Streams that come while as many are open are reset at once, at little cost. Those that were reset in the same read still count as
+  // open, so a client that cancels is to be given as many as it may cancel.
+  maxSessionRejectedStreams: STREAM_RESETS.burst,
   // stream-resets.ts acts first, and says so; this is for those of one read.
   streamResetBurst: 2 * STREAM_RESETS.burst,
   streamResetRate: 2 * STREAM_RESETS.perSecond,
