@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { FLAG, FRAME, RawHttp2Client } from '#test/support/http2-frames.ts';
 
 /** What a gRPC client sent over one connection that it closed, as test/fixtures/README.md says it was recorded. */
@@ -23,18 +24,29 @@ export function readClosingClients(): readonly ClosingClient[] {
   return JSON.parse(readFileSync(file, 'utf8')) as ClosingClient[];
 }
 
-/** Sends what a client sent, with the answer waited for, closes as it did, and resolves when the connection has closed. */
-export async function replayClosingClient({ kind, before, after, end }: ClosingClient, port: number): Promise<void> {
-  const socket = connect(port, '127.0.0.1');
+/**
+ * Sends what a client sent, with the answer waited for, closes as it did, and resolves when the connection has closed.
+ *
+ * @param ca of the server's certificate; unset: in clear text.
+ */
+export async function replayClosingClient(
+  { kind, before, after, end }: ClosingClient,
+  port: number,
+  ca?: string,
+): Promise<void> {
+  const to = { port, host: '127.0.0.1' };
+  const socket = ca === undefined ? connect(to) : connectTls({ ...to, ca, ALPNProtocols: ['h2'] });
   // The recording acknowledges settings by itself.
   using client = new RawHttp2Client(socket, { acknowledges: false });
-  await once(socket, 'connect');
+  await once(socket, ca === undefined ? 'connect' : 'secureConnect');
   await client.send(Buffer.from(before, 'base64'));
   await client.frame(kind === 'watch' ? FRAME.data : FRAME.headers);
   if (kind === 'call') while (!client.frames.some(isTrailer)) await once(client.events, 'frame');
   await client.send(Buffer.from(after, 'base64'));
   if (end === 'FIN') socket.end();
-  else socket.resetAndDestroy();
+  else if (ca === undefined) socket.resetAndDestroy();
+  // Over TLS there is no way to reset it.
+  else socket.destroy();
   await client.closed;
 }
 
