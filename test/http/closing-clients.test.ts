@@ -59,6 +59,7 @@ const ENDS: Readonly<Record<string, (client: RawHttp2Client) => unknown>> = {
     client.socket.end();
   },
   'resets the stream (CANCEL)': client => client.send(frame(FRAME.rstStream, FLAG.none, 1, CANCEL)),
+  'resets the stream (NO_ERROR)': client => client.send(frame(FRAME.rstStream, FLAG.none, 1, Buffer.alloc(4))),
   'breaks HTTP/2': client => client.send(frame(FRAME.data, FLAG.none, 0)),
 };
 
