@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 export type GoProgram = { readonly install: string } | { readonly folder: string };
 
 /**
- * The path of a program in Go, which is built once and then kept outside of the checkout; undefined where Go is not installed, which a line
- * says.
+ * The path of a program in Go, which is built once and then kept outside of the checkout; undefined where Go is not installed, or too old,
+ * which a line says.
  *
  * @throws where it can't be built.
  */
@@ -24,13 +24,17 @@ export async function goProgram(program: GoProgram): Promise<string | undefined>
   await mkdir(cache, { recursive: true });
   // Nothing but what is here is to build it; the checkout is none of its business.
   const options = { env: { ...inherited(), GOBIN: cache, GOTOOLCHAIN: 'local', GOFLAGS: '-buildvcs=false' } };
-  if ('install' in program) {
-    await run('go', ['install', program.install], options);
-    return join(cache, nameOf(program.install));
+  const isPublic = 'install' in program;
+  const path = join(cache, isPublic ? nameOf(program.install) : `fixture-${program.folder}`);
+  const folder = join(import.meta.dirname, '..', 'fixtures', isPublic ? '' : program.folder, 'go');
+  try {
+    await run('go', isPublic ? ['install', program.install] : ['build', '-C', folder, '-o', path, '.'], options);
+  } catch (error) {
+    const [needed] = /requires go >= [\d.]+/.exec(String((error as { stderr?: string }).stderr)) ?? [];
+    if (needed === undefined) throw error;
+    console.log(`skipped: ${source} ${needed}, and this is ${version.stdout.trim()}`);
+    return undefined;
   }
-  const path = join(cache, `fixture-${program.folder}`);
-  const folder = join(import.meta.dirname, '..', 'fixtures', program.folder, 'go');
-  await run('go', ['build', '-C', folder, '-o', path, '.'], options);
   return path;
 }
 
