@@ -3,6 +3,7 @@
  * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before.
  */
 import { parseArgs } from 'node:util';
+import { CLIENT_ROWS } from './faults/client-rows.ts';
 import type { Figure } from './faults/figures.ts';
 import type { CallRecord } from './faults/ledger.ts';
 import { OVERLOAD_ROWS } from './faults/overload-rows.ts';
@@ -31,7 +32,7 @@ const third = Number(values.seconds) / 3;
 const length: RunLength = { total: third * 3, faultAt: third, faultFor: third };
 const always = [
   ...[...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS],
-  ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...TESTED_ROWS],
+  ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...TESTED_ROWS, ...CLIENT_ROWS],
 ];
 const rows = [...always, soakRow(Number(values.soak))];
 const unknown = positionals.filter(id => !rows.some(row => row.id === id));

@@ -6,6 +6,7 @@ import { attackWithFloods } from './hostile/http2-floods.ts';
 import { mergeHostileResults } from './hostile/merge-results.ts';
 import { attackWithMutations } from './hostile/mutated-frames.ts';
 import { attackWithHosts } from './hostile/mutated-hosts.ts';
+import { attackFromSharedAddress } from './hostile/shared-address.ts';
 import { attackSlowly } from './hostile/slow-connections.ts';
 import type { Verdict } from './hostile/verdict.ts';
 import { describeMachine } from './machine.ts';
@@ -57,6 +58,7 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
     // A cold pool that sheds calls (UNAVAILABLE) is not what the bytes of a request did.
     settings: { DATABASE_ACQUIRE_TIMEOUT: '30s' },
   },
+  H13: { attack: attackFromSharedAddress },
 };
 
 interface Attack {

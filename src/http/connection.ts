@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { StreamResets } from '#src/http/stream-resets.ts';
 import { StreamTurns } from '#src/http/stream-turns.ts';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -19,6 +20,9 @@ export class Connection {
   readonly openStreams = new Set<ServerHttp2Stream>();
   streamsOpened = 0;
   readonly streamTurns = new StreamTurns();
+  readonly streamResets = new StreamResets();
+  /** HTTP/2: ends it for its resets. */
+  endForResets: () => void = () => {};
   /** HTTP/1.1: the response to the latest request; unset: none has come. */
   latestResponse: ServerResponse | undefined = undefined;
   /** HTTP/1.1: the next answer is the last one, and says so. */
@@ -30,6 +34,20 @@ export class Connection {
     this.socket = socket;
     this.remoteAddress = remoteAddress;
     this.isTrustedProxy = isTrustedProxy;
+  }
+
+  /** HTTP/2: a stream has come; it may be reset already. */
+  streamOpened(stream: ServerHttp2Stream): void {
+    this.streamsOpened++;
+    if (!stream.closed) this.openStreams.add(stream);
+    else if (this.streamResets.count()) this.endForResets();
+  }
+
+  /** HTTP/2: a stream has closed, with its answer or without. */
+  streamClosed(stream: ServerHttp2Stream): void {
+    const isOpen = this.openStreams.delete(stream);
+    // Streams that close with their session have not been reset.
+    if (isOpen && stream.aborted && this.session?.destroyed === false && this.streamResets.count()) this.endForResets();
   }
 
   /** HTTP/1.1: whether there is a request that is not answered in full. */

@@ -49,13 +49,14 @@ export class Exchange implements Call {
 
   /** The fast path's stream has closed. */
   streamClosed(stream: ServerHttp2Stream): void {
-    this.connection?.openStreams.delete(stream);
+    this.connection?.streamClosed(stream);
   }
 
   /** Its response has closed, in full or not. */
   closed(request: HttpRequest, response: HttpResponse): void {
-    const arrived =
-      response.headersSent && response.writableFinished && !('stream' in request && request.stream.rstCode !== 0);
+    // Over HTTP/2 a response whose connection is gone counts as finished, and its stream as closed without an error.
+    const isReset = 'stream' in request && (request.stream.rstCode !== 0 || request.stream.aborted);
+    const arrived = response.headersSent && response.writableFinished && !isReset;
     this.#end(this, {
       status: response.headersSent ? response.statusCode : undefined,
       bytesRead: (request as { bytesRead?: number }).bytesRead ?? 0,

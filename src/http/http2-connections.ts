@@ -4,6 +4,8 @@ import { attachConnection, type Connection, connectionOfSocket } from '#src/http
 import type { ConnectionEnded } from '#src/http/connection-watch.ts';
 import { Http2Request, Http2Response } from '#src/http/http-messages.ts';
 import { guardFromControlFlood } from '#src/http/http2-flood-guard.ts';
+import { type Http2SessionError, isOfNghttp2, nameSessionErrors } from '#src/http/http2-session-errors.ts';
+import { dismiss } from '#src/http/http2-shutdown.ts';
 import { HTTP2_CONNECTION_WINDOW, HTTP2_HANDSHAKE_TIMEOUT_MS, HTTP2_LIMITS } from '#src/http/limits.ts';
 import type { Shell } from '#src/http/shell.ts';
 import { tlsCarrier } from '#src/http/tls-carrier.ts';
@@ -12,7 +14,7 @@ import type { Logger } from '#src/observability/logger.ts';
 /**
  * An HTTP/2 server that does not listen: it serves the connections that it is given.
  *
- * @param blame hears the address of each connection that is ended for what it sent.
+ * @param blame hears the address of each connection that is ended for a flood.
  */
 export function createHttp2Connections(
   shell: Shell,
@@ -32,11 +34,7 @@ export function createHttp2Connections(
     arriving.session = session;
     attachConnection(session, arriving);
     session.setLocalWindowSize(HTTP2_CONNECTION_WINDOW);
-    const { remoteAddress } = arriving;
-    guardFromControlFlood(session, arriving.socket, reason => {
-      ended(reason);
-      blame(remoteAddress);
-    });
+    endFloods(session, arriving);
     limitHandshake(session);
   });
   server.on('request', shell.handle);
@@ -46,39 +44,50 @@ export function createHttp2Connections(
   server.removeAllListeners('stream');
   server.on('stream', (stream: ServerHttp2Stream, headers, flags, rawHeaders: string[]) => {
     const connection = stream.session && connectionOfSocket(stream.session);
-    if (connection !== undefined) {
-      connection.streamsOpened++;
-      connection.openStreams.add(stream);
-    }
+    connection?.streamOpened(stream);
     const serve = () => {
       if (shell.handleStream(stream, headers, rawHeaders)) return;
-      stream.on('close', () => connection?.openStreams.delete(stream));
+      stream.on('close', () => connection?.streamClosed(stream));
       makeRequest.call(server, stream, headers, flags, rawHeaders);
     };
     if (connection === undefined || connection.streamTurns.isNow()) {
       serve();
       return;
     }
-    stream.on('error', ignore);
+    // A flood of resets is seen when they come, not at their turns.
+    stream.on('error', ignore).on('close', () => connection.streamClosed(stream));
     connection.streamTurns.wait(() => {
       if (!stream.closed) {
         serve();
         return;
       }
-      connection.openStreams.delete(stream);
       shell.handleReset(headers, connection);
     });
   });
   server.on('checkContinue', shell.handle).on('checkExpectation', shell.handle);
   server.on('connect', shell.handle);
-  server.on('sessionError', (err: Error & { readonly code?: string }, session: ServerHttp2Session) => {
-    log.debug({ err }, 'an HTTP/2 session failed');
-    // What nghttp2 ends by itself: floods that it knows, and what is no HTTP/2.
-    if (err.code !== 'ERR_HTTP2_ERROR') return;
-    ended('PROTOCOL_ERROR');
-    const connection = connectionOfSocket(session);
-    if (connection !== undefined) blame(connection.remoteAddress);
-  });
+  server.on('sessionError', err => log.debug({ err }, 'an HTTP/2 session failed'));
+
+  /** Ends a session that floods us, and counts what nghttp2 ends by itself. An error blames nobody: it is that connection's alone. */
+  function endFloods(session: ServerHttp2Session, connection: Connection): void {
+    let isFlood = false;
+    const flooded = () => {
+      if (isFlood) return;
+      isFlood = true;
+      ended('FLOOD');
+      blame(connection.remoteAddress);
+      dismiss(session);
+    };
+    guardFromControlFlood(session, connection.socket, flooded);
+    connection.endForResets = flooded;
+    const reasonOf = nameSessionErrors(session, connection.socket);
+    session.on('error', (error: Http2SessionError) => {
+      if (isFlood || !isOfNghttp2(error)) return;
+      const reason = reasonOf(error);
+      if (reason === 'FLOOD') flooded();
+      else if (reason !== undefined) ended(reason);
+    });
+  }
 
   return connection => {
     // The HTTP/1.1 server's sockets stay half open when their client ends; a session would wait for ever then.

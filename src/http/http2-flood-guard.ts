@@ -1,17 +1,15 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { ConnectionEnded } from '#src/http/connection-watch.ts';
-import { dismiss } from '#src/http/http2-shutdown.ts';
 
 /**
- * Ends an HTTP/2 session that keeps us busy with pings or settings, which cost us an answer each and lead to no call.
+ * Watches for an HTTP/2 session that keeps us busy with pings or settings, which cost us an answer each and lead to no call.
  *
- * nghttp2 itself ends those that do not read the answers, reset their streams all the time, send headers without end, or frames
- * that make no sense.
+ * nghttp2 itself ends those that do not read the answers, send headers without end, or frames that make no sense; stream-resets.ts
+ * counts resets.
  *
  * Pings that come while we send a response are free: that is how gRPC's clients in Go measure the line.
  */
-export function guardFromControlFlood(session: ServerHttp2Session, socket: Socket, ended: ConnectionEnded): void {
+export function guardFromControlFlood(session: ServerHttp2Session, socket: Socket, flooded: () => void): void {
   let tokens = CONTROL_FRAMES_BURST;
   let refilledAt = performance.now();
   let writtenBefore = socket.bytesWritten;
@@ -25,8 +23,7 @@ export function guardFromControlFlood(session: ServerHttp2Session, socket: Socke
     tokens = Math.min(CONTROL_FRAMES_BURST, ((now - refilledAt) / 1000) * CONTROL_FRAMES_PER_SECOND);
     refilledAt = now;
     if (tokens >= 1) return;
-    ended('FLOOD');
-    dismiss(session);
+    flooded();
   };
   session.on('ping', onControlFrame);
   session.on('remoteSettings', onControlFrame);

@@ -1,4 +1,5 @@
 import { HEADERS_MAX_BYTES, HEADERS_MAX_COUNT } from '#src/http/request-guard.ts';
+import { STREAM_RESETS } from '#src/http/stream-resets.ts';
 
 /** The first bytes of a connection must come within this; with `headersTimeout` 15 s at most until the head is there. */
 export const FIRST_BYTES_TIMEOUT_MS = 3_000;
@@ -33,17 +34,25 @@ export const TLS_LIMITS = {
 
 export const HTTP2_LIMITS = {
   settings: {
-    // As Go's gRPC server suggests and browsers expect: enough for one connection that many callers share.
-    maxConcurrentStreams: 250,
+    // Many callers share a connection, and Node counts the streams of cancelled calls until its next turn: 500 a second that are cancelled
+    // after 300 ms, and a pause of a second, must leave room for others. What runs at once is bounded elsewhere.
+    maxConcurrentStreams: 1000,
     initialWindowSize: 256 * 1024,
-    // Above what the guard takes, so that it can answer 431: nghttp2 only resets the stream, and nobody hears of it.
-    maxHeaderListSize: 128 * 1024,
+    // Above what the guard takes, so that it can answer: Node only resets a stream with more, and nobody hears of it. Not above what
+    // nghttp2 takes as one field: it ends the connection for that, and what we advertise must never cost a client its connection.
+    maxHeaderListSize: 64 * 1024,
     enablePush: false,
   },
-  maxHeaderListPairs: 2_100,
-  // A client that gives up all its calls at once is no flood; Node's own 1,000 cost us 100 ms before a session ends.
-  streamResetBurst: 300,
-  streamResetRate: 33,
+  // As many as that size has room for.
+  maxHeaderListPairs: 2_048,
+  // Streams that come while as many are open are reset at once, at little cost. Those that were reset in the same read still count as
+  // open, so a client that cancels is to be given as many as it may cancel.
+  maxSessionRejectedStreams: STREAM_RESETS.burst,
+  // stream-resets.ts acts first, and says so; this is for those of one read.
+  streamResetBurst: 2 * STREAM_RESETS.burst,
+  streamResetRate: 2 * STREAM_RESETS.perSecond,
+  // The guard refuses a field value with whitespace at its ends (RFC 9113, 8.2.1); nghttp2 would drop the field silently.
+  strictFieldWhitespaceValidation: false,
 } as const;
 
 /** Bytes of all streams of one HTTP/2 connection that may be on their way to us unread. */

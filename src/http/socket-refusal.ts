@@ -31,13 +31,15 @@ export function createSocketRefusal(
     refusal: Refusal,
     request: HttpRequest | undefined,
     contentType: string | undefined,
+    isMute = false,
   ): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
     const id = ids.of(head);
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
-    refuseOnSocket(socket, refusal, id, contentType);
+    if (isMute) socket.end();
+    else refuseOnSocket(socket, refusal, id, contentType);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
     accessLog.write({
       id,
@@ -51,7 +53,7 @@ export function createSocketRefusal(
       status: refusal.status,
       durationMs: 0,
       bytesIn: 0,
-      bytesOut: answerRefusal(refusal, contentType, false).body?.byteLength ?? 0,
+      bytesOut: isMute ? 0 : (answerRefusal(refusal, contentType, false).body?.byteLength ?? 0),
       remoteAddress: connection?.remoteAddress ?? '',
       userAgent: head.userAgent,
       aborted: false,
@@ -84,7 +86,8 @@ export function createSocketRefusal(
         }
         return;
       }
-      refuse(socket, refusalFor(error), undefined, contentTypeIn(error));
+      const isMute = connection.latestResponse === undefined && isBadPreface(error);
+      refuse(socket, refusalFor(error), undefined, contentTypeIn(error), isMute);
     },
     refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request, undefined),
   };
@@ -92,6 +95,14 @@ export function createSocketRefusal(
 
 function isGone({ code }: { readonly code?: string }): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT';
+}
+
+/**
+ * Whether the first line is like HTTP/2's preface, and names another protocol than HTTP: its client does not wait for an answer of HTTP/1.1.
+ * It is a bad preface, after which the connection closes (RFC 9113, 3.4).
+ */
+function isBadPreface({ code, rawPacket }: ParserError): boolean {
+  return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
 }
 
 function refusalFor({ code, rawPacket }: ParserError): Refusal {

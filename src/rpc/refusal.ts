@@ -81,7 +81,7 @@ export const REFUSALS = Object.freeze({
     'HEADERS_TOO_LARGE',
     431,
     Code.ResourceExhausted,
-    'the headers are too large or too many: at most 16 KiB and 128 fields',
+    'the headers are too large: at most 16 KiB and 128 fields over HTTP/1.1, and 20 KiB with 32 bytes for each field over HTTP/2',
   ),
   internal: refusal('INTERNAL', 500, Code.Internal, 'internal error'),
   transferCoding: refusal(

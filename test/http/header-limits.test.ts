@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, expect, it } from 'vitest';
+import { HEADERS_MAX_BYTES } from '#src/http/request-guard.ts';
+import { connectRawHttp2, FLAG, FRAME, frame, headerBlock } from '#test/support/http2-frames.ts';
 import { openPublicPort, type PublicPort } from '#test/support/public-port.ts';
 import { sendRaw, statusOf } from '#test/support/raw-http.ts';
 
@@ -77,6 +79,104 @@ describe('an HTTP/2 request', () => {
     session.destroy();
   });
 });
+
+describe('the size of headers that HTTP/2 clients are told (SETTINGS_MAX_HEADER_LIST_SIZE)', () => {
+  const call = {
+    ':method': 'POST',
+    ':path': '/grpc.health.v1.Health/Check',
+    ':authority': 'a',
+    ':scheme': 'http',
+    'content-type': 'application/json',
+  };
+  // RFC 9113, 6.5.2.
+  const sizeOf = (fields: Readonly<Record<string, string>>) =>
+    Object.entries(fields).reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+
+  it.each([
+    ['one field', (room: number) => ({ x: 'a'.repeat(room - 33) })],
+    ['many fields', (room: number) => Object.fromEntries(Array.from({ length: room / 40 }, (_, n) => [`x-${n}`, 'a']))],
+  ])('is answered in %s, and the connection goes on', async (_name, fill) => {
+    await using port = await openPublicPort();
+    const session = http2.connect(port.url, { maxSendHeaderBlockLength: 1_000_000 });
+    const [{ maxHeaderListSize }] = await once(session, 'remoteSettings');
+    const headers = { ...call, ...fill(maxHeaderListSize - sizeOf(call)) };
+    expect(sizeOf(headers)).toBeLessThanOrEqual(maxHeaderListSize);
+    const [response] = await once(session.request(headers), 'response');
+    expect(response[':status']).toBe(431);
+    const next = session.request(call);
+    next.end('{}');
+    expect((await once(next, 'response'))[0][':status']).toBe(200);
+    session.destroy();
+  });
+
+  it.each([
+    ['one field of 16 KiB', { x: 'a'.repeat(HEADERS_MAX_BYTES) }],
+    ['450 short fields', Object.fromEntries(Array.from({ length: 450 }, (_, n) => [`x-${n}`, 'a']))],
+  ])('leaves room for what is served: %s', async (_name, fields) => {
+    await using port = await openPublicPort();
+    const session = http2.connect(port.url);
+    await once(session, 'remoteSettings');
+    const stream = session.request({ ...call, ...fields });
+    stream.end('{}');
+    const [response] = await once(stream, 'response');
+    expect(response[':status']).toBe(200);
+    session.destroy();
+  });
+});
+
+describe('an HTTP/2 field value', () => {
+  it.each([
+    ['a leading space', ' a'],
+    ['a trailing space', 'a '],
+    ['a leading tab', '\ta'],
+    ['a trailing tab', 'a\t'],
+    ['nothing but a space', ' '],
+  ])('with %s is refused (RFC 9113, 8.2.1)', async (_name, value) => {
+    expect(await callWith(value)).toEqual({ status: 400, refused: 'MALFORMED_REQUEST', seen: [] });
+  });
+
+  it.each([
+    ['a space within', 'a b'],
+    ['nothing', ''],
+  ])('with %s gets to its call', async (_name, value) => {
+    expect(await callWith(value)).toMatchObject({ status: 200, seen: [value] });
+  });
+
+  // nghttp2 drops such a field, and tells nobody: the request can't be refused. What must not be is that the value arrives.
+  it.each([
+    ['NUL', 'a\0b'],
+    ['CR', 'a\rb'],
+    ['LF', 'a\nb'],
+  ])('with %s never gets to a call', async (_name, value) => {
+    expect(await callWith(value)).toMatchObject({ status: 200, seen: [null] });
+  });
+});
+
+/** What became of a call with this value: its status, and the value that its handler saw. */
+async function callWith(value: string): Promise<Outcome> {
+  const seen: (string | null)[] = [];
+  await using port = await openPublicPort({
+    posts: {
+      getPost: (_, { requestHeader }) => {
+        seen.push(requestHeader.get('x-note'));
+        return {};
+      },
+    },
+  });
+  using client = await connectRawHttp2(port.port);
+  const fields = { ':method': 'POST', ':scheme': 'http', ':path': '/blog.v1.PostService/GetPost', ':authority': 'a' };
+  const head = headerBlock({ ...fields, 'content-type': 'application/proto', 'x-note': value });
+  await client.send(frame(FRAME.headers, FLAG.endHeaders, 1, head), frame(FRAME.data, FLAG.endStream, 1));
+  await client.frame(FRAME.headers, 1);
+  const { status, refused } = await port.log.line({ msg: 'request' });
+  return { status, refused, seen };
+}
+
+interface Outcome {
+  readonly status: unknown;
+  readonly refused: unknown;
+  readonly seen: readonly (string | null)[];
+}
 
 async function expectCounted(port: PublicPort, reason: string, status: number): Promise<void> {
   expect(await port.log.line({ refused: reason })).toMatchObject({ status });

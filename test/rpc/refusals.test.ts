@@ -91,7 +91,7 @@ describe('A request by', () => {
     ...both(['application/connect+json', 'application/grpc', 'application/grpc-web+json'], WATCH),
   ])('$type with a header that is too large is told so: $path', async ({ type, path }) => {
     await using port = await openPublicPort();
-    const headers = { 'x-large': 'a'.repeat(17_000) };
+    const headers = { 'x-large': 'a'.repeat(24_000) };
     expect(await refused(port.url, type, path, headers)).toEqual(['resource_exhausted', 'HEADERS_TOO_LARGE']);
     await port.log.line({ refused: 'HEADERS_TOO_LARGE' });
     expect(await port.metric('http_non_rpc_requests_total{reason="HEADERS_TOO_LARGE",status="431"}')).toBe(1);

@@ -50,7 +50,7 @@ export function setting(id: number, value: number): Buffer {
   return bytes;
 }
 
-/** A client that speaks HTTP/2 frame by frame, and acknowledges nothing but the server's settings. */
+/** A client that speaks HTTP/2 frame by frame, and acknowledges nothing but the server's settings; not even these where it is told so. */
 export class RawHttp2Client implements Disposable {
   readonly socket: Socket;
   /** Resolves when the server's settings have been acknowledged: from then on nothing is sent but by the caller. */
@@ -63,9 +63,11 @@ export class RawHttp2Client implements Disposable {
   #received: Buffer = Buffer.alloc(0);
   #goawayCode: number | undefined;
   #acknowledged: () => void = () => {};
+  readonly #acknowledges: boolean;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, { acknowledges = true }: { readonly acknowledges?: boolean } = {}) {
     this.socket = socket;
+    this.#acknowledges = acknowledges;
     this.ready = new Promise(resolve => {
       this.#acknowledged = resolve;
     });
@@ -104,7 +106,7 @@ export class RawHttp2Client implements Disposable {
       const [type = 0, flags = 0] = received.subarray(at + 3, at + 5);
       if (type === FRAME.goaway) this.#goawayCode ??= received.readUInt32BE(at + 13);
       if (type === FRAME.settings && flags === FLAG.none) {
-        this.socket.write(frame(FRAME.settings, FLAG.ack, 0));
+        if (this.#acknowledges) this.socket.write(frame(FRAME.settings, FLAG.ack, 0));
         this.#acknowledged();
       }
       this.#tell({ type, flags, streamId: received.readUInt32BE(at + 5), payload: received.subarray(at + 9, end) });

@@ -19,12 +19,22 @@ export interface TestNginx extends AsyncDisposable {
  * @param upstream the server's URL.
  */
 export async function startNginxCache(upstream: string): Promise<TestNginx> {
+  return await startNginx((folder, port) => configOf(folder, port, cacheOf(folder, upstream)));
+}
+
+/** The same with grpc_pass over connections that it keeps: HTTP/2 on both sides, in clear text. */
+export async function startNginxGrpc(upstream: string): Promise<TestNginx> {
+  const { host } = new URL(upstream);
+  return await startNginx((folder, port) => configOf(folder, `${port} http2`, grpcTo(host)));
+}
+
+async function startNginx(configFor: (folder: string, port: number) => string): Promise<TestNginx> {
   const program = await installedProgram('nginx');
   const folder = await makeTemporaryFolder();
   const port = await findFreePort();
   await mkdir(join(folder.path, 'cache'));
   const config = join(folder.path, 'nginx.conf');
-  await writeFile(config, configOf(folder.path, port, upstream));
+  await writeFile(config, configFor(folder.path, port));
   const nginx = superviseProcess([program, '-c', config, '-p', folder.path, '-e', join(folder.path, 'error.log')], {
     endSignal: 'TERM',
     onLine: () => {},
@@ -41,15 +51,20 @@ export async function startNginxCache(upstream: string): Promise<TestNginx> {
   };
 }
 
-function configOf(folder: string, port: number, upstream: string): string {
+function configOf(folder: string, listen: number | string, served: string): string {
   return `daemon off; master_process off; pid ${folder}/pid; error_log ${folder}/error.log; events {}
     http {
       access_log off;
       client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
       uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
-      proxy_cache_path ${folder}/cache keys_zone=posts:1m;
+      ${served.replace('LISTEN', `listen 127.0.0.1:${listen};`)}
+    }`;
+}
+
+function cacheOf(folder: string, upstream: string): string {
+  return `proxy_cache_path ${folder}/cache keys_zone=posts:1m;
       server {
-        listen 127.0.0.1:${port};
+        LISTEN
         location / {
           proxy_pass ${upstream};
           proxy_http_version 1.1;
@@ -59,8 +74,15 @@ function configOf(folder: string, port: number, upstream: string): string {
           proxy_cache_revalidate on;
           add_header X-Cache-Status $upstream_cache_status always;
         }
-      }
-    }`;
+      }`;
+}
+
+function grpcTo(address: string): string {
+  return `upstream posts { server ${address}; keepalive 8; }
+      server {
+        LISTEN
+        location / { grpc_pass grpc://posts; }
+      }`;
 }
 
 async function accepts(port: number): Promise<boolean> {
