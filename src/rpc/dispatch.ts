@@ -28,6 +28,7 @@ import {
 } from '#src/rpc/protocol-error.ts';
 import { pathOf } from '#src/rpc/request-path.ts';
 import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { answerStrictly } from '#src/rpc/strict-requests.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
 import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
@@ -101,6 +102,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     ...(stages.admit === undefined ? [] : [admission(stages.admit)]),
     validation(stages.check),
   ]);
+  const limits = { acceptCompression: ACCEPT_COMPRESSION, requestMaxBytes: options.requestMaxBytes };
   const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
 
   function adapter(
@@ -117,7 +119,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     void (async () => {
       try {
         const universal = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const answer = await handler(universal).then(
+        const answer = await answerStrictly(handler, universal, limits).then(
           given => explainProtocolError(given, call, options.protocolErrors),
           error => {
             if (!(error instanceof URIError) || call.code !== undefined) throw error;

@@ -3,6 +3,7 @@ import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { codeToString } from '@connectrpc/connect/protocol-connect';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+import { MalformedMessageError } from '#gen/strict-messages.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { PostChangesExpiredError } from '#src/posts/post-change-query.ts';
@@ -33,9 +34,13 @@ export function toClientError(error: unknown): ConnectError {
 /**
  * Gives an error of Connect's own framing an ErrorInfo, where it comes from reading the request: so what Connect calls
  * internal is a bad frame or message: INVALID_ARGUMENT. One case must be INTERNAL: a message with the compressed flag where
- * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md).
+ * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md). A field that can be named is.
  */
-export function explainFramingError({ code: given, rawMessage }: ConnectError): ConnectError {
+export function explainFramingError(error: ConnectError): ConnectError {
+  const { code: given, rawMessage, cause } = error;
+  if (hasErrorInfo(error)) return error;
+  if (cause instanceof MalformedMessageError && cause.field !== '')
+    return invalidArgument('MALFORMED_REQUEST', [cause]);
   if (rawMessage === COMPRESSED_UNNAMED) return rpcError(Code.Internal, rawMessage, { reason: 'MALFORMED_REQUEST' });
   const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
   return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? codeToString(code).toUpperCase() });
@@ -51,7 +56,9 @@ export function explainWriteError(error: ConnectError): ConnectError {
 export function invalidArgument(reason: string, allFaults: readonly FieldFault[]): ConnectError {
   const faults = allFaults.slice(0, NAMED_MAX);
   const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
-  const details = create(BadRequestSchema, { fieldViolations: faults.map(fault => ({ ...fault, reason })) });
+  const details = create(BadRequestSchema, {
+    fieldViolations: faults.map(({ field, description }) => ({ field, description, reason })),
+  });
   const metadata = { field: faults.map(fault => fault.field).join(',') };
   return rpcError(Code.InvalidArgument, message, { reason, metadata }, [{ desc: BadRequestSchema, value: details }]);
 }
