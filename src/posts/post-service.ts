@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, isMessage, type Message } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type {
   BatchCreatePostsRequest,
@@ -15,9 +15,15 @@ import type {
   WatchPostsRequest,
   WatchPostsResponse,
 } from '#gen/blog/v1/post_service_pb.js';
-import { GetPostResponseSchema, ListPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import {
+  GetPostResponseSchema,
+  ListPostsRequestSchema,
+  ListPostsResponseSchema,
+  WatchPostsRequestSchema,
+} from '#gen/blog/v1/post_service_pb.js';
+import { orderFault } from '#gen/post-rules.js';
 import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
-import { invalidField } from '#src/posts/invalid-argument-error.ts';
+import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
 import { PageTokens } from '#src/posts/page-token.ts';
 import type { Post } from '#src/posts/post.ts';
@@ -38,7 +44,7 @@ import { toChanges } from '#src/posts/update-mask.ts';
 import { WatchResponses } from '#src/posts/watch-responses.ts';
 
 /**
- * What each RPC means, as post_service.proto promises it. Requests have passed the .proto's validation rules before they
+ * What each RPC means, as post_service.proto promises it. Requests have passed its rules, stated or in words, before they
  * come here; errors are the domain's own, which become codes elsewhere.
  */
 export class PostServiceImpl implements ServiceImpl<typeof PostService> {
@@ -104,38 +110,20 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async createPost(request: CreatePostRequest, context: HandlerContext) {
     const { validateOnly } = request;
-    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, this.#call(context));
+    const [post] = await this.#store.create([toNewPost(request)], { validateOnly }, this.#call(context));
     return { post: post && toMessage(post) };
   }
 
   async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
-    const different = requests.findIndex(request => request.validateOnly !== validateOnly);
-    if (different >= 0) {
-      throw invalidField(
-        `requests[${different}].validate_only`,
-        'differs from that of other requests of the batch, which is tried or done as a whole',
-      );
-    }
-    const requestIds = new Set<string>();
-    const posts = requests.map((request, index) => {
-      const post = toNewPost(request, `requests[${index}].`);
-      if (post.request !== undefined && requestIds.has(post.request.id)) {
-        throw invalidField(`requests[${index}].request_id`, 'is that of another request of the batch');
-      }
-      if (post.request !== undefined) requestIds.add(post.request.id);
-      return post;
-    });
-    const created = await this.#store.create(posts, { validateOnly }, this.#call(context));
+    const created = await this.#store.create(requests.map(toNewPost), { validateOnly }, this.#call(context));
     return { posts: created.map(toMessage) };
   }
 
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
-    if (message === undefined || message.id === '') {
-      throw invalidField('post.id', 'is required');
-    }
+    if (message === undefined) throw new Error('a request without a post was not refused');
     const id = message.id.toLowerCase();
-    const changes = toChanges(updateMask, toContent(message, 'post'), id);
+    const changes = toChanges(updateMask, toContent(message), id);
     const etag = message.etag || undefined;
     const post = await this.#store.update(id, changes, { validateOnly, etag }, this.#call(context));
     return { post: toMessage(post) };
@@ -162,6 +150,23 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const filter = { author: author || undefined, tag: tag || undefined };
     for await (const place of this.#watches.watch(start, filter, signal)) yield this.#watchResponses.of(place);
   }
+
+  /** What is wrong with the tokens of a request, whatever else is. One of a list whose order is unknown can't be checked. */
+  readonly tokenFaults = (message: Message): readonly FieldFault[] => {
+    try {
+      if (isMessage(message, WatchPostsRequestSchema) && message.resumeToken !== '')
+        this.#resumeTokens.open(message.resumeToken);
+      if (isMessage(message, ListPostsRequestSchema) && message.pageToken !== '') {
+        if (orderFault(message.orderBy) !== undefined) return [];
+        this.#pageTokens.open(message.pageToken, { ...toPostFilter(message), order: parseOrder(message.orderBy) });
+      }
+      return [];
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      const { reason, faults } = error;
+      return faults.map(fault => ({ ...fault, reason }));
+    }
+  };
 
   #call(context: HandlerContext): PostCall {
     return new PostCall(context, this.#consistencyTokens);

@@ -39,8 +39,10 @@ export function toClientError(error: unknown): ConnectError {
 export function explainFramingError(error: ConnectError): ConnectError {
   const { code: given, rawMessage, cause } = error;
   if (hasErrorInfo(error)) return error;
-  if (cause instanceof MalformedMessageError && cause.field !== '')
-    return invalidArgument('MALFORMED_REQUEST', [cause]);
+  if (cause instanceof MalformedMessageError && cause.field !== '') {
+    const { field, description } = cause;
+    return invalidArgument('MALFORMED_REQUEST', [{ field, description }]);
+  }
   if (rawMessage === COMPRESSED_UNNAMED) return rpcError(Code.Internal, rawMessage, { reason: 'MALFORMED_REQUEST' });
   const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
   return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? codeToString(code).toUpperCase() });
@@ -52,15 +54,20 @@ export function explainWriteError(error: ConnectError): ConnectError {
   return rpcError(error.code, error.rawMessage, { reason: 'RESPONSE_TOO_LARGE' });
 }
 
-/** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */
+/**
+ * INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX.
+ *
+ * @param reason of faults that have none of their own. Where all have one and the same, it is that of the error.
+ */
 export function invalidArgument(reason: string, allFaults: readonly FieldFault[]): ConnectError {
   const faults = allFaults.slice(0, NAMED_MAX);
   const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
-  const details = create(BadRequestSchema, {
-    fieldViolations: faults.map(({ field, description }) => ({ field, description, reason })),
-  });
+  const fieldViolations = faults.map(fault => ({ ...fault, reason: fault.reason ?? reason }));
+  const [first, ...others] = new Set(fieldViolations.map(fault => fault.reason));
+  const details = create(BadRequestSchema, { fieldViolations });
   const metadata = { field: faults.map(fault => fault.field).join(',') };
-  return rpcError(Code.InvalidArgument, message, { reason, metadata }, [{ desc: BadRequestSchema, value: details }]);
+  const info = { reason: first !== undefined && others.length === 0 ? first : reason, metadata };
+  return rpcError(Code.InvalidArgument, message, info, [{ desc: BadRequestSchema, value: details }]);
 }
 
 /** UNAVAILABLE, with the delay after which a client may try again. */

@@ -321,8 +321,10 @@ export declare const BatchCreatePostsResponseSchema: GenMessage<BatchCreatePosts
  */
 export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
   /**
-   * The new values, and in `id` the post they are for (required). With `etag` set, the post is updated only if that is
-   * its current version.
+   * The new values, and in `id` the post they are for. Both are required. With `etag` set, the post is updated only if that
+   * is its current version.
+   * The rules of Post hold, but for a `title` that is empty and not to be set. No rule can say that here: the service says it,
+   * and so does the client package.
    *
    * @generated from field: blog.v1.Post post = 1;
    */

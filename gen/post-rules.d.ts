@@ -1,0 +1,11 @@
+import type { Message } from '@bufbuild/protobuf';
+import type { FieldMask } from '@bufbuild/protobuf/wkt';
+import type { FieldViolation } from './errors.ts';
+/** The rules of `blog.v1` that its .proto files state in words, since no standard rule says them: which of them a message breaks. */
+export declare function faultsBeyondProto(message: Message): FieldViolation[];
+/** What is wrong with an `update_mask`; undefined: nothing. Output-only fields may be named. */
+export declare function maskFault(mask: FieldMask | undefined): FieldViolation | undefined;
+/** What is wrong with an `order_by` (AIP-132): it is one field, with ` desc` behind it for descending; empty for the default. */
+export declare function orderFault(orderBy: string): FieldViolation | undefined;
+/** Whether an update sets a field; without a mask it sets what is populated, which this does not look at. */
+export declare function isNamed(mask: FieldMask | undefined, path: string): boolean;
