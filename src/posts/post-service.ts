@@ -34,11 +34,13 @@ import { parseOrder } from '#src/posts/post-order.ts';
 import {
   PostDeletedError,
   PostNotFoundError,
+  type PostOrder,
   type PostPage,
   type PostStore,
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
 import type { PostWatches } from '#src/posts/post-watches.ts';
+import { countFitting, createdSize, RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { ResumeTokens } from '#src/posts/resume-token.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
 import { WatchResponses } from '#src/posts/watch-responses.ts';
@@ -84,13 +86,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const messages = new Map(found.map(post => [post.id, toMessage(post)]));
     const absent = [...new Set(ids)].filter(id => !messages.has(id));
     if (absent.length > 0) throw new PostNotFoundError(absent);
-    if (ids.length > found.length) requireFits(ids, found);
+    requireFits(ids, found);
     return { posts: ids.flatMap(id => messages.get(id) ?? []) };
   }
 
   async listPosts(request: ListPostsRequest, context: HandlerContext) {
     const list = { ...toPostFilter(request), order: parseOrder(request.orderBy) };
-    const page = await this.#store.list(
+    const read = await this.#store.list(
       {
         ...list,
         after: request.pageToken === '' ? undefined : this.#pageTokens.open(request.pageToken, list),
@@ -100,12 +102,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
       },
       this.#call(context),
     );
-    return remembered(this.#pages, page, () =>
-      create(ListPostsResponseSchema, {
+    return remembered(this.#pages, read, () => {
+      const page = fittingPage(read, list.order.by);
+      return create(ListPostsResponseSchema, {
         posts: page.posts.map(toMessage),
         nextPageToken: page.next === undefined ? '' : this.#pageTokens.seal(page.next, list),
-      }),
-    );
+      });
+    });
   }
 
   async createPost(request: CreatePostRequest, context: HandlerContext) {
@@ -116,7 +119,11 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
-    const created = await this.#store.create(requests.map(toNewPost), { validateOnly }, this.#call(context));
+    const posts = requests.map(toNewPost);
+    // Before anything is written: nobody could read the answer.
+    const bytes = posts.reduce((sum, post) => sum + createdSize(post), 0);
+    if (bytes > RESPONSE_MAX_BYTES) throw new ResponseTooLargeError('create fewer posts at a time');
+    const created = await this.#store.create(posts, { validateOnly }, this.#call(context));
     return { posts: created.map(toMessage) };
   }
 
@@ -187,14 +194,31 @@ function remembered<Key extends object, Response extends object>(
   return response;
 }
 
-/** The store has counted the content of each post once, and the answer has it as often as it was asked for. */
+/** The store has counted the content of each post once, and the answer has all of it as often as it was asked for. */
 function requireFits(ids: readonly string[], posts: readonly Post[]): void {
-  const sizes = new Map(posts.map(post => [post.id, Buffer.byteLength(post.content)]));
-  const bytes = ids.reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
-  if (bytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
+  const byId = new Map(posts.map(post => [post.id, post]));
+  const answered = ids.flatMap(id => byId.get(id) ?? []);
+  if (answered.length > posts.length) {
+    const contentBytes = answered.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    if (contentBytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
+  }
+  if (countFitting(answered, RESPONSE_MAX_BYTES) < answered.length) {
+    throw new ResponseTooLargeError('ask for fewer posts at a time');
+  }
+}
+
+/** The page, or as much of its beginning as an answer can have: large titles, authors and tags count too. */
+function fittingPage(page: PostPage, orderedBy: PostOrder['by']): PostPage {
+  const fitting = countFitting(page.posts, RESPONSE_MAX_BYTES - PAGE_TOKEN_MAX_BYTES);
+  if (fitting === page.posts.length) return page;
+  const posts = page.posts.slice(0, fitting);
+  const last = posts.at(-1);
+  return { posts, next: last && { time: last[orderedBy], id: last.id } };
 }
 
 const PAGE_SIZE_DEFAULT = 20;
 const PAGE_SIZE_MAX = 100;
-/** Leaves room for the other fields of 100 posts within 4 MiB, the most that gRPC clients take by default. */
+/** What is read from the database at most. It leaves room for the other fields of most posts. */
 const PAGE_CONTENT_MAX_BYTES = 3 * 1024 * 1024;
+/** More than the token for the next page has in the answer. */
+const PAGE_TOKEN_MAX_BYTES = 128;

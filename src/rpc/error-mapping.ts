@@ -17,6 +17,7 @@ import {
   SlugTakenError,
 } from '#src/posts/post-store.ts';
 import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
+import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 
@@ -120,6 +121,12 @@ const TABLE = [
     rpcError(Code.ResourceExhausted, e.message, {
       reason: 'RESPONSE_TOO_LARGE',
       metadata: { max_content_bytes: String(e.maxContentBytes) },
+    }),
+  ),
+  on(ResponseTooLargeError, e =>
+    rpcError(Code.ResourceExhausted, e.message, {
+      reason: 'RESPONSE_TOO_LARGE',
+      metadata: { max_bytes: String(RESPONSE_MAX_BYTES) },
     }),
   ),
   on(PostChangesExpiredError, e =>
