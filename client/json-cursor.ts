@@ -12,7 +12,7 @@ export class JsonCursor {
   /** The first character of the next token. */
   peek(): string {
     const text = this.#text;
-    while (SPACE.has(text.charCodeAt(this.#pos))) this.#pos++;
+    while (text.charCodeAt(this.#pos) <= SPACE) this.#pos++;
     return text.charAt(this.#pos);
   }
 
@@ -49,9 +49,10 @@ export class JsonCursor {
   /** Reads a number, `true`, `false` or `null`, as it is written. */
   word(): string {
     this.peek();
+    const text = this.#text;
     const start = this.#pos;
-    while (!WORD_END.has(this.#text.charCodeAt(this.#pos)) && this.#pos < this.#text.length) this.#pos++;
-    return this.#text.slice(start, this.#pos);
+    while (isOfWord(text.charCodeAt(this.#pos))) this.#pos++;
+    return text.slice(start, this.#pos);
   }
 
   /** Passes over a string, and says whether it has escapes: its end is found far faster than its content is read. */
@@ -77,6 +78,14 @@ function isEscaped(text: string, at: number): boolean {
   return (at - before) % 2 === 1;
 }
 
+/** Whether a word goes on with this character; NaN behind the end of the text. */
+function isOfWord(code: number): boolean {
+  return code > SPACE && code !== COMMA && code !== BRACKET && code !== BRACE;
+}
+
 const BACKSLASH = 0x5c;
-const SPACE = new Set([' ', '\t', '\n', '\r'].map(c => c.charCodeAt(0)));
-const WORD_END = new Set([' ', '\t', '\n', '\r', ',', ']', '}'].map(c => c.charCodeAt(0)));
+const COMMA = 0x2c;
+const BRACKET = 0x5d;
+const BRACE = 0x7d;
+/** Between tokens there is nothing at or below it but the four characters that JSON has for space. */
+const SPACE = 0x20;

@@ -7,7 +7,7 @@ export class MalformedMessageError extends Error {
   readonly description: string;
 
   constructor(field: string, description: string, options?: ErrorOptions) {
-    super(field === '' ? description : `${field}: ${description}`, options);
+    super(field === '' ? `the message ${description}` : `${field}: ${description}`, options);
     this.field = field;
     this.description = description;
   }

@@ -1,6 +1,7 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { JsonCursor } from './json-cursor.ts';
-import { faultOfTime, isBase64, isDuration, isFieldMask, isFloat, isInteger } from './json-values.ts';
+import { isBase64, isFloat, isInteger } from './json-values.ts';
+import { NULL_VALUE, VALUE, WELL_KNOWN, type WellKnown, WRAPPERS } from './json-well-known.ts';
 import { joinPath, MalformedMessageError } from './malformed-message-error.ts';
 
 /**
@@ -18,7 +19,7 @@ export function checkJson(schema: DescMessage, text: string): unknown {
     value = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new MalformedMessageError('', `the message is no JSON: ${reason}`, { cause: error });
+    throw new MalformedMessageError('', `is no JSON: ${reason}`, { cause: error });
   }
   new JsonScan(text).message(schema, DEPTH_MAX);
   return value;
@@ -199,8 +200,7 @@ class JsonScan {
   }
 
   #fault(description: string): MalformedMessageError {
-    const field = joinPath(this.#path);
-    return new MalformedMessageError(field, field === '' ? `the message ${description}` : description);
+    return new MalformedMessageError(joinPath(this.#path), description);
   }
 }
 
@@ -224,42 +224,6 @@ function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
 function toFloat(text: string, type: ScalarType): number {
   return type === ScalarType.FLOAT ? Math.fround(Number(text)) : Number(text);
 }
-
-/** What is wrong with the string that stands for a message; undefined: nothing. */
-type WellKnown = ((text: string) => string | undefined) | 'any value';
-
-const VALUE = 'google.protobuf.Value';
-const NULL_VALUE = 'google.protobuf.NullValue';
-
-/** Messages that JSON has a form of their own for. */
-const WELL_KNOWN: ReadonlyMap<string, WellKnown> = new Map<string, WellKnown>([
-  ['google.protobuf.Timestamp', faultOfTime],
-  [
-    'google.protobuf.Duration',
-    text => (isDuration(text) ? undefined : 'must be seconds such as "1.5s", with at most nine decimals'),
-  ],
-  [
-    'google.protobuf.FieldMask',
-    text =>
-      isFieldMask(text) ? undefined : 'must be names of fields in lower camel case, with commas between, or "*"',
-  ],
-  ['google.protobuf.Any', 'any value'],
-  ['google.protobuf.Struct', 'any value'],
-  ['google.protobuf.ListValue', 'any value'],
-  [VALUE, 'any value'],
-]);
-
-const WRAPPERS: ReadonlyMap<string, ScalarType> = new Map([
-  ['google.protobuf.DoubleValue', ScalarType.DOUBLE],
-  ['google.protobuf.FloatValue', ScalarType.FLOAT],
-  ['google.protobuf.Int64Value', ScalarType.INT64],
-  ['google.protobuf.UInt64Value', ScalarType.UINT64],
-  ['google.protobuf.Int32Value', ScalarType.INT32],
-  ['google.protobuf.UInt32Value', ScalarType.UINT32],
-  ['google.protobuf.BoolValue', ScalarType.BOOL],
-  ['google.protobuf.StringValue', ScalarType.STRING],
-  ['google.protobuf.BytesValue', ScalarType.BYTES],
-]);
 
 const NUMBER_START = [...'-0123456789'];
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;

@@ -1,4 +1,5 @@
 import {
+  type BinaryReadOptions,
   type DescMessage,
   fromBinary,
   fromJson,
@@ -18,13 +19,19 @@ export { MalformedMessageError } from './malformed-message-error.ts';
  * Reads a message from the binary format, as the service does: like `fromBinary` of protobuf-es, but a known field of another wire
  * type is an unknown field, and what protobuf-go refuses is refused.
  *
+ * @param options as those of `fromBinary`. Unknown fields are kept by default, as there.
  * @throws MalformedMessageError.
  */
-export function decodeBinary<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
-  const checked = checkBinary(schema, bytes);
+export function decodeBinary<Desc extends DescMessage>(
+  schema: Desc,
+  bytes: Uint8Array,
+  options: Partial<BinaryReadOptions> = {},
+): MessageShape<Desc> {
+  const keepsUnknown = options.readUnknownFields ?? true;
+  const checked = checkBinary(schema, bytes, keepsUnknown);
   try {
-    const message = fromBinary(schema, checked);
-    if (checked !== bytes) restoreKept(message);
+    const message = fromBinary(schema, checked, options);
+    if (checked !== bytes && keepsUnknown) restoreKept(message);
     return message;
   } catch (error) {
     checkTexts(schema, bytes);
@@ -58,7 +65,7 @@ export function decodeText(bytes: Uint8Array): string {
   try {
     return UTF8.decode(bytes);
   } catch (error) {
-    throw new MalformedMessageError('', 'the message is no UTF-8, which JSON has to be', { cause: error });
+    throw new MalformedMessageError('', 'is no UTF-8, which JSON has to be', { cause: error });
   }
 }
 
@@ -69,10 +76,11 @@ function restoreKept(value: unknown): void {
   if (Array.isArray($unknown)) {
     (value as Message).$unknown = $unknown.map(field => {
       if (field.no !== KEPT_FIELD) return field;
-      const record = new BinaryReader(field.data).bytes();
-      const reader = new BinaryReader(record);
+      const reader = new BinaryReader(field.data);
+      // Its length.
+      reader.uint32();
       const [no, wireType] = reader.tag();
-      return { no, wireType, data: record.subarray(reader.pos) };
+      return { no, wireType, data: field.data.subarray(reader.pos) };
     });
   }
   for (const [name, inner] of Object.entries(value)) if (name !== '$unknown') restoreKept(inner);
@@ -80,7 +88,7 @@ function restoreKept(value: unknown): void {
 
 function unreadable(error: unknown): MalformedMessageError {
   const reason = error instanceof Error ? error.message : String(error);
-  return new MalformedMessageError('', `the message can't be read: ${reason}`, { cause: error });
+  return new MalformedMessageError('', `can't be read: ${reason}`, { cause: error });
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -6,7 +6,7 @@ export class MalformedMessageError extends Error {
     /** What is wrong with it, without the field's name. */
     description;
     constructor(field, description, options) {
-        super(field === '' ? description : `${field}: ${description}`, options);
+        super(field === '' ? `the message ${description}` : `${field}: ${description}`, options);
         this.field = field;
         this.description = description;
     }

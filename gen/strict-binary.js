@@ -6,24 +6,25 @@ import { joinPath, MalformedMessageError } from './malformed-message-error.js';
  * not: it reads a known field of another wire type as if it had the right one, where the format has it as an unknown field; and it
  * lets a field reach beyond the message that holds it.
  *
- * @returns bytes for `fromBinary`: the same ones; or others, without what it would misread, which is behind KEPT_FIELD then.
+ * @param keepsForeign whether fields of another wire type come behind KEPT_FIELD, or else nowhere.
+ * @returns bytes for `fromBinary`: the same ones, or others, without what it would misread.
  * @throws MalformedMessageError.
  */
-export function checkBinary(schema, bytes) {
+export function checkBinary(schema, bytes, keepsForeign = false) {
     const layout = layoutOf(schema);
     const scan = new BinaryScan(bytes);
     scan.run(layout);
     if (scan.isPlain)
         return bytes;
     const writer = new BinaryWriter();
-    new BinaryScan(bytes, { writer }).run(layout);
+    new BinaryScan(bytes, { writer, keepsForeign }).run(layout);
     return writer.finish();
 }
 /** Throws where a text is no UTF-8, with the field's name: for bytes that `fromBinary` has refused. */
 export function checkTexts(schema, bytes) {
     new BinaryScan(bytes, { checksText: true }).run(layoutOf(schema));
 }
-/** The tag and the bytes of a record that `fromBinary` can't have under its own number: the highest that there is. */
+/** Has whole records, tag and value, that `fromBinary` can't have under their own number. The highest number that there is. */
 export const KEPT_FIELD = 536_870_911;
 /** One walk over a message. It allocates nothing while all is well: the path of a fault is found by a second walk. */
 class BinaryScan {
@@ -31,18 +32,23 @@ class BinaryScan {
     isPlain = true;
     #bytes;
     #writer;
+    #keepsForeign;
     #checksText;
     /** The way to the field that is read, kept on the walk that looks for a fault. */
     #path;
     #pos = 0;
-    constructor(bytes, { writer, checksText = false } = {}) {
+    /** Up to where the writer has the message. */
+    #written = 0;
+    constructor(bytes, { writer, keepsForeign = false, checksText = false } = {}) {
         this.#bytes = bytes;
         this.#writer = writer;
+        this.#keepsForeign = keepsForeign;
         this.#checksText = checksText;
     }
     run(layout) {
         try {
             this.#message(layout, this.#bytes.length, 0, DEPTH_MAX);
+            this.#write(this.#pos);
         }
         catch (error) {
             if (!(error instanceof BinaryFault))
@@ -75,54 +81,66 @@ class BinaryScan {
                     throw new BinaryFault('has the end of a group that did not begin');
                 return;
             }
-            // `fromBinary` takes tags of five bytes at most; more only add zeros.
-            if (this.#pos - start > TAG_LENGTH_MAX)
-                this.isPlain = false;
             const field = layout.get(number);
             if (field !== undefined && counts !== undefined)
                 this.#enter(field, counts);
-            this.#record(field, number, wireType, end, depth);
+            this.#record(field, number, wireType, start, end, depth);
             if (field !== undefined && counts !== undefined)
                 this.#path?.splice(-(field.isRepeated ? 2 : 1));
         }
         if (group !== 0)
             throw new BinaryFault('ends inside of a group');
     }
-    #record(field, number, wireType, end, depth) {
-        const start = this.#pos;
-        if (field !== undefined && wireType === field.wireType) {
-            if (field.message !== undefined) {
-                this.#child(field, field.message, end, depth);
-                return;
-            }
-            if (field.isText && this.#checksText)
-                this.#text(end);
-            else
-                this.#skip(number, wireType, end, depth);
-        }
-        else if (field?.isPackable && wireType === WireType.LengthDelimited) {
-            this.#packed(field.wireType, end);
-        }
-        else {
+    /** @param start of the record, where its tag is. */
+    #record(field, number, wireType, start, end, depth) {
+        // `fromBinary` takes tags of five bytes at most; more only add zeros.
+        const isLong = this.#pos - start > TAG_LENGTH_MAX;
+        const isPacked = field?.isPackable === true && wireType === WireType.LengthDelimited;
+        const isRight = field === undefined ? number !== KEPT_FIELD : wireType === field.wireType || isPacked;
+        if (isLong || !isRight)
+            this.isPlain = false;
+        if (!isRight) {
+            this.#write(start);
             this.#skip(number, wireType, end, depth);
-            if (field !== undefined || number === KEPT_FIELD) {
-                this.isPlain = false;
-                this.#keep(number, wireType, start);
+            this.#written = this.#pos;
+            if (!this.#keepsForeign || isLong)
                 return;
-            }
+            this.#writer?.tag(KEPT_FIELD, WireType.LengthDelimited).bytes(this.#bytes.subarray(start, this.#pos));
+            return;
         }
-        this.#writer?.tag(number, wireType).raw(this.#bytes.subarray(start, this.#pos));
+        if (isLong) {
+            this.#write(start);
+            this.#writer?.tag(number, wireType);
+            this.#written = this.#pos;
+        }
+        if (isPacked)
+            this.#packed(field.wireType, end);
+        else if (field?.message !== undefined)
+            this.#child(field, field.message, end, depth);
+        else if (field?.isText && this.#checksText)
+            this.#text(end);
+        else
+            this.#skip(number, wireType, end, depth);
+    }
+    /** Copies what is right up to a place. */
+    #write(to) {
+        if (this.#writer === undefined || to <= this.#written)
+            return;
+        this.#writer.raw(this.#bytes.subarray(this.#written, to));
+        this.#written = to;
     }
     #child(field, layout, end, depth) {
         if (field.wireType === WireType.StartGroup) {
-            this.#writer?.tag(field.number, WireType.StartGroup);
             this.#message(layout, end, field.number, depth - 1);
-            this.#writer?.tag(field.number, WireType.EndGroup);
             return;
         }
+        // With its tag, and with a length of its own, since something may be left out.
+        this.#write(this.#pos);
         const length = this.#length(end);
-        this.#writer?.tag(field.number, WireType.LengthDelimited).fork();
+        this.#written = this.#pos;
+        this.#writer?.fork();
         this.#message(layout, this.#pos + length, 0, depth - 1);
+        this.#write(this.#pos);
         this.#writer?.join();
     }
     /** A list of numbers in one record: each has to end where the record does, or before. */
@@ -214,12 +232,6 @@ class BinaryScan {
             scale *= 0x80;
         }
         throw new BinaryFault('has a number of more than 64 bits');
-    }
-    #keep(number, wireType, start) {
-        if (this.#writer === undefined)
-            return;
-        const record = new BinaryWriter().tag(number, wireType).raw(this.#bytes.subarray(start, this.#pos)).finish();
-        this.#writer.tag(KEPT_FIELD, WireType.LengthDelimited).bytes(record);
     }
     #enter(field, counts) {
         this.#path?.push(field.name);

@@ -1,6 +1,7 @@
 import { ScalarType } from '@bufbuild/protobuf';
 import { JsonCursor } from './json-cursor.js';
-import { faultOfTime, isBase64, isDuration, isFieldMask, isFloat, isInteger } from './json-values.js';
+import { isBase64, isFloat, isInteger } from './json-values.js';
+import { NULL_VALUE, VALUE, WELL_KNOWN, WRAPPERS } from './json-well-known.js';
 import { joinPath, MalformedMessageError } from './malformed-message-error.js';
 /**
  * Checks that a text is JSON of a message, as protobuf-go does before it takes it. `fromJson` of protobuf-es is less strict: it takes
@@ -18,7 +19,7 @@ export function checkJson(schema, text) {
     }
     catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        throw new MalformedMessageError('', `the message is no JSON: ${reason}`, { cause: error });
+        throw new MalformedMessageError('', `is no JSON: ${reason}`, { cause: error });
     }
     new JsonScan(text).message(schema, DEPTH_MAX);
     return value;
@@ -208,8 +209,7 @@ class JsonScan {
         seen.add(key);
     }
     #fault(description) {
-        const field = joinPath(this.#path);
-        return new MalformedMessageError(field, field === '' ? `the message ${description}` : description);
+        return new MalformedMessageError(joinPath(this.#path), description);
     }
 }
 const fieldMaps = new WeakMap();
@@ -228,35 +228,6 @@ function fieldsOf(schema) {
 function toFloat(text, type) {
     return type === ScalarType.FLOAT ? Math.fround(Number(text)) : Number(text);
 }
-const VALUE = 'google.protobuf.Value';
-const NULL_VALUE = 'google.protobuf.NullValue';
-/** Messages that JSON has a form of their own for. */
-const WELL_KNOWN = new Map([
-    ['google.protobuf.Timestamp', faultOfTime],
-    [
-        'google.protobuf.Duration',
-        text => (isDuration(text) ? undefined : 'must be seconds such as "1.5s", with at most nine decimals'),
-    ],
-    [
-        'google.protobuf.FieldMask',
-        text => isFieldMask(text) ? undefined : 'must be names of fields in lower camel case, with commas between, or "*"',
-    ],
-    ['google.protobuf.Any', 'any value'],
-    ['google.protobuf.Struct', 'any value'],
-    ['google.protobuf.ListValue', 'any value'],
-    [VALUE, 'any value'],
-]);
-const WRAPPERS = new Map([
-    ['google.protobuf.DoubleValue', ScalarType.DOUBLE],
-    ['google.protobuf.FloatValue', ScalarType.FLOAT],
-    ['google.protobuf.Int64Value', ScalarType.INT64],
-    ['google.protobuf.UInt64Value', ScalarType.UINT64],
-    ['google.protobuf.Int32Value', ScalarType.INT32],
-    ['google.protobuf.UInt32Value', ScalarType.UINT32],
-    ['google.protobuf.BoolValue', ScalarType.BOOL],
-    ['google.protobuf.StringValue', ScalarType.STRING],
-    ['google.protobuf.BytesValue', ScalarType.BYTES],
-]);
 const NUMBER_START = [...'-0123456789'];
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 const SURROGATE = /\p{Surrogate}/u;

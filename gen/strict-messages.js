@@ -8,13 +8,15 @@ export { MalformedMessageError } from './malformed-message-error.js';
  * Reads a message from the binary format, as the service does: like `fromBinary` of protobuf-es, but a known field of another wire
  * type is an unknown field, and what protobuf-go refuses is refused.
  *
+ * @param options as those of `fromBinary`. Unknown fields are kept by default, as there.
  * @throws MalformedMessageError.
  */
-export function decodeBinary(schema, bytes) {
-    const checked = checkBinary(schema, bytes);
+export function decodeBinary(schema, bytes, options = {}) {
+    const keepsUnknown = options.readUnknownFields ?? true;
+    const checked = checkBinary(schema, bytes, keepsUnknown);
     try {
-        const message = fromBinary(schema, checked);
-        if (checked !== bytes)
+        const message = fromBinary(schema, checked, options);
+        if (checked !== bytes && keepsUnknown)
             restoreKept(message);
         return message;
     }
@@ -46,7 +48,7 @@ export function decodeText(bytes) {
         return UTF8.decode(bytes);
     }
     catch (error) {
-        throw new MalformedMessageError('', 'the message is no UTF-8, which JSON has to be', { cause: error });
+        throw new MalformedMessageError('', 'is no UTF-8, which JSON has to be', { cause: error });
     }
 }
 /** Puts fields of another wire type among the unknown ones, with their own numbers. */
@@ -58,10 +60,11 @@ function restoreKept(value) {
         value.$unknown = $unknown.map(field => {
             if (field.no !== KEPT_FIELD)
                 return field;
-            const record = new BinaryReader(field.data).bytes();
-            const reader = new BinaryReader(record);
+            const reader = new BinaryReader(field.data);
+            // Its length.
+            reader.uint32();
             const [no, wireType] = reader.tag();
-            return { no, wireType, data: record.subarray(reader.pos) };
+            return { no, wireType, data: field.data.subarray(reader.pos) };
         });
     }
     for (const [name, inner] of Object.entries(value))
@@ -70,6 +73,6 @@ function restoreKept(value) {
 }
 function unreadable(error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return new MalformedMessageError('', `the message can't be read: ${reason}`, { cause: error });
+    return new MalformedMessageError('', `can't be read: ${reason}`, { cause: error });
 }
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

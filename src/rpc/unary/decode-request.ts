@@ -14,7 +14,8 @@ export function decodeRequest(
   jsonOptions: Partial<JsonReadOptions>,
 ): Message {
   try {
-    return binary ? decodeBinary(schema, request as Uint8Array) : decodeJson(schema, request, jsonOptions);
+    if (!binary) return decodeJson(schema, request, jsonOptions);
+    return decodeBinary(schema, request as Uint8Array, IGNORE_UNKNOWN);
   } catch (error) {
     throw malformed(error);
   }
@@ -25,3 +26,6 @@ export function malformed(error: unknown): unknown {
   if (!(error instanceof MalformedMessageError)) return error;
   return new ConnectError(error.message, Code.InvalidArgument, undefined, undefined, error);
 }
+
+/** Nobody looks at them. */
+const IGNORE_UNKNOWN = { readUnknownFields: false };
