@@ -19,6 +19,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       'reads by id, cold calls and batches of creates, against plain Kysely, pg and pgbench, among a million posts',
     run: async args => (await import('./data.ts')).benchData(args),
   },
+  decode: {
+    purpose: 'what the strict decoding of requests costs, against that of protobuf-es alone',
+    run: async args => (await import('./decode.ts')).benchDecode(args),
+  },
   feed: {
     purpose: 'what the change feed costs writers, how soon instances follow, and what watchers cost that do not read',
     run: async args => (await import('./feed.ts')).benchFeed(args),

@@ -1,7 +1,7 @@
 import { type Message } from '@bufbuild/protobuf';
 import { type Interceptor } from '@connectrpc/connect';
 import type { FieldViolation } from './errors.ts';
-/** Checks messages of `blog.v1` against the rules that its .proto files state. */
+/** Checks messages of `blog.v1` against the rules that its .proto files state, as rules and in words. */
 export interface PostValidator {
     /**
      * Every rule that the message breaks, in the order of its fields; none: the service takes it as well formed. The
@@ -13,7 +13,7 @@ export interface PostValidator {
 export declare function createPostValidator(): PostValidator;
 /**
  * Refuses a request that breaks a rule before it is sent, with the error that the service would give: INVALID_ARGUMENT
- * with the reason VALIDATION_FAILED and each field in a `google.rpc.BadRequest`. Saves the round trip; the service checks
- * all the same.
+ * with each field in a `google.rpc.BadRequest`. Saves the round trip; the service checks all the same, and tokens it alone can
+ * check.
  */
 export declare function validationInterceptor(validator?: PostValidator): Interceptor;

@@ -1,10 +1,10 @@
 import { createRegistry } from '@bufbuild/protobuf';
-import { pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator } from '@bufbuild/protovalidate';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { file_blog_v1_post } from './blog/v1/post_pb.js';
 import { file_blog_v1_post_service } from './blog/v1/post_service_pb.js';
 import { BadRequestSchema, ErrorInfoSchema } from './google/rpc/error_details_pb.js';
+import { violationsOf } from './violations.js';
 /** Makes a validator. It compiles the rules of a message type when it first meets it (some 100 ms), so keep it. */
 export function createPostValidator() {
     const schemas = createRegistry(file_blog_v1_post, file_blog_v1_post_service);
@@ -12,24 +12,14 @@ export function createPostValidator() {
     return {
         violations(message) {
             const schema = schemas.getMessage(message.$typeName);
-            if (!schema)
-                return [];
-            const result = validator.validate(schema, message);
-            // The rules themselves are broken: not the caller's fault, and not to be hidden.
-            if (result.kind === 'error')
-                throw result.error;
-            return (result.violations ?? []).map(({ field, message: description }) => ({
-                field: pathToString(field),
-                description,
-                reason: REASON,
-            }));
+            return schema === undefined ? [] : violationsOf(validator, schema, message);
         },
     };
 }
 /**
  * Refuses a request that breaks a rule before it is sent, with the error that the service would give: INVALID_ARGUMENT
- * with the reason VALIDATION_FAILED and each field in a `google.rpc.BadRequest`. Saves the round trip; the service checks
- * all the same.
+ * with each field in a `google.rpc.BadRequest`. Saves the round trip; the service checks all the same, and tokens it alone can
+ * check.
  */
 export function validationInterceptor(validator = createPostValidator()) {
     const check = (message) => {
@@ -45,22 +35,28 @@ export function validationInterceptor(validator = createPostValidator()) {
         return next(request);
     };
 }
-const REASON = 'VALIDATION_FAILED';
 /** Word for word what the service answers; a test holds the two together. */
-function validationError(violations) {
+function validationError(all) {
+    const violations = all.slice(0, NAMED_MAX);
     const text = violations.map(({ field, description }) => `${field}: ${description}`).join('; ');
-    const metadata = {
-        field: violations
-            .map(({ field }) => field)
-            .join(',')
-            .slice(0, 256),
-    };
-    return new ConnectError(text.slice(0, 2048), Code.InvalidArgument, undefined, [
-        { desc: ErrorInfoSchema, value: { reason: REASON, domain: 'blog.v1.PostService', metadata } },
-        { desc: BadRequestSchema, value: { fieldViolations: [...violations] } },
+    const [{ reason = '' } = {}, ...others] = violations;
+    const isOne = others.every(other => other.reason === reason);
+    const metadata = { field: cut(violations.map(({ field }) => field).join(','), 256) };
+    return new ConnectError(cut(text, 512), Code.InvalidArgument, undefined, [
+        {
+            desc: ErrorInfoSchema,
+            value: { reason: isOne ? reason : 'VALIDATION_FAILED', domain: 'blog.v1.PostService', metadata },
+        },
+        { desc: BadRequestSchema, value: { fieldViolations: violations } },
     ]);
+}
+/** A cut may leave half of a surrogate pair. */
+function cut(text, max) {
+    return text.slice(0, max).replace(/\p{Surrogate}/gu, '\ufffd');
 }
 async function* mapEach(source, map) {
     for await (const item of source)
         yield map(item);
 }
+/** As many as the service names. */
+const NAMED_MAX = 20;

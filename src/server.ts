@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PostSchema } from '#gen/blog/v1/post_pb.js';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
 import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
@@ -72,7 +73,7 @@ export async function startServer(
   const metrics = createMetrics({ version: packageJson.version });
   const opening = openPrimary(database.url, config.database, log, metrics);
   // While the database is asked for its schema.
-  const validator = new RequestValidator();
+  const validator = new RequestValidator(message => posts.tokenFaults(message));
   const primary = parts.use(await opening);
   const opened = primary.opened(OPENING_WAIT_MS);
   reached('database');
@@ -209,7 +210,7 @@ export async function startServer(
     url: listener.url,
     adminUrl: admin.url,
     phases,
-    warm: () => validator.warm(PostService.methods.map(method => method.input)),
+    warm: () => validator.warm([...PostService.methods.map(method => method.input), PostSchema]),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   };
 }

@@ -43,8 +43,9 @@ export function parsePostFile(bytes: Uint8Array): Post {
     tags: [...new Set(['tags', 'category', 'categories'].flatMap(key => read(key, toTags, [])))].filter(Boolean),
     ...(date && !isDraft && { publishTime: timestampFromDate(date) }),
   });
-  if (post.title === '' && !faults.some(fault => fault.startsWith('title:'))) faults.push('title: is missing');
-  faults.push(...brokenRules(post));
+  // A title that could not be read is said to be so.
+  const isTitleFaulty = faults.some(fault => fault.startsWith('title:'));
+  faults.push(...brokenRules(post).filter(fault => !isTitleFaulty || fault !== TITLE_MISSING));
   if (faults.length > 0) throw new PostFileError(faults.join('; '));
   return post;
 }
@@ -64,6 +65,7 @@ export function formatPostFile({ title, content, author, tags, publishTime }: Po
 }
 
 const validator = createValidator();
+const TITLE_MISSING = 'title: is missing';
 
 function decode(bytes: Uint8Array): string {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
@@ -87,7 +89,12 @@ function brokenRules(post: Post): string[] {
   const { violations } = validator.validate(PostSchema, post);
   return (violations ?? []).map(({ field, message, ruleId }) => {
     // The only text that a rule forbids, and its message has the character itself.
-    const what = ruleId === 'string.not_contains' ? 'has the character U+0000 in it' : message;
+    const what =
+      ruleId === 'string.not_contains'
+        ? 'has the character U+0000 in it'
+        : ruleId === 'required'
+          ? 'is missing'
+          : message;
     return `${pathToString(field)}: ${what}`;
   });
 }

@@ -2,6 +2,8 @@
 export interface FieldFault {
   readonly field: string;
   readonly description: string;
+  /** Unset: that of the error. */
+  readonly reason?: InvalidArgumentReason;
 }
 
 /** A field's value breaks a rule: the same reason as for the rules that the .proto expresses. */

@@ -1,3 +1,4 @@
+import { orderFault } from '#gen/post-rules.js';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import type { PostOrder } from '#src/posts/post-store.ts';
 
@@ -8,16 +9,11 @@ import type { PostOrder } from '#src/posts/post-store.ts';
  * @throws InvalidArgumentError for anything else.
  */
 export function parseOrder(orderBy: string): PostOrder {
-  const [name, direction, ...rest] = orderBy.trim().split(/\s+/);
-  if (name === undefined || name === '') return { by: 'createTime', descending: true };
+  const fault = orderFault(orderBy);
+  if (fault !== undefined) throw new InvalidArgumentError(fault.reason, fault);
+  const [name = '', direction] = orderBy.trim().split(/\s+/);
   const by = ORDERS[name];
-  if (by === undefined || (direction !== undefined && direction !== 'desc') || rest.length > 0) {
-    throw new InvalidArgumentError('INVALID_ORDER_BY', {
-      field: 'order_by',
-      description: `is none of ${Object.keys(ORDERS).join(', ')}, each with an optional ' desc' behind it`,
-    });
-  }
-  return { by, descending: direction === 'desc' };
+  return by === undefined ? { by: 'createTime', descending: true } : { by, descending: direction === 'desc' };
 }
 
 const ORDERS: Readonly<Record<string, PostOrder['by']>> = Object.assign(Object.create(null), {

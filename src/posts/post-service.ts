@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, isMessage, type Message } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type {
   BatchCreatePostsRequest,
@@ -15,9 +15,15 @@ import type {
   WatchPostsRequest,
   WatchPostsResponse,
 } from '#gen/blog/v1/post_service_pb.js';
-import { GetPostResponseSchema, ListPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import {
+  GetPostResponseSchema,
+  ListPostsRequestSchema,
+  ListPostsResponseSchema,
+  WatchPostsRequestSchema,
+} from '#gen/blog/v1/post_service_pb.js';
+import { orderFault } from '#gen/post-rules.js';
 import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
-import { invalidField } from '#src/posts/invalid-argument-error.ts';
+import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
 import { PageTokens } from '#src/posts/page-token.ts';
 import type { Post } from '#src/posts/post.ts';
@@ -28,17 +34,19 @@ import { parseOrder } from '#src/posts/post-order.ts';
 import {
   PostDeletedError,
   PostNotFoundError,
+  type PostOrder,
   type PostPage,
   type PostStore,
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
 import type { PostWatches } from '#src/posts/post-watches.ts';
+import { countFitting, createdSize, RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { ResumeTokens } from '#src/posts/resume-token.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
 import { WatchResponses } from '#src/posts/watch-responses.ts';
 
 /**
- * What each RPC means, as post_service.proto promises it. Requests have passed the .proto's validation rules before they
+ * What each RPC means, as post_service.proto promises it. Requests have passed its rules, stated or in words, before they
  * come here; errors are the domain's own, which become codes elsewhere.
  */
 export class PostServiceImpl implements ServiceImpl<typeof PostService> {
@@ -78,13 +86,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const messages = new Map(found.map(post => [post.id, toMessage(post)]));
     const absent = [...new Set(ids)].filter(id => !messages.has(id));
     if (absent.length > 0) throw new PostNotFoundError(absent);
-    if (ids.length > found.length) requireFits(ids, found);
+    requireFits(ids, found);
     return { posts: ids.flatMap(id => messages.get(id) ?? []) };
   }
 
   async listPosts(request: ListPostsRequest, context: HandlerContext) {
     const list = { ...toPostFilter(request), order: parseOrder(request.orderBy) };
-    const page = await this.#store.list(
+    const read = await this.#store.list(
       {
         ...list,
         after: request.pageToken === '' ? undefined : this.#pageTokens.open(request.pageToken, list),
@@ -94,48 +102,35 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
       },
       this.#call(context),
     );
-    return remembered(this.#pages, page, () =>
-      create(ListPostsResponseSchema, {
+    return remembered(this.#pages, read, () => {
+      const page = fittingPage(read, list.order.by);
+      return create(ListPostsResponseSchema, {
         posts: page.posts.map(toMessage),
         nextPageToken: page.next === undefined ? '' : this.#pageTokens.seal(page.next, list),
-      }),
-    );
+      });
+    });
   }
 
   async createPost(request: CreatePostRequest, context: HandlerContext) {
     const { validateOnly } = request;
-    const [post] = await this.#store.create([toNewPost(request, '')], { validateOnly }, this.#call(context));
+    const [post] = await this.#store.create([toNewPost(request)], { validateOnly }, this.#call(context));
     return { post: post && toMessage(post) };
   }
 
   async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
-    const different = requests.findIndex(request => request.validateOnly !== validateOnly);
-    if (different >= 0) {
-      throw invalidField(
-        `requests[${different}].validate_only`,
-        'differs from that of other requests of the batch, which is tried or done as a whole',
-      );
-    }
-    const requestIds = new Set<string>();
-    const posts = requests.map((request, index) => {
-      const post = toNewPost(request, `requests[${index}].`);
-      if (post.request !== undefined && requestIds.has(post.request.id)) {
-        throw invalidField(`requests[${index}].request_id`, 'is that of another request of the batch');
-      }
-      if (post.request !== undefined) requestIds.add(post.request.id);
-      return post;
-    });
+    const posts = requests.map(toNewPost);
+    // Before anything is written: nobody could read the answer.
+    const bytes = posts.reduce((sum, post) => sum + createdSize(post), 0);
+    if (bytes > RESPONSE_MAX_BYTES) throw new ResponseTooLargeError('create fewer posts at a time');
     const created = await this.#store.create(posts, { validateOnly }, this.#call(context));
     return { posts: created.map(toMessage) };
   }
 
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
-    if (message === undefined || message.id === '') {
-      throw invalidField('post.id', 'is required');
-    }
+    if (message === undefined) throw new Error('a request without a post was not refused');
     const id = message.id.toLowerCase();
-    const changes = toChanges(updateMask, toContent(message, 'post'), id);
+    const changes = toChanges(updateMask, toContent(message), id);
     const etag = message.etag || undefined;
     const post = await this.#store.update(id, changes, { validateOnly, etag }, this.#call(context));
     return { post: toMessage(post) };
@@ -163,6 +158,23 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     for await (const place of this.#watches.watch(start, filter, signal)) yield this.#watchResponses.of(place);
   }
 
+  /** What is wrong with the tokens of a request, whatever else is. One of a list whose order is unknown can't be checked. */
+  readonly tokenFaults = (message: Message): readonly FieldFault[] => {
+    try {
+      if (isMessage(message, WatchPostsRequestSchema) && message.resumeToken !== '')
+        this.#resumeTokens.open(message.resumeToken);
+      if (isMessage(message, ListPostsRequestSchema) && message.pageToken !== '') {
+        if (orderFault(message.orderBy) !== undefined) return [];
+        this.#pageTokens.open(message.pageToken, { ...toPostFilter(message), order: parseOrder(message.orderBy) });
+      }
+      return [];
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      const { reason, faults } = error;
+      return faults.map(fault => ({ ...fault, reason }));
+    }
+  };
+
   #call(context: HandlerContext): PostCall {
     return new PostCall(context, this.#consistencyTokens);
   }
@@ -182,14 +194,31 @@ function remembered<Key extends object, Response extends object>(
   return response;
 }
 
-/** The store has counted the content of each post once, and the answer has it as often as it was asked for. */
+/** The store has counted the content of each post once, and the answer has all of it as often as it was asked for. */
 function requireFits(ids: readonly string[], posts: readonly Post[]): void {
-  const sizes = new Map(posts.map(post => [post.id, Buffer.byteLength(post.content)]));
-  const bytes = ids.reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0);
-  if (bytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
+  const byId = new Map(posts.map(post => [post.id, post]));
+  const answered = ids.flatMap(id => byId.get(id) ?? []);
+  if (answered.length > posts.length) {
+    const contentBytes = answered.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    if (contentBytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
+  }
+  if (countFitting(answered, RESPONSE_MAX_BYTES) < answered.length) {
+    throw new ResponseTooLargeError('ask for fewer posts at a time');
+  }
+}
+
+/** The page, or as much of its beginning as an answer can have: large titles, authors and tags count too. */
+function fittingPage(page: PostPage, orderedBy: PostOrder['by']): PostPage {
+  const fitting = countFitting(page.posts, RESPONSE_MAX_BYTES - PAGE_TOKEN_MAX_BYTES);
+  if (fitting === page.posts.length) return page;
+  const posts = page.posts.slice(0, fitting);
+  const last = posts.at(-1);
+  return { posts, next: last && { time: last[orderedBy], id: last.id } };
 }
 
 const PAGE_SIZE_DEFAULT = 20;
 const PAGE_SIZE_MAX = 100;
-/** Leaves room for the other fields of 100 posts within 4 MiB, the most that gRPC clients take by default. */
+/** What is read from the database at most. It leaves room for the other fields of most posts. */
 const PAGE_CONTENT_MAX_BYTES = 3 * 1024 * 1024;
+/** More than the token for the next page has in the answer. */
+const PAGE_TOKEN_MAX_BYTES = 128;

@@ -1,4 +1,5 @@
 import type { FieldMask } from '@bufbuild/protobuf/wkt';
+import { maskFault } from '#gen/post-rules.js';
 import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-error.ts';
 import type { PostContent } from '#src/posts/post.ts';
 import { slugify } from '#src/posts/slug.ts';
@@ -29,20 +30,10 @@ export function toChanges(mask: FieldMask | undefined, content: PostContent, id:
 export function fieldsToUpdate(mask: FieldMask | undefined, content: PostContent): Set<keyof PostContent> {
   const fields = new Set(Object.values(FIELDS));
   if (mask === undefined) return new Set([...fields].filter(field => isPopulated(content[field])));
-  if (mask.paths.includes('*')) {
-    if (mask.paths.length > 1) throw invalidPath("has '*' beside other paths: '*' means all of them");
-    return fields;
-  }
-  const named = new Set<keyof PostContent>();
-  for (const path of mask.paths) {
-    const field = FIELDS[path];
-    if (field !== undefined) named.add(field);
-    else if (!OUTPUT_ONLY.has(path)) {
-      const known = Object.keys(FIELDS).join(', ');
-      throw invalidPath(`has the path '${path.slice(0, 64)}', which is none of ${known}, or * for all`);
-    }
-  }
-  return named;
+  const fault = maskFault(mask);
+  if (fault !== undefined) throw new InvalidArgumentError(fault.reason, fault);
+  if (mask.paths.includes('*')) return fields;
+  return new Set(mask.paths.flatMap(path => FIELDS[path] ?? []));
 }
 
 /** The paths of a mask, as they stand in the .proto, and the fields that they name. */
@@ -55,12 +46,6 @@ const FIELDS: Readonly<Record<string, keyof PostContent>> = Object.assign(Object
   publish_time: 'publishTime',
 });
 
-const OUTPUT_ONLY = new Set(['id', 'create_time', 'update_time', 'delete_time', 'purge_time', 'etag']);
-
 function isPopulated(value: PostContent[keyof PostContent]): boolean {
   return value instanceof Date || (value !== undefined && value.length > 0);
-}
-
-function invalidPath(description: string): InvalidArgumentError {
-  return new InvalidArgumentError('INVALID_UPDATE_MASK', { field: 'update_mask', description });
 }

@@ -1,16 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
-import { Code, type ConnectError, createContextValues } from '@connectrpc/connect';
-import type { Compression, UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { Code, createContextValues } from '@connectrpc/connect';
+import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Call } from '#src/rpc/call.ts';
-import { withKnownFlags } from '#src/rpc/envelope-flags.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
 import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { type RequestLimits, strictRequest } from '#src/rpc/strict-requests.ts';
 import { type Format, formatOf } from '#src/rpc/unary/media-type.ts';
-import { tooLarge } from '#src/rpc/unary/unary-call.ts';
 
 /**
  * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
@@ -22,15 +21,11 @@ export type ConnectAdapter = (
   call: Call,
 ) => void;
 
-export interface ConnectAdapterOptions {
-  /** The most bytes of a request message, as sent and as inflated. */
-  readonly requestMaxBytes: number;
-  /** How requests may be compressed. */
-  readonly acceptCompression: readonly Compression[];
+export interface ConnectAdapterOptions extends RequestLimits {
   readonly protocolErrors?: ProtocolErrorOptions;
 }
 
-/** Puts around the library's handlers what it lacks: errors in our words, limits that are met at once, and unknown flags refused. */
+/** Puts around the library's handlers what it lacks: strict decoding, limits that are met at once, and errors in our words. */
 export function createConnectAdapter(
   handlers: readonly UniversalHandler[],
   options: ConnectAdapterOptions,
@@ -42,18 +37,15 @@ export function createConnectAdapter(
     const handler = byPath.get(`/${call.procedure}`);
     if (handler === undefined) throw new Error(`there is no handler for ${call.procedure}`);
     const contentType = request.headers['content-type'] ?? '';
-    const length = Number(request.headers['content-length'] ?? 0);
     const format = formatOf(contentType);
-    call.protocol = format?.protocol === 'connect-stream' ? 'connect' : format?.protocol;
+    if (format === undefined) throw new Error(`there is no format for ${contentType}`);
+    call.protocol = format.protocol === 'connect-stream' ? 'connect' : format.protocol;
     const values = createContextValues().set(callKey, call);
     void (async () => {
       try {
         const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const universal = {
-          ...given,
-          body: bodyOf(given.body as AsyncIterable<Uint8Array>, length, format, handler, options.requestMaxBytes),
-        };
-        const answer = await handler(universal).then(
+        const strict = strictRequest(given, format, handler.method, options);
+        const answer = await handler(strict).then(
           given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
           error => {
             if (!(error instanceof URIError) || call.code !== undefined) throw error;
@@ -71,33 +63,14 @@ export function createConnectAdapter(
   };
 }
 
-/** The body that the library reads. One that says that it is too large is refused before it comes. */
-function bodyOf(
-  body: AsyncIterable<Uint8Array>,
-  length: number,
-  format: Format | undefined,
-  { method }: UniversalHandler,
-  requestMaxBytes: number,
-): AsyncIterable<Uint8Array> {
-  const isOneMessage = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
-  const maxBytes = format?.protocol === 'connect' ? requestMaxBytes : requestMaxBytes + ENVELOPE_BYTES;
-  if (isOneMessage && length > maxBytes) return failing(tooLarge(requestMaxBytes));
-  return format?.protocol === 'connect' ? body : withKnownFlags(body);
-}
-
-// biome-ignore lint/correctness/useYield: it fails before it has anything to give.
-async function* failing(error: ConnectError): AsyncGenerator<Uint8Array> {
-  throw error;
-}
-
 /** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
 function withAcceptedEncodings(
   answer: UniversalServerResponse,
-  format: Format | undefined,
+  format: Format,
   names: readonly string[],
 ): UniversalServerResponse {
   const header = new Headers(answer.header);
-  switch (format?.protocol) {
+  switch (format.protocol) {
     case 'grpc':
       if (answer.trailer?.get('grpc-status') !== String(Code.Unimplemented)) return answer;
       header.set('grpc-accept-encoding', ['identity', ...names].join(','));
@@ -120,6 +93,3 @@ function cut(response: ServerResponse | Http2ServerResponse): void {
   if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   else response.destroy();
 }
-
-/** What stands in front of a message in every protocol but Connect's unary one. */
-const ENVELOPE_BYTES = 5;

@@ -62,7 +62,7 @@ export interface UnaryOptions {
 }
 
 /**
- * The most bytes of a response message, as sent. A page of posts is below 5 MiB, or six times that in JSON where every
+ * The most bytes of a response message, as sent. A page of posts is below 4 MiB, or six times that in JSON where every
  * character has to be escaped.
  */
 const RESPONSE_MAX_BYTES = 32 * 1024 * 1024;

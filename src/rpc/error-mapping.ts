@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
+import { MalformedMessageError } from '#gen/strict-messages.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { PostChangesExpiredError } from '#src/posts/post-change-query.ts';
@@ -15,6 +16,7 @@ import {
   SlugTakenError,
 } from '#src/posts/post-store.ts';
 import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
+import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
@@ -33,9 +35,15 @@ export function toClientError(error: unknown): ConnectError {
 /**
  * Gives an error of Connect's own framing an ErrorInfo, where it comes from reading the request: so what Connect calls
  * internal is a bad frame or message: INVALID_ARGUMENT. One case must be INTERNAL: a message with the compressed flag where
- * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md).
+ * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md). A field that can be named is.
  */
-export function explainFramingError({ code: given, rawMessage }: ConnectError): ConnectError {
+export function explainFramingError(error: ConnectError): ConnectError {
+  const { code: given, rawMessage, cause } = error;
+  if (hasErrorInfo(error)) return error;
+  if (cause instanceof MalformedMessageError && cause.field !== '') {
+    const { field, description } = cause;
+    return invalidArgument('MALFORMED_REQUEST', [{ field, description }]);
+  }
   if (rawMessage === COMPRESSED_UNNAMED) return rpcError(Code.Internal, rawMessage, { reason: 'MALFORMED_REQUEST' });
   const code = given === Code.Internal || given === Code.Unknown ? Code.InvalidArgument : given;
   return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? 'MALFORMED_REQUEST' });
@@ -47,13 +55,20 @@ export function explainWriteError(error: ConnectError): ConnectError {
   return rpcError(error.code, error.rawMessage, { reason: 'RESPONSE_TOO_LARGE' });
 }
 
-/** INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX. */
+/**
+ * INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX.
+ *
+ * @param reason of faults that have none of their own. Where all have one and the same, it is that of the error.
+ */
 export function invalidArgument(reason: ErrorReason, allFaults: readonly FieldFault[]): ConnectError {
   const faults = allFaults.slice(0, NAMED_MAX);
   const message = faults.map(({ field, description }) => `${field}: ${description}`).join('; ');
-  const details = create(BadRequestSchema, { fieldViolations: faults.map(fault => ({ ...fault, reason })) });
+  const fieldViolations = faults.map(fault => ({ ...fault, reason: fault.reason ?? reason }));
+  const [first, ...others] = new Set(fieldViolations.map(fault => fault.reason));
+  const details = create(BadRequestSchema, { fieldViolations });
   const metadata = { field: faults.map(fault => fault.field).join(',') };
-  return rpcError(Code.InvalidArgument, message, { reason, metadata }, [{ desc: BadRequestSchema, value: details }]);
+  const info = { reason: first !== undefined && others.length === 0 ? first : reason, metadata };
+  return rpcError(Code.InvalidArgument, message, info, [{ desc: BadRequestSchema, value: details }]);
 }
 
 /** UNAVAILABLE, with the delay after which a client may try again. */
@@ -106,6 +121,12 @@ const TABLE = [
     rpcError(Code.ResourceExhausted, e.message, {
       reason: 'RESPONSE_TOO_LARGE',
       metadata: { max_content_bytes: String(e.maxContentBytes) },
+    }),
+  ),
+  on(ResponseTooLargeError, e =>
+    rpcError(Code.ResourceExhausted, e.message, {
+      reason: 'RESPONSE_TOO_LARGE',
+      metadata: { max_bytes: String(RESPONSE_MAX_BYTES) },
     }),
   ),
   on(PostChangesExpiredError, e =>

@@ -20,7 +20,12 @@ const refused = [
   ['a request that names no post', 'getPost', {}, 'key'],
   ['a negative page size', 'listPosts', { pageSize: -1 }, 'page_size'],
   ['101 ids', 'batchGetPosts', { ids: Array.from({ length: 101 }, () => uuid) }, 'ids'],
-  ['a tag too many characters long', 'createPost', { post: { tags: ['ok', 'x'.repeat(65)] } }, 'post.tags[1]'],
+  [
+    'a tag too many characters long',
+    'createPost',
+    { post: { title: 'A', tags: ['ok', 'x'.repeat(65)] } },
+    'post.tags[1]',
+  ],
 ] as const;
 
 describe('validationInterceptor', () => {

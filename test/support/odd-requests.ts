@@ -119,6 +119,13 @@ function message(): fc.Arbitrary<{ readonly json: boolean; readonly bytes: Buffe
   const json = fc.oneof(
     { weight: 4, arbitrary: slug.map(value => JSON.stringify({ slug: value })) },
     fc.constantFrom('', '{', 'null', '[]', '{"slug":5}', '{"unknown":1}', '{"slug":"a","slug":"b"}', ' {"id":"x"} '),
+    fc.constantFrom(
+      '{"id":"x","slug":"y"}',
+      '{"id":null,"slug":"x"}',
+      '{"slug":"\\ud83d"}',
+      '\ufeff{}',
+      '{"a":1,"a":2}',
+    ),
     fc.json(),
   );
   const binary = fc.oneof(
@@ -130,9 +137,14 @@ function message(): fc.Arbitrary<{ readonly json: boolean; readonly bytes: Buffe
     },
     fc.uint8Array({ maxLength: 40 }).map(bytes => Buffer.from(bytes)),
     fc.constantFrom(Buffer.alloc(20_000, 'a')),
+    // `slug` as a varint, in front of itself and behind; as text that is no UTF-8; with a tag of six bytes; an end without a group.
+    fc.constantFrom(
+      ...['1002120178', '1201781005', '1201e9', '9280808080000178', '14', '1203'].map(hex => Buffer.from(hex, 'hex')),
+    ),
   );
   return fc.oneof(
     json.map(text => ({ json: true, bytes: Buffer.from(text) })),
+    { weight: 1, arbitrary: fc.constant({ json: true, bytes: Buffer.from('{"slug":"\xe9"}', 'latin1') }) },
     binary.map(bytes => ({ json: false, bytes })),
   );
 }

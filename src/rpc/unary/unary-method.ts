@@ -1,15 +1,14 @@
 import {
   create,
   type DescMethodUnary,
-  fromBinary,
-  fromJsonString,
   type JsonReadOptions,
   type JsonWriteOptions,
   type Message,
   toBinary,
 } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
-import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
+import type { HandlerContext } from '@connectrpc/connect';
+import { decodeRequest } from './decode-request.ts';
 import { type EncodedMessage, MessageEncoder } from './encoded-message.ts';
 import { createJsonWriter } from './json-writer.ts';
 import { rememberRequests } from './request-memory.ts';
@@ -27,7 +26,7 @@ export interface UnaryMethod {
    * Unknown fields are ignored. A small request of an RPC without side effects is remembered, and frozen: who asks for the same
    * thing again is given the same message.
    *
-   * @throws ConnectError as connect-node does: INTERNAL where the bytes are no such message, INVALID_ARGUMENT for JSON.
+   * @throws ConnectError INVALID_ARGUMENT where the request is no such message.
    */
   readonly parse: (request: Buffer | string, binary: boolean) => Message;
   readonly invoke: UnaryImpl;
@@ -54,21 +53,7 @@ export function createUnaryMethod(
   // As connect-node has it.
   const json = { ignoreUnknownFields: true, ...jsonOptions };
   const { input, output } = method;
-  const textDecoder = new TextDecoder();
-  const parse = (request: Buffer | string, binary: boolean): Message => {
-    if (!binary) {
-      try {
-        return fromJsonString(input, typeof request === 'string' ? request : textDecoder.decode(request), json);
-      } catch (error) {
-        throw ConnectError.from(error, Code.InvalidArgument);
-      }
-    }
-    try {
-      return fromBinary(input, request as Buffer);
-    } catch (error) {
-      throw new ConnectError(`parse binary: ${error instanceof Error ? error.message : error}`, Code.Internal);
-    }
-  };
+  const parse = (request: Buffer | string, binary: boolean) => decodeRequest(input, request, binary, json);
   const encoder = new MessageEncoder({
     toBinary: message => toBinary(output, message),
     toJson: createJsonWriter(output, json),

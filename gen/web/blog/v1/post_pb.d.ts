@@ -142,8 +142,8 @@ export declare const PostView: {
   readonly BASIC: 1,
 
   /**
-   * The whole post, `content` included. A page holds at most 3 MiB of content: it ends early (with a `next_page_token`)
-   * when that is reached.
+   * The whole post, `content` included. A page holds at most 3 MiB of content, and stays below 4 MiB (4,194,304 bytes) of
+   * protobuf with all of its fields: it ends early (with a `next_page_token`) when that is reached.
    *
    * @generated from enum value: POST_VIEW_FULL = 2;
    */

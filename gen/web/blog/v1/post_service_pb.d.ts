@@ -321,8 +321,10 @@ export declare const BatchCreatePostsResponseSchema: GenMessage<BatchCreatePosts
  */
 export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
   /**
-   * The new values, and in `id` the post they are for (required). With `etag` set, the post is updated only if that is
-   * its current version.
+   * The new values, and in `id` the post they are for. Both are required. With `etag` set, the post is updated only if that
+   * is its current version.
+   * The rules of Post hold, but for a `title` that is empty and not to be set. No rule can say that here: the service says it,
+   * and so does the client package.
    *
    * @generated from field: blog.v1.Post post = 1;
    */
@@ -668,7 +670,8 @@ export declare const PostService: GenService<{
    * Soft-deleted posts are returned too. An id given twice is returned twice.
    *
    * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent, or the first 20;
-   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together: ask for fewer.
+   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together, or the answer
+   * would have 4 MiB (4,194,304 bytes) of protobuf or more: ask for fewer.
    *
    * @generated from rpc blog.v1.PostService.BatchGetPosts
    */
@@ -709,7 +712,8 @@ export declare const PostService: GenService<{
   /**
    * Creates up to 100 posts in one transaction: all of them or none.
    *
-   * Errors: as CreatePost; the first fault refuses the whole batch. The whole request may have up to 4 MiB.
+   * Errors: as CreatePost; a fault of one post refuses the whole batch. The whole request may have up to 4 MiB. RESOURCE_EXHAUSTED
+   * (reason RESPONSE_TOO_LARGE), with nothing written, where the answer would have 4 MiB (4,194,304 bytes) of protobuf or more.
    *
    * @generated from rpc blog.v1.PostService.BatchCreatePosts
    */

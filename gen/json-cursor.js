@@ -1,0 +1,87 @@
+/** Walks over the tokens of a text that `JSON.parse` has accepted, so that its syntax is not looked at. */
+export class JsonCursor {
+    #text;
+    #pos = 0;
+    /** Where the next backslash is, from the place on where it was looked for last. */
+    #escape = -1;
+    constructor(text) {
+        this.#text = text;
+    }
+    /** The first character of the next token. */
+    peek() {
+        const text = this.#text;
+        while (text.charCodeAt(this.#pos) <= SPACE)
+            this.#pos++;
+        return text.charAt(this.#pos);
+    }
+    /** Passes over a token of one character. */
+    advance() {
+        this.#pos++;
+    }
+    /** Passes over what separates values; says whether the object or the array has another one. `advance` has passed its beginning. */
+    hasNext(close) {
+        if (this.peek() === ',')
+            this.#pos++;
+        if (this.peek() !== close)
+            return true;
+        this.#pos++;
+        return false;
+    }
+    /** Reads a name and the colon behind it. */
+    name() {
+        const name = this.string();
+        this.peek();
+        this.#pos++;
+        return name;
+    }
+    /** Reads a string. */
+    string() {
+        this.peek();
+        const start = this.#pos;
+        const hasEscapes = this.#passString();
+        const text = this.#text;
+        return hasEscapes ? JSON.parse(text.slice(start, this.#pos)) : text.slice(start + 1, this.#pos - 1);
+    }
+    /** Reads a number, `true`, `false` or `null`, as it is written. */
+    word() {
+        this.peek();
+        const text = this.#text;
+        const start = this.#pos;
+        while (isOfWord(text.charCodeAt(this.#pos)))
+            this.#pos++;
+        return text.slice(start, this.#pos);
+    }
+    /** Passes over a string, and says whether it has escapes: its end is found far faster than its content is read. */
+    #passString() {
+        const text = this.#text;
+        const start = this.#pos + 1;
+        if (this.#escape < start) {
+            const at = text.indexOf('\\', start);
+            this.#escape = at < 0 ? Number.POSITIVE_INFINITY : at;
+        }
+        let end = text.indexOf('"', start);
+        const hasEscapes = this.#escape < end;
+        if (hasEscapes)
+            while (isEscaped(text, end))
+                end = text.indexOf('"', end + 1);
+        this.#pos = end + 1;
+        return hasEscapes;
+    }
+}
+/** Whether an odd number of backslashes stands before it. */
+function isEscaped(text, at) {
+    let before = at;
+    while (text.charCodeAt(before - 1) === BACKSLASH)
+        before--;
+    return (at - before) % 2 === 1;
+}
+/** Whether a word goes on with this character; NaN behind the end of the text. */
+function isOfWord(code) {
+    return code > SPACE && code !== COMMA && code !== BRACKET && code !== BRACE;
+}
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const BRACKET = 0x5d;
+const BRACE = 0x7d;
+/** Between tokens there is nothing at or below it but the four characters that JSON has for space. */
+const SPACE = 0x20;

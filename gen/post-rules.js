@@ -1,0 +1,119 @@
+/** The rules of `blog.v1` that its .proto files state in words, since no standard rule says them: which of them a message breaks. */
+export function faultsBeyondProto(message) {
+    switch (message.$typeName) {
+        case 'blog.v1.Post':
+            return postFaults(message, '');
+        case 'blog.v1.CreatePostRequest':
+            return postFaults(message.post, 'post.');
+        case 'blog.v1.BatchCreatePostsRequest':
+            return batchFaults(message);
+        case 'blog.v1.UpdatePostRequest':
+            return updateFaults(message);
+        case 'blog.v1.ListPostsRequest':
+            return present(orderFault(message.orderBy));
+        default:
+            return [];
+    }
+}
+/** What is wrong with an `update_mask`; undefined: nothing. Output-only fields may be named. */
+export function maskFault(mask) {
+    const paths = mask?.paths ?? [];
+    const fault = (description) => ({
+        field: 'update_mask',
+        description,
+        reason: 'INVALID_UPDATE_MASK',
+    });
+    if (paths.includes('*') && paths.length > 1)
+        return fault("has '*' beside other paths: '*' means all of them");
+    const unknown = paths.filter(path => path !== '*' && !SETTABLE.includes(path) && !OUTPUT_ONLY.includes(path));
+    if (unknown.length === 0)
+        return undefined;
+    const named = unknown.slice(0, NAMED_PATHS_MAX).map(path => `'${path.slice(0, 64)}'`);
+    return fault(`has the path ${named.join(', ')}, which is none of ${SETTABLE.join(', ')}, or * for all`);
+}
+/** What is wrong with an `order_by` (AIP-132): it is one field, with ` desc` behind it for descending; empty for the default. */
+export function orderFault(orderBy) {
+    const [name, direction, ...rest] = orderBy.trim().split(/\s+/);
+    if (name === undefined || name === '')
+        return undefined;
+    if (ORDERS.includes(name) && (direction ?? 'desc') === 'desc' && rest.length === 0)
+        return undefined;
+    const description = `is none of ${ORDERS.join(', ')}, each with an optional ' desc' behind it`;
+    return { field: 'order_by', description, reason: 'INVALID_ORDER_BY' };
+}
+/** Whether an update sets a field; without a mask it sets what is populated, which this does not look at. */
+export function isNamed(mask, path) {
+    return mask !== undefined && (mask.paths.includes(path) || mask.paths.includes('*'));
+}
+function updateFaults({ post, updateMask }) {
+    if (post === undefined)
+        return [invalid('post', REQUIRED), ...present(maskFault(updateMask))];
+    const faults = postFaults(post, 'post.');
+    if (post.id === '')
+        faults.unshift(invalid('post.id', REQUIRED));
+    const isSlugCleared = post.slug === '' && isNamed(updateMask, 'slug');
+    if (isSlugCleared && !isNamed(updateMask, 'title')) {
+        faults.push(invalid('post.slug', "can't be cleared without the title to derive it from"));
+    }
+    return [...faults, ...present(maskFault(updateMask))];
+}
+function batchFaults({ requests }) {
+    const isTried = requests.some(request => request.validateOnly);
+    const requestIds = new Set();
+    return requests.flatMap(({ post, requestId, validateOnly }, index) => {
+        const place = `requests[${index}].`;
+        const faults = postFaults(post, `${place}post.`);
+        const id = requestId.toLowerCase();
+        if (requestIds.has(id)) {
+            faults.push(invalid(`${place}request_id`, 'is that of another request of the batch'));
+        }
+        if (id !== '')
+            requestIds.add(id);
+        if (validateOnly !== isTried) {
+            const description = 'differs from that of other requests of the batch, which is tried or done as a whole';
+            faults.push(invalid(`${place}validate_only`, description));
+        }
+        return faults;
+    });
+}
+function postFaults(post, place) {
+    if (post === undefined)
+        return [];
+    const faults = [];
+    for (const name of TEXTS)
+        if (hasSurrogate(post[name]))
+            faults.push(invalid(`${place}${name}`, SURROGATE_FAULT));
+    for (const [index, tag] of post.tags.entries()) {
+        if (hasSurrogate(tag))
+            faults.push(invalid(`${place}tags[${index}]`, SURROGATE_FAULT));
+    }
+    if (post.publishTime !== undefined && !isTime(post.publishTime)) {
+        const description = 'is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z';
+        faults.push(invalid(`${place}publish_time`, description));
+    }
+    return faults;
+}
+/** The range of google.protobuf.Timestamp. */
+function isTime({ seconds, nanos }) {
+    return seconds >= -62135596800n && seconds <= 253402300799n && nanos >= 0 && nanos <= 999_999_999;
+}
+/** Programs can make text with half of a surrogate pair, which no UTF-8 can hold. */
+function hasSurrogate(text) {
+    // Browsers have it since 2023; an expression takes far longer.
+    return text.isWellFormed === undefined ? /\p{Surrogate}/u.test(text) : !text.isWellFormed();
+}
+function present(fault) {
+    return fault === undefined ? [] : [fault];
+}
+function invalid(field, description) {
+    return { field, description, reason: 'VALIDATION_FAILED' };
+}
+/** In the words of the rule. */
+const REQUIRED = 'value is required';
+const SURROGATE_FAULT = 'has half of a surrogate pair, which is no Unicode text';
+const TEXTS = ['slug', 'title', 'content', 'author'];
+/** The paths of a mask, as they stand in the .proto. */
+const SETTABLE = [...TEXTS, 'tags', 'publish_time'];
+const OUTPUT_ONLY = ['id', 'create_time', 'update_time', 'delete_time', 'purge_time', 'etag'];
+const ORDERS = ['create_time', 'update_time', 'publish_time'];
+const NAMED_PATHS_MAX = 5;

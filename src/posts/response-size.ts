@@ -1,0 +1,90 @@
+import type { Post } from '#src/posts/post.ts';
+import type { NewPost } from '#src/posts/post-store.ts';
+
+/**
+ * The most bytes of an answer in protobuf, as gRPC counts it: below 4 MiB (4,194,304 bytes), the most that gRPC's clients take by
+ * default.
+ */
+export const RESPONSE_MAX_BYTES = 4 * 1024 * 1024 - 1;
+
+/** The answer would have more than RESPONSE_MAX_BYTES. */
+export class ResponseTooLargeError extends Error {
+  override readonly name = 'ResponseTooLargeError';
+
+  /** @param advice what to do about it. */
+  constructor(advice: string) {
+    super(`the answer would have more than ${RESPONSE_MAX_BYTES} bytes: ${advice}`);
+  }
+}
+
+/** How many of these posts, from the first on, fit into so many bytes of an answer. */
+export function countFitting(posts: readonly Post[], maxBytes: number): number {
+  // Of characters, each has three bytes at most: far less to do, and nearly always enough.
+  if (posts.reduce((sum, post) => sum + roughSize(post), 0) <= maxBytes) return posts.length;
+  let bytes = 0;
+  for (const [count, post] of posts.entries()) {
+    bytes += encodedSize(post);
+    if (bytes > maxBytes) return count;
+  }
+  return posts.length;
+}
+
+/** The bytes that a post has in a repeated field of an answer in protobuf, tag and length included. */
+export function encodedSize(post: Post): number {
+  const { publishTime, createTime, updateTime, deleteTime, purgeTime } = post;
+  const times = [publishTime, createTime, updateTime, deleteTime, purgeTime];
+  const size =
+    TEXTS.reduce((sum, name) => sum + textSize(post[name]), 0) +
+    post.tags.reduce((sum, tag) => sum + fieldSize(Buffer.byteLength(tag)), 0) +
+    times.reduce((sum, time) => sum + timeSize(time), 0);
+  return fieldSize(size);
+}
+
+/** The most that a post will have when it was created. */
+export function createdSize(post: NewPost): number {
+  const { createTime, etag } = LATEST;
+  return encodedSize({
+    ...post,
+    createTime,
+    updateTime: createTime,
+    deleteTime: undefined,
+    purgeTime: undefined,
+    etag,
+  });
+}
+
+function roughSize({ slug, title, content, author, tags }: Post): number {
+  const length = slug.length + title.length + content.length + author.length;
+  return OTHERS_SIZE + 3 * length + tags.reduce((sum, tag) => sum + 3 + 3 * tag.length, 0);
+}
+
+/** Empty text is left out. */
+function textSize(text: string): number {
+  return text === '' ? 0 : fieldSize(Buffer.byteLength(text));
+}
+
+/** google.protobuf.Timestamp: seconds, which have ten bytes where they are negative, and nanoseconds; 0 is left out. */
+function timeSize(time: Date | undefined): number {
+  if (time === undefined) return 0;
+  const seconds = Math.floor(time.getTime() / 1000);
+  const nanos = (time.getTime() - seconds * 1000) * 1_000_000;
+  const secondsSize = seconds === 0 ? 0 : 1 + (seconds < 0 ? 10 : varintSize(seconds));
+  return fieldSize(secondsSize + (nanos === 0 ? 0 : 1 + varintSize(nanos)));
+}
+
+/** With its tag, which is one byte for the fields up to 15, and its length. */
+function fieldSize(size: number): number {
+  return 1 + varintSize(size) + size;
+}
+
+function varintSize(value: number): number {
+  let size = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
+  return size;
+}
+
+const TEXTS = ['id', 'slug', 'title', 'content', 'author', 'etag'] as const;
+/** More than all has that is no text of an author's: id, etag, times, tags and lengths. */
+const OTHERS_SIZE = 256;
+/** With as many bytes as any of the next hundreds of years. */
+const LATEST = { createTime: new Date(253_402_300_799_999), etag: '1-zzzzzzzzz' } as const;
