@@ -80,7 +80,7 @@ export function createHttp2Connections(
     };
     guardFromControlFlood(session, connection.socket, flooded);
     connection.endForResets = flooded;
-    const reasonOf = nameSessionErrors(session, connection.socket);
+    const reasonOf = nameSessionErrors(session, connection);
     session.on('error', (error: Http2SessionError) => {
       if (isFlood || !isOfNghttp2(error)) return;
       const reason = reasonOf(error);

@@ -1,5 +1,6 @@
 import { constants, type ServerHttp2Session } from 'node:http2';
-import type { Socket } from 'node:net';
+import type { Connection } from '#src/http/connection.ts';
+import { HTTP2_LIMITS } from '#src/http/limits.ts';
 
 /** Why nghttp2 ended a session; undefined: its client has closed it. */
 export type SessionErrorReason = 'FLOOD' | 'PROTOCOL_ERROR' | undefined;
@@ -14,16 +15,19 @@ export type SessionErrorReason = 'FLOOD' | 'PROTOCOL_ERROR' | undefined;
  */
 export function nameSessionErrors(
   session: ServerHttp2Session,
-  socket: Socket,
+  { socket, openStreams }: Connection,
 ): (error: Http2SessionError) => SessionErrorReason {
   const { destroy } = session;
   let writtenBefore = 0;
+  let isFull = false;
   session.destroy = (error?: Error | number, code?: number) => {
     writtenBefore = socket.bytesWritten;
+    isFull = openStreams.size >= HTTP2_LIMITS.settings.maxConcurrentStreams;
     destroy.call(session, error as Error, code ?? codeOf(error));
   };
   return error => {
-    if (isFlood(error)) return 'FLOOD';
+    // nghttp2 has no other word for one stream more than is allowed.
+    if (isFull || isFlood(error)) return 'FLOOD';
     const beyond = socket.bytesWritten - writtenBefore - ANSWER_TO_CLOSING_CLIENT_BYTES;
     return beyond >= 0 && beyond % PONG_BYTES === 0 ? undefined : 'PROTOCOL_ERROR';
   };
