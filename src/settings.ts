@@ -107,7 +107,7 @@ export const SETTINGS = {
   FAST_PATH: [
     z.stringbool('is neither true nor false'),
     'true',
-    'Whether unary calls of Connect and gRPC take the fast path; otherwise every call goes through connect-node.',
+    'Whether unary POSTs of Connect and gRPC take the fast path; otherwise they go through connect-node. GETs take it always.',
   ],
   CACHE_CONTROL_GET_POST: [
     headerValue,
