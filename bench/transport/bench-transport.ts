@@ -59,7 +59,7 @@ export async function benchTransport(args: readonly string[]): Promise<string[]>
   await using parts = new AsyncDisposableStack();
   const folder = parts.adopt(await mkdtemp(join(tmpdir(), 'postservice-bench-')), remove);
   if (values.against !== undefined) {
-    const options = { rounds, sliceMs, core: SERVER_CORE, answersFolder: folder, parts };
+    const options = { rounds, sliceMs, workloads, core: SERVER_CORE, answersFolder: folder, parts };
     console.log(await compareCheckouts(values.against, options));
     return [];
   }

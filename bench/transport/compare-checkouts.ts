@@ -22,6 +22,7 @@ export async function compareCheckouts(
   options: {
     readonly rounds: number;
     readonly sliceMs: number;
+    readonly workloads: readonly WorkloadId[];
     readonly core: number;
     readonly answersFolder: string;
     readonly parts: AsyncDisposableStack;
@@ -44,10 +45,10 @@ export async function compareCheckouts(
   const { core, answersFolder, parts } = options;
   const processes = await startContestants(contestants, { core, folder: answersFolder, parts });
   const rows = ['| workload | calls/s | of the other checkout | of itself (A/A) |', '|---|---|---|---|'];
-  for (const id of ours.workloads) {
+  for (const id of options.workloads) {
     const arms = contestants.flatMap(contestant => {
       const server = processes.get(contestant.id);
-      return server === undefined ? [] : [createArm(contestant, id as WorkloadId, server)];
+      return server === undefined ? [] : [createArm(contestant, id, server)];
     });
     for (const arm of arms) {
       parts.defer(() => arm.load.close());
