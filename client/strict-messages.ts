@@ -60,12 +60,16 @@ export function decodeJson<Desc extends DescMessage>(
   }
 }
 
-/** @throws MalformedMessageError where the bytes are no UTF-8 (RFC 8259, 8.1). A byte order mark is none of JSON either. */
+/**
+ * A byte order mark in front is ignored, as RFC 8259, 8.1, allows: some clients write one.
+ *
+ * @throws MalformedMessageError where the bytes are not UTF-8.
+ */
 export function decodeText(bytes: Uint8Array): string {
   try {
     return UTF8.decode(bytes);
   } catch (error) {
-    throw new MalformedMessageError('', 'is no UTF-8, which JSON has to be', { cause: error });
+    throw new MalformedMessageError('', 'must be UTF-8', { cause: error });
   }
 }
 
@@ -91,4 +95,4 @@ function unreadable(error: unknown): MalformedMessageError {
   return new MalformedMessageError('', `can't be read: ${reason}`, { cause: error });
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const UTF8 = new TextDecoder('utf-8', { fatal: true });

@@ -17,5 +17,9 @@ export declare function decodeBinary<Desc extends DescMessage>(schema: Desc, byt
  * @throws MalformedMessageError.
  */
 export declare function decodeJson<Desc extends DescMessage>(schema: Desc, json: string | Uint8Array, options?: Partial<JsonReadOptions>): MessageShape<Desc>;
-/** @throws MalformedMessageError where the bytes are no UTF-8 (RFC 8259, 8.1). A byte order mark is none of JSON either. */
+/**
+ * A byte order mark in front is ignored, as RFC 8259, 8.1, allows: some clients write one.
+ *
+ * @throws MalformedMessageError where the bytes are not UTF-8.
+ */
 export declare function decodeText(bytes: Uint8Array): string;

@@ -42,13 +42,17 @@ export function decodeJson(schema, json, options) {
         throw unreadable(error);
     }
 }
-/** @throws MalformedMessageError where the bytes are no UTF-8 (RFC 8259, 8.1). A byte order mark is none of JSON either. */
+/**
+ * A byte order mark in front is ignored, as RFC 8259, 8.1, allows: some clients write one.
+ *
+ * @throws MalformedMessageError where the bytes are not UTF-8.
+ */
 export function decodeText(bytes) {
     try {
         return UTF8.decode(bytes);
     }
     catch (error) {
-        throw new MalformedMessageError('', 'is no UTF-8, which JSON has to be', { cause: error });
+        throw new MalformedMessageError('', 'must be UTF-8', { cause: error });
     }
 }
 /** Puts fields of another wire type among the unknown ones, with their own numbers. */
@@ -75,4 +79,4 @@ function unreadable(error) {
     const reason = error instanceof Error ? error.message : String(error);
     return new MalformedMessageError('', `can't be read: ${reason}`, { cause: error });
 }
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const UTF8 = new TextDecoder('utf-8', { fatal: true });

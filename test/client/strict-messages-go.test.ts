@@ -38,6 +38,10 @@ const WANTED_DIFFERENCES: readonly {
     reason: '* stands for all fields of a mask (AIP-134)',
     applies: (text, refusal) => refusal === undefined && text.includes('"*"'),
   },
+  {
+    reason: 'a byte order mark may be ignored (RFC 8259, 8.1), and some clients write one',
+    applies: (text, refusal) => refusal === undefined && text.startsWith('\ufeff'),
+  },
 ];
 
 describe('decodeBinary and decodeJson', () => {

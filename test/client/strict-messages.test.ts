@@ -86,6 +86,10 @@ describe('decodeJson', () => {
     expect(decodeJson(UpdatePostRequestSchema, '{"updateMask":"*"}').updateMask?.paths).toEqual(['*']);
   });
 
+  it('ignores a byte order mark in front of the bytes', () => {
+    expect(decodeJson(ListPostsRequestSchema, Buffer.from('\ufeff{"pageSize": 1}')).pageSize).toBe(1);
+  });
+
   it('ignores unknown fields, and refuses them where it is told to', () => {
     const json = '{"pageSize":1,"newer":{"a":[1]}}';
     expect(decodeJson(ListPostsRequestSchema, json).pageSize).toBe(1);
