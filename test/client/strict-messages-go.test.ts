@@ -11,10 +11,11 @@ import { type AskProtobufGo, buildProtobufGo, type DecodingInput, type Verdict }
  *
  * @param text the input, if it is JSON.
  * @param refusal why the service refuses it; undefined: it does not.
+ * @param hasMark whether it began with a byte order mark, which `text` has not.
  */
 const WANTED_DIFFERENCES: readonly {
   readonly reason: string;
-  readonly applies: (text: string, refusal: string | undefined) => boolean;
+  readonly applies: (text: string, refusal: string | undefined, hasMark: boolean) => boolean;
 }[] = [
   {
     reason:
@@ -40,7 +41,7 @@ const WANTED_DIFFERENCES: readonly {
   },
   {
     reason: 'a byte order mark may be ignored (RFC 8259, 8.1), and some clients write one',
-    applies: (text, refusal) => refusal === undefined && text.startsWith('\ufeff'),
+    applies: (_text, refusal, hasMark) => refusal === undefined && hasMark,
   },
 ];
 
@@ -87,8 +88,9 @@ function difference(input: DecodingInput, { message: theirs, panicked }: Verdict
   const schema = DECODED_TYPES.find(({ typeName }) => typeName === input.type) as DescMessage;
   const bytes = Buffer.from(input.bytes, 'base64');
   const { refusal, message: ours } = decode(schema, bytes, input.json);
-  const text = input.json ? bytes.toString() : '';
-  if (WANTED_DIFFERENCES.some(({ applies }) => applies(text, refusal))) return [];
+  const given = input.json ? bytes.toString() : '';
+  const text = given.replace(/^\ufeff/, '');
+  if (WANTED_DIFFERENCES.some(({ applies }) => applies(text, refusal, text !== given))) return [];
   const expected = theirs === undefined ? undefined : fromBinary(schema, Buffer.from(theirs, 'base64'));
   const isSame = ours === undefined ? expected === undefined : expected && equals(schema, ours, expected);
   if (isSame) return [];
