@@ -5,9 +5,9 @@ import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/conn
 import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Call } from '#src/rpc/call.ts';
+import { writeHttp2Response } from '#src/rpc/http2-response.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
-import { writeStreamResponse } from '#src/rpc/stream-response.ts';
 import { type RequestLimits, strictRequest } from '#src/rpc/strict-requests.ts';
 import { type Format, formatOf } from '#src/rpc/unary/media-type.ts';
 
@@ -52,7 +52,7 @@ export function createConnectAdapter(
             return answerUnquotable(contentType, call, options.protocolErrors);
           },
         );
-        if (handler.method.methodKind !== 'unary' && 'stream' in response) await writeStreamResponse(answer, response);
+        if ('stream' in response) await writeHttp2Response(answer, response);
         else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.

@@ -76,7 +76,10 @@ async function callGrpc(url: string, timeout: string | undefined): Promise<unkno
   const request = create(GetPostRequestSchema, { key: { case: 'slug', value: 'x' } });
   stream.end(encodeEnvelope(0, toBinary(GetPostRequestSchema, request)));
   stream.resume();
-  const [trailers] = await once(stream, 'trailers');
+  let status: unknown;
+  // An error alone is one block of fields, which are the trailers too.
+  for (const event of ['response', 'trailers']) stream.on(event, fields => (status ??= fields['grpc-status']));
+  await once(stream, 'close');
   session.destroy();
-  return trailers['grpc-status'];
+  return status;
 }

@@ -42,6 +42,7 @@ export class PlainHttpClient implements Disposable {
     const [head] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
     const chunks = await stream.toArray();
     const { ':status': status, ...rest } = head;
+    if (rest['grpc-status'] !== undefined) trailers = takeTrailers(rest);
     return answerOf(method, status as unknown as number, rest, Buffer.concat(chunks), trailers);
   }
 
@@ -49,6 +50,14 @@ export class PlainHttpClient implements Disposable {
     this.#agent.destroy();
     this.#session?.destroy();
   }
+}
+
+/** Of an answer that is one block of fields ("Trailers-Only"). */
+function takeTrailers(fields: Fields): Fields {
+  const names = ['grpc-status', 'grpc-message', 'grpc-status-details-bin'].filter(name => name in fields);
+  const trailers = Object.fromEntries(names.map(name => [name, fields[name]]));
+  for (const name of names) Reflect.deleteProperty(fields, name);
+  return trailers;
 }
 
 /** The content is inflated, and read as what it is. */

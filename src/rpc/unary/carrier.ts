@@ -35,6 +35,8 @@ export interface UnaryResponse {
   readonly body: EncodedMessage | undefined;
   /** gRPC: the envelope is sent rather than the bytes, and these after it. */
   readonly trailers: Readonly<Record<string, string | string[]>> | undefined;
+  /** gRPC, without a body: the trailers go with the fields, in one block that ends the stream ("Trailers-Only"). Default: no. */
+  readonly isTrailersOnly?: boolean;
 }
 
 /** What became of a response. */

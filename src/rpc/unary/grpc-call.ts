@@ -86,7 +86,9 @@ export class GrpcCall extends UnaryCall {
     if (error.code === Code.Unimplemented) {
       fields.push('grpc-accept-encoding', ['identity', ...this.init.settings.encodings].join(','));
     }
-    this.send({ status: 200, fields, body: undefined, trailers });
+    // In one block, where nothing has to stand in another one: some clients stop sending their body once an answer has begun, and would
+    // never see its end.
+    this.send({ status: 200, fields, body: undefined, trailers, isTrailersOnly: !this.hasResponseHeader });
   }
 
   #fields(): string[] {

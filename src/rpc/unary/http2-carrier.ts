@@ -53,7 +53,7 @@ export class Http2Carrier implements Carrier {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
-  send({ status, fields, body, trailers }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
+  send({ status, fields, body, trailers, isTrailersOnly }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
     this.#sent = true;
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) {
@@ -66,6 +66,10 @@ export class Http2Carrier implements Carrier {
     if (trailers === undefined) {
       if (status !== 304) head.push('content-length', String(body?.length ?? 0));
       stream.respond(head, bytes === undefined ? END_STREAM : undefined);
+    } else if (isTrailersOnly) {
+      for (const [name, values] of Object.entries(trailers))
+        for (const value of [values].flat()) head.push(name, value);
+      stream.respond(head, END_STREAM);
     } else {
       stream.respond(head, WAIT_FOR_TRAILERS);
       sendTrailersAtEnd(stream, trailers);
@@ -76,7 +80,7 @@ export class Http2Carrier implements Carrier {
       stream.end(bytes);
     } else {
       if (bytes !== undefined) stream.end(bytes);
-      else if (trailers !== undefined) stream.end();
+      else if (trailers !== undefined && !isTrailersOnly) stream.end();
       ended({ status, bytesWritten, aborted: false });
     }
     if (!this.complete && !stream.endAfterHeaders) stopUnreadBody(stream);

@@ -74,9 +74,7 @@ describe('A connection of HTTP/2', () => {
     const ask = async (message: Buffer) => {
       const stream = session.request({ ':method': 'POST', ':path': PATH, 'content-type': 'application/grpc+json' });
       let status: unknown;
-      stream.on('trailers', trailers => {
-        status = trailers['grpc-status'];
-      });
+      for (const event of ['response', 'trailers']) stream.on(event, fields => (status ??= fields['grpc-status']));
       stream.end(message);
       return { body: Buffer.concat(await stream.toArray()), status: () => status };
     };

@@ -2,12 +2,12 @@ import type { Http2ServerResponse } from 'node:http2';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 
 /**
- * Writes the response of a stream over HTTP/2, as connect-node's universalResponseToNodeResponse does, and takes the next message only
+ * Writes a response over HTTP/2, as connect-node's universalResponseToNodeResponse does, and takes the next message only
  * when little is unsent: that one has Node keep 64 KiB for each stream whose reader is slow, and makes as many messages for it.
  *
  * @throws what the response's body throws; the error of the stream where it can't be written to any more.
  */
-export async function writeStreamResponse(
+export async function writeHttp2Response(
   answer: UniversalServerResponse,
   response: Http2ServerResponse,
 ): Promise<void> {
@@ -16,6 +16,13 @@ export async function writeStreamResponse(
   try {
     let chunk = await chunks?.next();
     isWriting = true;
+    if (chunk?.done !== false && isErrorAlone(answer)) {
+      // An error without a message before it is one block ("Trailers-Only"). Some clients stop sending their body once an answer has begun, and
+      // would never see its end.
+      response.writeHead(answer.status, { ...toFields(answer.header), ...toFields(answer.trailer) });
+      response.end();
+      return;
+    }
     // After the first message, until which a handler may set fields of the header.
     response.writeHead(answer.status, toFields(answer.header));
     while (chunk !== undefined && !chunk.done) {
@@ -50,6 +57,12 @@ function write(response: Http2ServerResponse, bytes: Uint8Array): Promise<void> 
 
 function toFields(header: Headers | undefined): Record<string, string> {
   return Object.fromEntries(header ?? []);
+}
+
+/** Whether this is an error of gRPC whose handler has set no field of the header: for the client it would be a trailer then. */
+function isErrorAlone({ header, trailer }: UniversalServerResponse): boolean {
+  if ((trailer?.get('grpc-status') ?? '0') === '0') return false;
+  return [...(header?.keys() ?? [])].every(name => name === 'content-type' || name.startsWith('grpc-'));
 }
 
 /** A few messages, so that what a reader takes is there before it asks. */

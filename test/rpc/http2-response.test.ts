@@ -3,14 +3,14 @@ import { type ClientHttp2Stream, connect, createServer, type Http2ServerResponse
 import type { AddressInfo } from 'node:net';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { describe, expect, it } from 'vitest';
-import { writeStreamResponse } from '#src/rpc/stream-response.ts';
+import { writeHttp2Response } from '#src/rpc/http2-response.ts';
 
 const MESSAGE = Buffer.alloc(2000, 'x');
 
 describe('The response of a stream', () => {
   it('arrives whole, with its header and trailer', async () => {
     await using call = await openCall(response =>
-      writeStreamResponse(
+      writeHttp2Response(
         {
           status: 200,
           header: new Headers({ 'content-type': 'application/grpc' }),
@@ -30,7 +30,7 @@ describe('The response of a stream', () => {
   it('takes no more messages than the reader does, but for a few', async () => {
     const unsent: number[] = [];
     await using call = await openCall(response =>
-      writeStreamResponse(answer(messages(100, () => unsent.push(response.stream.writableLength))), response),
+      writeHttp2Response(answer(messages(100, () => unsent.push(response.stream.writableLength))), response),
     );
     // The reader gives the server a window of 10,000 bytes, and no more until it has read them.
     expect(Buffer.concat(await call.stream.toArray())).toHaveLength(100 * MESSAGE.length);
@@ -40,7 +40,7 @@ describe('The response of a stream', () => {
   it('tells who makes the messages when its client goes', async () => {
     const made = Promise.withResolvers<unknown>();
     await using call = await openCall(response =>
-      writeStreamResponse(
+      writeHttp2Response(
         answer(
           (async function* () {
             try {
@@ -63,7 +63,7 @@ describe('The response of a stream', () => {
   it('passes on what the messages fail of', async () => {
     const failed = Promise.withResolvers<unknown>();
     await using call = await openCall(response =>
-      writeStreamResponse(
+      writeHttp2Response(
         answer(
           (async function* () {
             yield MESSAGE;
