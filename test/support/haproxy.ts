@@ -61,7 +61,6 @@ defaults
 
 listen posts
   bind 127.0.0.1:${port}
-  http-reuse always
   server one ${server} proto h2
 `;
 }
