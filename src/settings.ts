@@ -77,7 +77,7 @@ export const SETTINGS = {
   CONNECTIONS_PER_ADDRESS: [
     integer(0, 1_000_000),
     '2000',
-    'The most of them from one address, or one IPv6 network (/64), so that none can take them all. Proxies in TRUSTED_PROXIES have no such limit; it holds for the calls in flight of each of their clients. New ones are refused for 1 to 10 s after five connections from there were ended for floods of HTTP/2 frames within 10 s. 0: neither, for a balancer that hides addresses.',
+    'The most of them from one address, or one IPv6 network (/64), so that none can take them all. Proxies in TRUSTED_PROXIES have no such limit; it holds for the calls in flight of each of their clients. New ones are refused for 1 to 10 s after three connections from there were ended for floods of HTTP/2 frames within 10 s. 0: neither, for a balancer that hides addresses.',
   ],
   CONNECTION_MAX_AGE: [
     duration('0ms', '24h'),

@@ -9,9 +9,9 @@ import type { Verdict } from './verdict.ts';
 /** H13: errors of one client, again and again, beside good clients of the same address and behind the same proxy. */
 export async function attackFromSharedAddress(url: string): Promise<Verdict[]> {
   const port = Number(new URL(url).port);
-  const { host } = new URL(url);
-  await using haproxy = await startHaproxy(host);
-  await using untuned = await startHaproxy(host, []);
+  const shared = { mode: 'http', upstream: port, serverOptions: 'proto h2' } as const;
+  await using haproxy = await startHaproxy(shared);
+  await using untuned = await startHaproxy({ ...shared, tuning: [] });
   return [
     await beside('one malformed connection each 0.5 s', url, 500, () => breakHttp2(port)),
     await beside('metadata of 70,000 bytes each 0.5 s', url, 500, () => ask(url, { x: 'a'.repeat(70_000) })),

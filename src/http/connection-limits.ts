@@ -108,7 +108,7 @@ const LOG_EVERY_MS = 1000;
 const WHY: Readonly<Record<RefusedConnection, string>> = {
   TOO_MANY: 'there are as many as CONNECTIONS_MAX allows',
   TOO_MANY_OF_ADDRESS: 'there are as many as CONNECTIONS_PER_ADDRESS allows',
-  FLOODED: 'this address has sent floods over five or more, the last within 10 s',
+  FLOODED: 'this address has sent floods over three or more, the last within 10 s',
   UNTRUSTED_PROXY: 'with PROXY_PROTOCOL they must come from an address that TRUSTED_PROXIES names',
   BAD_PROXY_HEADER: 'with PROXY_PROTOCOL they must begin with a PROXY header, of version 1 or 2, within 3 s',
 };

@@ -21,6 +21,8 @@ export class Connection {
   streamsOpened = 0;
   readonly streamTurns = new StreamTurns();
   readonly streamResets = new StreamResets();
+  /** HTTP/2: it was ended for a flood; what has come of it and waits for its turn is dropped. */
+  flooded = false;
   /** HTTP/2: ends it for its resets. */
   endForResets: () => void = () => {};
   /** HTTP/1.1: the response to the latest request; unset: none has come. */

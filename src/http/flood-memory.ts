@@ -9,7 +9,7 @@ export interface FloodMemory {
 }
 
 /**
- * A connection that floods is ended, and nothing else happens. Only where five of one network were within ten seconds, new connections
+ * A connection that floods is ended, and nothing else happens. Only where three of one network were within ten seconds, new connections
  * from there are refused for a second, and after each further one for twice as long, up to ten seconds. Ten seconds without a flood end
  * that. Connections that are open are left alone.
  */
@@ -43,7 +43,7 @@ function nextPenalty(beforeMs: number): number {
 }
 
 /** How many connections of a network have to be ended for floods before others from there notice. */
-export const FLOODS_MIN = 5;
+export const FLOODS_MIN = 3;
 const FIRST_MS = 1000;
 const LONGEST_MS = 10_000;
 /** After the last flood, and the last refusal that could have been. */

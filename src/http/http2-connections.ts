@@ -57,6 +57,8 @@ export function createHttp2Connections(
     // A flood of resets is seen when they come, not at their turns.
     stream.on('error', ignore).on('close', () => connection.streamClosed(stream));
     connection.streamTurns.wait(() => {
+      // A line in the log for each would take longer than all else that a flood does.
+      if (connection.flooded) return;
       if (!stream.closed) {
         serve();
         return;
@@ -70,10 +72,9 @@ export function createHttp2Connections(
 
   /** Ends a session that floods us, and counts what nghttp2 ends by itself. An error blames nobody: it is that connection's alone. */
   function endFloods(session: ServerHttp2Session, connection: Connection): void {
-    let isFlood = false;
     const flooded = () => {
-      if (isFlood) return;
-      isFlood = true;
+      if (connection.flooded) return;
+      connection.flooded = true;
       ended('FLOOD');
       blame(connection.remoteAddress);
       dismiss(session);
@@ -82,7 +83,7 @@ export function createHttp2Connections(
     connection.endForResets = flooded;
     const reasonOf = nameSessionErrors(session, connection);
     session.on('error', (error: Http2SessionError) => {
-      if (isFlood || !isOfNghttp2(error)) return;
+      if (connection.flooded || !isOfNghttp2(error)) return;
       const reason = reasonOf(error);
       if (reason === 'FLOOD') flooded();
       else if (reason !== undefined) ended(reason);

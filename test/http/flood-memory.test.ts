@@ -41,7 +41,7 @@ describe('an address', () => {
 });
 
 describe('the memory of floods', () => {
-  it('refuses at the fifth within ten seconds', () => {
+  it('refuses at the third within ten seconds', () => {
     let now = 0;
     const memory = createFloodMemory(() => now);
     for (let i = 1; i < FLOODS_MIN; i++) {

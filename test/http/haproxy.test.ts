@@ -32,7 +32,7 @@ const ODD_CLIENTS = {
 describe('behind HAProxy, whose clients share its connections over HTTP/2', () => {
   it.each(Object.entries(ODD_CLIENTS))('no call fails beside requests with many fields over %s', async (_, ask) => {
     await using port = await openPublicPort({ connections: { perAddress: 100 } });
-    await using haproxy = await startHaproxy(new URL(port.url).host);
+    await using haproxy = await startHaproxy({ mode: 'http', upstream: port.port, serverOptions: 'proto h2' });
     const clients = [
       createClient(Health, createConnectTransport({ baseUrl: haproxy.url, httpVersion: '1.1' })),
       createClient(Health, createGrpcTransport({ baseUrl: haproxy.url })),

@@ -5,7 +5,7 @@ import { createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { describe, expect, it } from 'vitest';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
-import { startHaproxy } from '#test/support/haproxy-section.ts';
+import { startHaproxy } from '#test/support/haproxy.ts';
 import { startNginxCache } from '#test/support/nginx.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { healthCheck, readToEnd, statusOf } from '#test/support/raw-http.ts';
