@@ -19,7 +19,10 @@ export async function writeHttp2Response(
     if (chunk?.done !== false && isErrorAlone(answer)) {
       // An error without a message before it is one block ("Trailers-Only"). Some clients stop sending their body once an answer has begun, and
       // would never see its end.
-      response.writeHead(answer.status, { ...toFields(answer.header), ...toFields(answer.trailer) });
+      response.statusCode = answer.status;
+      for (const [name, value] of [...(answer.header ?? []), ...(answer.trailer ?? [])])
+        response.setHeader(name, value);
+      // Node lets the fields end the stream where they were not written before.
       response.end();
       return;
     }

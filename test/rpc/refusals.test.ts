@@ -204,6 +204,26 @@ describe('A refusal to a gRPC client', () => {
   });
 });
 
+describe('An error of gRPC', () => {
+  it.for(
+    [true, false].flatMap(fastPath =>
+      [
+        ['of an RPC that answers once', '/blog.v1.PostService/GetPost'],
+        ['of a stream', '/blog.v1.PostService/WatchPosts'],
+      ].map(([what, path]) => ({ fastPath, what, path })),
+    ),
+  )('$what is one block of headers that ends the stream, with FAST_PATH=$fastPath', async ({ fastPath, path }) => {
+    await using port = await openPublicPort({ fastPath, requestMaxBytes: 1024 });
+    const session = http2.connect(port.url);
+    const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' });
+    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 8, 0]), Buffer.alloc(2048)]));
+    const [head, flags] = await once(stream, 'response');
+    expect(head).toMatchObject({ ':status': 200, 'grpc-status': '8' });
+    expect(flags & http2.constants.NGHTTP2_FLAG_END_STREAM).toBe(1);
+    session.destroy();
+  });
+});
+
 describe('A refusal to GET', () => {
   it.each(['/nowhere', CHECK, '/blog.v1.PostService/GetPost', `/${'a'.repeat(9_000)}`])(
     'is not to be stored: %s',
