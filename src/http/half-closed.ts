@@ -15,9 +15,9 @@ export function allowHalfClosed(server: Server | SecureServer): void {
  * Tells a client that has ended its side from one that is gone, whose call is to be cancelled. Both look alike until something is sent: a
  * host whose program has closed the connection answers that with a reset.
  *
- * What is sent is `100 Continue`, which every client must be able to skip (RFC 9110, 15.2), and only where the call is still running
- * after PROBE_AFTER_MS, so that nearly all clients see nothing but their answer. It is sent twice: the reset that the first one brings
- * is noticed by whoever writes next, since nothing is read any more.
+ * What is sent is `100 Continue`, which every client must be able to skip (RFC 9110, 15.2). It is sent only where the call still runs
+ * after PROBE_AFTER_MS, so nearly all clients see nothing but their answer. It is sent twice: nothing is read any more, so whoever writes
+ * next notices the reset that the first one brings.
  *
  * Nothing can be put into a response that has begun. One that waits, a stream, is taken for one whose client is gone.
  */
