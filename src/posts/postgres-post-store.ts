@@ -2,7 +2,6 @@ import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
-import { KeyedReads } from '#src/db/keyed-reads.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
@@ -32,7 +31,6 @@ export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
   readonly #reads: SnapshotReads;
-  readonly #readsById: KeyedReads<string, FoundRow & { readonly key: string }>;
 
   /**
    * @param onCommit told of each write when it was committed.
@@ -42,15 +40,10 @@ export class PostgresPostStore implements PostStore {
     this.#db = db;
     this.#onCommit = onCommit;
     this.#reads = reads;
-    this.#readsById = new KeyedReads(reads, POST_STATEMENTS.byIds, ({ key }) => key);
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
-    if (!this.#reads.isBusy || call?.fresh || call?.mustSee !== undefined) {
-      return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
-    }
-    const row = await this.#readsById.get(id, call?.signal);
-    return toFound(row === undefined ? [] : [row], call);
+    return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
   }
 
   async getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {
