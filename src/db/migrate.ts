@@ -4,6 +4,7 @@ import pg from 'pg';
 import * as posts from '#src/db/migrations/0001-posts.ts';
 import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
+import { SessionClient } from '#src/db/session-client.ts';
 
 /**
  * Brings the database's schema up to date. Safe to run from several processes at once: one migrates, the others wait.
@@ -14,6 +15,7 @@ import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
  */
 export async function migrateToLatest(url: string): Promise<string[]> {
   const pool = new pg.Pool({
+    Client: SessionClient,
     connectionString: url,
     max: 1,
     connectionTimeoutMillis: 5000,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
+import { query } from '#test/support/query.ts';
 import { startReplica, type TestReplica } from '#test/support/replica.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
@@ -38,6 +39,21 @@ describe('Reads where there is a replica', () => {
       for (let n = 0; n < 10; n++) expect(await titleOf(bare, post?.id)).toBe('Before');
     } finally {
       await replica.resumeReplay();
+    }
+  });
+
+  it('are right where the database has other defaults (R37)', async () => {
+    await query(primary.url, "alter role all set datestyle = 'SQL, DMY'");
+    try {
+      await replica.catchUp();
+      const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' };
+      await using other = await startTestService({ ...settings, PAGE_TOKEN_SECRET: SECRET });
+      await untilReadFrom(other);
+      const { post } = await other.client.createPost({ post: aPost() });
+      await replica.catchUp();
+      expect((await other.client.getPost({ key: { case: 'id', value: post?.id ?? '' } })).post).toEqual(post);
+    } finally {
+      await query(primary.url, 'alter role all reset datestyle');
     }
   });
 
