@@ -23,7 +23,7 @@ export async function measureWrites(
   const newPost = (): NewPost => {
     const id = uuidv7();
     created.push(id);
-    return { ...model, id, slug: id, publishTime: new Date(), request: undefined };
+    return { ...model, id, slug: id, slugIfTaken: [], publishTime: new Date(), request: undefined };
   };
   const options = { validateOnly: false, etag: undefined };
   await store.create([newPost()], options);

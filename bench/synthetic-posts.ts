@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from 'uuid';
-import { slugify } from '#src/posts/slug.ts';
+import { asciiSlug } from '#src/posts/slug.ts';
 import type { Corpus } from './corpus.ts';
 import { type Random, ZipfPicker } from './random.ts';
 
@@ -37,7 +37,7 @@ export function* syntheticPosts(count: number, corpus: Corpus, random: Random): 
     const title = corpus.titles[random.below(corpus.titles.length)] ?? '';
     yield {
       id: uuidv7({ msecs: createTime, seq: i, random: random.bytes(16) }),
-      slug: `${slugify(title).slice(0, 190)}-${i}`,
+      slug: `${asciiSlug(title).slice(0, 190)}-${i}`,
       title: title.slice(0, 255),
       passage: random.below(corpus.passages.length),
       author: authors.next(),

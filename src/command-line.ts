@@ -115,7 +115,7 @@ async function migrate(config: Config, io: ProcessIo): Promise<number> {
   }
   const { migrateToLatest } = await import('#src/db/migrate.ts');
   const { log, output } = await openLog(config, io);
-  const migrations = await migrateToLatest(config.database.url);
+  const migrations = await migrateToLatest(config.database.url, log);
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');
   await output.flush();
   return 0;

@@ -80,7 +80,8 @@ export async function startServer(
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const feed = parts.use(new ChangeFeed(database.url, log));
-  const replicas = parts.use(openReplicas(config.database, primary.reads, log, metrics));
+  const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, log, metrics);
+  parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   metrics.readFrom({
@@ -168,6 +169,7 @@ export async function startServer(
       '/configz': () => redactConfig(config),
       '/breakerz': () => ({
         primary: primary.policy.state,
+        replicas: Object.fromEntries(eachReplica.map(({ name, policy }) => [name, policy.state])),
         redis: cache.state().redis,
         sheddingPressure: shedder.pressure,
       }),
@@ -175,7 +177,12 @@ export async function startServer(
         pool: primary.pool.state,
         held: primary.pool.heldConnections,
         lanes: primary.lanes.state,
-        replicas: replicas.state,
+        replicas: Object.fromEntries(
+          eachReplica.map(({ name, pool, lanes }) => [
+            name,
+            { isReadFrom: replicas.state[name], pool: pool.state, held: pool.heldConnections, lanes: lanes.state },
+          ]),
+        ),
       }),
     },
   });

@@ -49,8 +49,7 @@ ${missed.length === 0 ? 'Every target is met.' : `Missed:\n\n${missed.map(line =
 ## Reads by id
 
 Of 500 posts, by so many callers at once in one process; Postgres has the other core, more or less. "Ours/this" is the first row's rate as a
-multiple of the row's. CPU is that of the reading process. From 16 statements in flight on, our store makes one statement of the reads of a
-turn of the event loop. The policy is the limit, the queue and the circuit breaker in front of Postgres; targets: 4 times plain Kysely, 0.7 of pgbench on as many connections, 25 µs of CPU, each with 64 callers.
+multiple of the row's. CPU is that of the reading process. The policy is the limit, the queue and the circuit breaker in front of Postgres; targets: 4 times plain Kysely, 0.7 of pgbench on as many connections, 25 µs of CPU, each with 64 callers.
 
 ${markdownTable(
   ['callers', 'reader', 'reads/s', 'ours/this', 'CPU µs a read'],

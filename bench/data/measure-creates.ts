@@ -19,7 +19,7 @@ export async function measureCreates(store: PostStore, url: string, rounds: numb
     'the store': async () => {
       const posts = Array.from({ length: BATCH }, () => {
         const id = uuidv7();
-        return { ...POST, id, slug: `post-${id}`, publishTime: undefined, request: undefined };
+        return { ...POST, id, slug: `post-${id}`, slugIfTaken: [], publishTime: undefined, request: undefined };
       });
       await store.create(posts, { validateOnly: false });
     },

@@ -37,7 +37,6 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
     { name: 'our store, over 2 lanes', read: id => overLanes.getById(id) },
     { name: 'our store, over 2 lanes, again', read: id => overLanes.getById(id) },
     { name: 'the same, as the policy lets it', read: id => overGuarded.getById(id) },
-    { name: 'rows over 2 lanes, one statement each', read: id => lanes.query({ name, text }, [id]) },
     { name: 'our store, over the pool of 10', read: id => overPool.getById(id) },
     { name: "pg's Pool of 10, prepared", read: id => plainPool.query({ name, text, values: [id] }) },
     {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { SLUG_MAX_LENGTH, slugify } from '#src/posts/slug.ts';
+import { asciiSlug, SLUG_MAX_LENGTH } from '#src/posts/slug.ts';
 
 /**
  * The slug of the post in a file, from the file's path alone, so that importing it again finds the same post:
@@ -13,7 +13,7 @@ export function slugFromPath(path: string): string {
   const stem = path.replace(/\.[^./]+$/, '').normalize('NFC');
   const joined = stem.replaceAll('/', '-');
   if (/^[a-z0-9-]+$/.test(joined) && joined.length <= SLUG_MAX_LENGTH) return joined;
-  const slug = slugify(joined);
+  const slug = asciiSlug(joined);
   const isWhole = joined.length <= SLUG_MAX_LENGTH && !/(?![a-z0-9])[\p{L}\p{N}]/iu.test(joined.normalize('NFKD'));
   if (isWhole && slug !== '') return slug;
   const hash = createHash('sha256').update(stem).digest('hex').slice(0, HASH_LENGTH);

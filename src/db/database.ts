@@ -64,8 +64,8 @@ class PoolDriver implements Driver {
   }
 
   async beginTransaction(connection: PoolDriverConnection, settings: TransactionSettings) {
-    const mode = settings.isolationLevel === undefined ? '' : ` isolation level ${settings.isolationLevel}`;
-    await connection.executeQuery(CompiledQuery.raw(`begin${mode}`));
+    const { isolationLevel = 'read committed' } = settings;
+    await connection.executeQuery(CompiledQuery.raw(`begin isolation level ${isolationLevel}`));
   }
 
   async commitTransaction(connection: PoolDriverConnection) {

@@ -13,10 +13,6 @@ export class GuardedReads implements SnapshotReads {
     this.#policy = policy;
   }
 
-  get isBusy(): boolean {
-    return this.#reads.isBusy;
-  }
-
   /** @throws what the reads throw; OverloadedError; DatabaseUnavailableError at once, while the circuit is open. */
   async query<Row extends SnapshotRow>(
     statement: ReadStatement,

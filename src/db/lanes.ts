@@ -72,12 +72,6 @@ export class ReadLanes implements AsyncDisposable {
     return (await read) as Row[];
   }
 
-  get isBusy(): boolean {
-    let inFlight = 0;
-    for (const { connection } of this.#lanes) inFlight += connection?.inFlight ?? 0;
-    return inFlight >= BUSY;
-  }
-
   get state(): ReadLanesState {
     const connections = this.#lanes.flatMap(lane => lane.connection ?? []);
     return { up: connections.length, inFlight: connections.reduce((sum, { inFlight }) => sum + inFlight, 0) };
@@ -168,6 +162,4 @@ export class ReadLanes implements AsyncDisposable {
   }
 }
 
-/** By 64 callers, one statement for several reads gives 1.3 times as many reads a second; by 8 it gives 0.7 (`npm run bench data`). */
-const BUSY = 16;
 const POOL_ATTEMPTS = 2;

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { ReconnectPause } from '#src/db/reconnect-pause.ts';
+import { SessionClient } from '#src/db/session-client.ts';
 
 /**
  * One connection that listens for notifications, and comes back by itself when it is lost.
@@ -70,7 +71,7 @@ export class ListeningConnection implements AsyncDisposable {
 
   /** Connects, listens, and settles when the connection has ended. */
   async #listen(onConnect: () => void): Promise<void> {
-    const client = new pg.Client({
+    const client = new SessionClient({
       connectionString: this.#url,
       types: COLUMN_TYPES,
       application_name: 'postservice feed',

@@ -1,10 +1,9 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
-import { createDatabasePolicy, type DatabasePolicy } from '#src/db/database-policy.ts';
-import { GuardedReads } from '#src/db/guarded-reads.ts';
+import type { DatabasePolicy } from '#src/db/database-policy.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
-import { openReadLanes } from '#src/db/open-read-lanes.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
+import { openPool, openReads } from '#src/db/open-reads.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDateWithin } from '#src/db/schema-version.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -36,14 +35,7 @@ export async function openPrimary(
   log: Logger,
   metrics: Metrics,
 ): Promise<Primary> {
-  const pool = new ConnectionPool(url, config, {
-    waited: ms => metrics.poolWaited(ms / 1000),
-    held: ms => metrics.poolHeld(ms / 1000),
-    leaked: held => {
-      metrics.poolLeaked();
-      log.warn(held, 'a connection of the pool is held for too long');
-    },
-  });
+  const pool = openPool('primary', url, config, log, metrics);
   const db = createDatabase(pool);
   try {
     await requireSchema(db);
@@ -51,18 +43,9 @@ export async function openPrimary(
     await db.destroy();
     throw error;
   }
-  const lanes = openReadLanes(url, config, pool, log);
-  const policy = createDatabasePolicy('primary', config, pool, metrics);
-  metrics.readFrom({
-    poolInUse: () => pool.state.total - pool.state.idle,
-    poolIdle: () => pool.state.idle,
-    poolWaiting: () => pool.state.waiting,
-    lanesUp: () => lanes.state.up,
-    lanesInFlight: () => lanes.state.inFlight,
-  });
+  const { lanes, policy, reads } = openReads('primary', url, config, pool, log, metrics);
   return {
-    ...{ pool, db, lanes, policy },
-    reads: new GuardedReads(lanes, policy),
+    ...{ pool, db, lanes, policy, reads },
     opened: async withinMs => {
       await Promise.all([lanes.opened(withinMs), within(withinMs, pool.open(FIRST_CONNECTIONS)).catch(() => {})]);
     },

@@ -1,30 +1,40 @@
 import type { DatabaseConfig } from '#src/config.ts';
-import { createDatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
-import { GuardedReads } from '#src/db/guarded-reads.ts';
-import { openReadLanes } from '#src/db/open-read-lanes.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
+import type { DatabasePolicy, PolicyObserver } from '#src/db/database-policy.ts';
+import type { ReadLanes } from '#src/db/lanes.ts';
+import { openPool, openReads } from '#src/db/open-reads.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
 import { ReplicaSet } from '#src/db/replica-set.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
+
+/** The ways to one replica, each as those to the primary are. */
+export interface Replica {
+  /** Its host and port. */
+  readonly name: string;
+  readonly pool: ConnectionPool;
+  readonly lanes: ReadLanes;
+  readonly policy: DatabasePolicy;
+}
 
 /** Reads over the replicas that the settings name, each with a pool, lanes and a policy of its own. It waits for nothing. */
 export function openReplicas(
   config: DatabaseConfig,
   primary: SnapshotReads,
   log: Logger,
-  observer: PolicyObserver,
-): ReplicaSet {
-  const replicas = config.replicaUrls.map((url, n) => {
-    const pool = new ConnectionPool(url, config);
-    const lanes = openReadLanes(url, config, pool, log);
+  metrics: DatabaseMetrics & PolicyObserver,
+): { readonly set: ReplicaSet; readonly replicas: readonly Replica[] } {
+  const opened = config.replicaUrls.map((url, n) => {
+    const label = `replica-${n + 1}`;
+    const pool = openPool(label, url, config, log, metrics);
+    const replica = { name: new URL(url).host, pool, ...openReads(label, url, config, pool, log, metrics) };
     return {
-      name: new URL(url).host,
-      reads: new GuardedReads(lanes, createDatabasePolicy(`replica-${n + 1}`, config, pool, observer)),
+      ...replica,
       [Symbol.asyncDispose]: async () => {
-        await lanes[Symbol.asyncDispose]();
+        await replica.lanes[Symbol.asyncDispose]();
         await pool.end();
       },
     };
   });
-  return new ReplicaSet(primary, replicas, { maxLagMs: config.replicaMaxLagMs }, log);
+  return { set: new ReplicaSet(primary, opened, { maxLagMs: config.replicaMaxLagMs }, log), replicas: opened };
 }

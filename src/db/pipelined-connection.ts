@@ -4,6 +4,7 @@ import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { leavesConnectionUsable } from '#src/db/errors.ts';
 import { type NamedStatement, type Parameter, PipelinedRead, type RowShape } from '#src/db/pipelined-read.ts';
+import { SessionClient } from '#src/db/session-client.ts';
 
 /** The connection ended, or failed, before the statement had an answer. */
 export class ConnectionLostError extends Error {
@@ -46,7 +47,7 @@ export class PipelinedConnection {
 
   constructor(url: string, options: PipelineOptions) {
     this.#named = options.named;
-    this.#client = new pg.Client({
+    this.#client = new SessionClient({
       pipeline: true,
       connectionString: withConnectionCheck(url),
       types: COLUMN_TYPES,

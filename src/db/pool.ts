@@ -10,6 +10,7 @@ import {
 } from '#src/db/errors.ts';
 import { type HeldConnection, HeldConnections } from '#src/db/held-connections.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
+import { SessionClient } from '#src/db/session-client.ts';
 import { Slots } from '#src/db/slots.ts';
 import { TimeLimitError, within } from '#src/resilience/within.ts';
 
@@ -76,6 +77,7 @@ export class ConnectionPool {
     this.#maxWaiting = options.maxWaiting;
     this.#lifetimeMs = options.lifetimeMs;
     this.#pool = new pg.Pool({
+      Client: SessionClient,
       connectionString: withConnectionCheck(url),
       types: COLUMN_TYPES,
       application_name: 'postservice',

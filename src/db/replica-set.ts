@@ -45,10 +45,6 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     this.#watching = replicas.length === 0 ? Promise.resolve() : this.#watch();
   }
 
-  get isBusy(): boolean {
-    return this.#primary.isBusy;
-  }
-
   /** How many replicas are read from now. */
   get usable(): number {
     return this.#members.filter(({ isUsable }) => isUsable).length;

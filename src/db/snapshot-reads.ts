@@ -4,8 +4,6 @@ import type { Criticality } from '#src/resilience/criticality.ts';
 
 /** Reads of one statement each, that also say which snapshot of the database they are of. */
 export interface SnapshotReads {
-  /** Several statements wait for their answers already: fewer and larger ones get through sooner. */
-  readonly isBusy: boolean;
   /**
    * Runs a statement, and gives its rows.
    *
@@ -45,5 +43,5 @@ export interface ReadDemand {
 
 /** Reads over the pool of a database. */
 export function readsOf(db: Database): SnapshotReads {
-  return { isBusy: false, query: ({ text }, values, { signal } = {}) => runText(db, text, values, signal) };
+  return { query: ({ text }, values, { signal } = {}) => runText(db, text, values, signal) };
 }

@@ -17,7 +17,7 @@ export async function provideDatabase(config: Config, log: Logger): Promise<Prov
   const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, log });
   try {
     const { migrateToLatest } = await import('#src/db/migrate.ts');
-    await migrateToLatest(postgres.url);
+    await migrateToLatest(postgres.url, log);
     return postgres;
   } catch (error) {
     await postgres[Symbol.asyncDispose]();

@@ -1,10 +1,11 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { createDatabaseMetrics, type DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import { DurationHistogram } from '#src/observability/duration-histogram.ts';
 import { openMetricsOf } from '#src/observability/open-metrics.ts';
 import { OutcomeCounter } from '#src/observability/outcome-counter.ts';
 
 /** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
-export interface Metrics {
+export interface Metrics extends DatabaseMetrics {
   /** An RPC ended. `traceId` is that of a trace that is kept. */
   readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number, traceId?: string) => void;
   /** A request ended that never became an RPC: refused, or a browser's preflight. `reason` is one of a fixed list. */
@@ -25,12 +26,6 @@ export interface Metrics {
   readonly watchAdmission: (where: string, state: () => AdmissionReading) => void;
   /** Where to look, each time that metrics are rendered. */
   readonly readFrom: (readings: Readings) => void;
-  /** A caller has waited so many seconds for a connection of the pool to the primary. */
-  readonly poolWaited: (seconds: number) => void;
-  /** And has held it for so many. */
-  readonly poolHeld: (seconds: number) => void;
-  /** A connection of the pool is held for longer than it should be. */
-  readonly poolLeaked: () => void;
   /**
    * All metrics in Prometheus' text format, or in that of OpenMetrics, with exemplars, for who accepts it.
    *
@@ -52,14 +47,6 @@ export interface Readings {
   readonly feedLagSeconds?: () => number;
   readonly nearCacheBytes?: () => number;
   readonly nearCacheEntries?: () => number;
-  /** Connections of the pool to the primary that a call has, and those that none has. */
-  readonly poolInUse?: () => number;
-  readonly poolIdle?: () => number;
-  /** Calls that wait for one. */
-  readonly poolWaiting?: () => number;
-  /** Lanes to the primary that are connected, and reads on them that have no answer yet. */
-  readonly lanesUp?: () => number;
-  readonly lanesInFlight?: () => number;
   /** Replicas that are read from now. */
   readonly replicasUsable?: () => number;
   /** How late the event loop is. */
@@ -135,23 +122,6 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     labelNames: ['where', 'criticality'],
     registers,
   });
-  const poolWait = new Histogram({
-    name: 'db_pool_wait_seconds',
-    help: 'For how long callers waited for a connection of the pool to the primary.',
-    buckets: POOL_BUCKETS,
-    registers,
-  });
-  const poolHold = new Histogram({
-    name: 'db_pool_hold_seconds',
-    help: 'For how long they held it.',
-    buckets: POOL_BUCKETS,
-    registers,
-  });
-  const poolLeaks = new Counter({
-    name: 'db_pool_leaks_total',
-    help: 'Connections of the pool that were held for longer than they should be; the log says by whom.',
-    registers,
-  });
   const admissions = new Map<string, () => AdmissionReading>();
   for (const [reading, name, help] of ADMISSION_READINGS) {
     const gauge: Gauge = new Gauge({
@@ -176,6 +146,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   }).set({ version: options.version, node_version: process.version }, 1);
 
   return {
+    ...createDatabaseMetrics(registers),
     rpcEnded: (...observation) => rpcDuration.observe(...observation),
     nonRpcEnded: (reason, status) => nonRpc.inc({ reason, status }),
     connectionRefused: reason => refusedConnections.inc({ reason }),
@@ -190,9 +161,6 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     callShed: (where, criticality) => shedCalls.inc({ where, criticality }),
     watchAdmission: (where, state) => admissions.set(where, state),
     readFrom,
-    poolWaited: seconds => poolWait.observe(seconds),
-    poolHeld: seconds => poolHold.observe(seconds),
-    poolLeaked: () => poolLeaks.inc(),
     render: async accept => {
       const wantsOpenMetrics = accept?.includes('application/openmetrics-text');
       const rendered = wantsOpenMetrics ? await openMetricsOf(registry) : registry;
@@ -201,8 +169,6 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   };
 }
 
-/** From a connection that is free to a transaction that takes long, in seconds. */
-const POOL_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
 /** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
 
@@ -216,11 +182,6 @@ const READINGS: readonly (readonly [reading: keyof Readings, name: string, help:
   ['feedLagSeconds', 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],
   ['nearCacheBytes', 'cache_near_bytes', 'About how much memory the cache of this process takes.'],
   ['nearCacheEntries', 'cache_near_entries', 'How many answers the cache of this process holds.'],
-  ['poolInUse', 'db_pool_in_use', 'Connections of the pool to the primary that a call has.'],
-  ['poolIdle', 'db_pool_idle', 'Connections of the pool to the primary that no call has.'],
-  ['poolWaiting', 'db_pool_waiting', 'Calls that wait for a connection of the pool.'],
-  ['lanesUp', 'db_lanes_up', 'Connections for pipelined reads of the primary that are up.'],
-  ['lanesInFlight', 'db_lanes_in_flight', 'Pipelined reads of the primary that have no answer yet.'],
   ['replicasUsable', 'db_replicas_usable', 'Replicas that are read from now.'],
   ['eventLoopDelaySeconds', 'event_loop_delay_seconds', 'How long what comes waits before anything is done for it.'],
   [

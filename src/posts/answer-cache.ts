@@ -9,6 +9,7 @@ import { type Written, writtenByChanges } from '#src/posts/post-dependencies.ts'
 import type { StoreCall } from '#src/posts/post-store.ts';
 import { readStore } from '#src/posts/read-store.ts';
 import type { SharedAnswers } from '#src/posts/shared-answers.ts';
+import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resilience/criticality.ts';
 
 /**
  * Answers of a store by key, in this process and, where there is one, in a cache that instances share.
@@ -165,12 +166,13 @@ export class AnswerCache implements Disposable {
 
   async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     for (let attempt = 0; attempt < SHARED_ATTEMPTS; attempt++) {
-      if (this.#fills.has(key)) this.#options.onOutcome?.('coalesced');
+      const flight = this.#flightOf(key, call?.criticality);
+      if (this.#fills.has(flight)) this.#options.onOutcome?.('coalesced');
       // What was read first may come from a replica that lacks a write.
       const fresh = attempt > 0;
       const fill = (signal: AbortSignal) =>
         this.#fill(key, look, { signal, mustSee: call?.mustSee, criticality: call?.criticality, fresh });
-      const answer = await this.#fills.run(key, fill, call?.signal);
+      const answer = await this.#fills.run(flight, fill, call?.signal);
       if (this.mayUse(answer, call)) return answer.value as T;
     }
     return look.load({ signal: call?.signal, criticality: call?.criticality, fresh: true });
@@ -178,13 +180,19 @@ export class AnswerCache implements Disposable {
 
   /** Goes on when its caller has left, though not for ever. */
   #refresh<T extends AnswerValue>(key: string, look: LookUp<T>): Promise<CachedAnswer> {
-    // Whoever asks is served from what is kept.
-    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, criticality: 'sheddable-plus' });
-    return this.#fills.run(key, fill, AbortSignal.timeout(REFRESH_TIMEOUT_MS));
+    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, criticality: REFRESH_CRITICALITY });
+    const flight = this.#flightOf(key, REFRESH_CRITICALITY);
+    return this.#fills.run(flight, fill, AbortSignal.timeout(REFRESH_TIMEOUT_MS));
+  }
+
+  /** The work to share: of those under way, the most critical; of its own criticality, where all others matter less and may be refused. */
+  #flightOf(key: string, criticality: Criticality = DEFAULT_CRITICALITY): string {
+    const joined = CRITICALITIES.find(level => level === criticality || this.#fills.has(`${level} ${key}`));
+    return `${joined} ${key}`;
   }
 
   #refreshSoon<T extends AnswerValue>(key: string, look: LookUp<T>): void {
-    if (this.#fills.has(key) || !this.#outage.mayTry()) return;
+    if (this.#fills.has(this.#flightOf(key, REFRESH_CRITICALITY)) || !this.#outage.mayTry()) return;
     this.#refresh(key, look).catch(error => this.#outage.failed(error));
   }
 
@@ -260,5 +268,7 @@ const JITTER = 0.1;
 const SHARED_ATTEMPTS = 3;
 /** The change feed looks every 100 ms, also where no notification comes. */
 const FEED_SILENT_MS = 2000;
+/** Whoever asks meanwhile is served from what is kept. */
+const REFRESH_CRITICALITY = 'sheddable-plus';
 /** As long as a call has by default. */
 const REFRESH_TIMEOUT_MS = 10_000;

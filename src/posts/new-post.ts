@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import type { CreatePostRequest } from '#gen/blog/v1/post_service_pb.js';
+import { chooseSlug } from '#src/posts/derived-slug.ts';
 import type { PostContent } from '#src/posts/post.ts';
 import { toContent } from '#src/posts/post-message.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
-import { slugify } from '#src/posts/slug.ts';
 
 /** The post that a request asks for, with an id and a slug. */
-export function toNewPost({ post, requestId }: CreatePostRequest): NewPost {
+export async function toNewPost({ post, requestId }: CreatePostRequest): Promise<NewPost> {
   if (post === undefined) throw new Error('a request without a post was not refused');
   const content = toContent(post);
   const id = uuidv7();
   return {
     ...content,
     id,
-    slug: content.slug || slugify(content.title) || id,
+    ...(await chooseSlug(content.slug, content.title, id)),
     request: requestId === '' ? undefined : { id: requestId.toLowerCase(), digest: digest(content) },
   };
 }

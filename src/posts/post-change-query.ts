@@ -1,6 +1,6 @@
 import { Snapshot } from '#src/db/snapshot.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
-import { type PostRow, toPost } from '#src/posts/post-row.ts';
+import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
 /** Where a reader of the feed stands. */
 export interface PostChangePosition {
@@ -82,11 +82,11 @@ function toChange(row: ChangeRow): PostChange {
     xid: BigInt(row.xid),
     kind: row.kind,
     time: row.at,
-    post: toPost(row),
+    post: toPost(toReadable(row)),
     previous:
       row.previous_slug === null
         ? undefined
-        : { slug: row.previous_slug, author: row.previous_author ?? '', tags: row.previous_tags ?? [] },
+        : { slug: row.previous_slug, author: row.previous_author ?? '', tags: toTags(row.previous_tags ?? []) },
   };
 }
 

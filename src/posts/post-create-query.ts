@@ -14,12 +14,15 @@ export interface CreatedPost {
  * Creates posts in one statement, and returns those that it created. A post whose request id is there already is left
  * out. A call that comes while another one with the same request id is at work waits for its end.
  *
+ * Of each post's slugs it takes the first that no live post has; one that is taken meanwhile breaks the unique index.
+ *
  * The posts are one JSON parameter, so that the statement is the same for any number of them.
  */
 export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & { readonly xid: string }> {
   const input = JSON.stringify(
-    posts.map(({ request, publishTime, ...post }) => ({
+    posts.map(({ request, publishTime, slug, slugIfTaken, ...post }) => ({
       ...post,
+      slugs: [slug, ...slugIfTaken],
       publish_time: publishTime,
       request_id: request?.id,
       digest: request && Buffer.from(request.digest).toString('hex'),
@@ -28,18 +31,32 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
   return sql<CreatedPost & { readonly xid: string }>`
     with input as (
       select * from json_to_recordset(${input}) as post(
-        id uuid, slug text, title text, content text, author text, tags text[], publish_time timestamptz,
+        id uuid, slugs text[], title text, content text, author text, tags text[], publish_time timestamptz,
         request_id uuid, digest text)
+    ), chosen as (
+      select input.*, ${slugOf(sql`slugs`, sql`true`)} as slug from input
     ), claimed as (
       insert into create_requests (request_id, digest, post_id, slug)
-      select request_id, decode(digest, 'hex'), id, slug from input where request_id is not null
+      select request_id, decode(digest, 'hex'), id, slug from chosen where request_id is not null
       on conflict (request_id) do nothing
       returning post_id
     )
     insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
-    select id, slug, title, content, author, tags, publish_time, now(), now() from input
+    select id, slug, title, content, author, tags, publish_time, now(), now() from chosen
     where request_id is null or id in (select post_id from claimed)
     returning id, slug, create_time, pg_current_xact_id()::text as xid`;
+}
+
+/**
+ * The first of these slugs that no live post has, or else the first: which breaks the unique index. Where there is only one, nothing is looked up.
+ *
+ * @param others which of the live posts `o` count.
+ */
+export function slugOf(slugs: RawBuilder<unknown>, others: RawBuilder<unknown>): RawBuilder<string> {
+  return sql`case when cardinality(${slugs}) = 1 then (${slugs})[1] else coalesce((
+    select choice.slug from unnest(${slugs}) with ordinality choice (slug, n)
+    where not exists (select from posts o where o.slug = choice.slug and not o.deleted and ${others})
+    order by choice.n limit 1), (${slugs})[1]) end`;
 }
 
 /** The post as it was when it had just been created. */

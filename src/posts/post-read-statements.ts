@@ -11,13 +11,6 @@ export const POST_STATEMENTS = {
     text: `select s.taken, ${columns('p')} from ${taken()} left join posts p on p.id = $1::uuid`,
   },
 
-  /** `$1`: ids, as text. One row for each, with the id in `key` as it was given. */
-  byIds: {
-    name: 'posts_by_ids',
-    text: `select s.taken, k.key, ${columns('p')} from ${taken()} cross join unnest($1::text[]) k (key)
-      left join posts p on p.id = k.key::uuid`,
-  },
-
   /**
    * `$1`: a slug. The live post, or else the one that was deleted last.
    *

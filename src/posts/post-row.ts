@@ -64,8 +64,42 @@ export function formatEtag({ revision, updateTime }: PostVersion): string {
 
 /** The version that an etag stands for; undefined for text that is no etag of ours, which no post has. */
 export function parseEtag(etag: string): PostVersion | undefined {
-  // Nine digits last until the year 5188; the times of more are none that Postgres would read.
-  const [, revision, time] = /^([1-9]\d{0,17})-([0-9a-z]{1,9})$/.exec(etag) ?? [];
+  const [, revision, time] = /^([1-9]\d{0,17})-(-?[0-9a-z]{1,10})$/.exec(etag) ?? [];
   if (revision === undefined || time === undefined) return undefined;
-  return { revision, updateTime: new Date(Number.parseInt(time, 36)) };
+  const ms = Number.parseInt(time, 36);
+  return ms < YEAR_1_MS || ms > YEAR_9999_END_MS ? undefined : { revision, updateTime: new Date(ms) };
 }
+
+/**
+ * A row of the change feed, with the nearest times and tags that can be sent. Rows of `posts` have others only if they are older than the
+ * rules of the table. The feed tells all instances and watchers of those too, when somebody repairs or deletes them.
+ */
+export function toReadable<Row extends PostRow>(row: Row): Row {
+  return {
+    ...row,
+    tags: toTags(row.tags),
+    publish_time: nearestTime(row.publish_time),
+    create_time: nearestTime(row.create_time),
+    update_time: nearestTime(row.update_time),
+    delete_time: nearestTime(row.delete_time),
+    purge_time: nearestTime(row.purge_time),
+  };
+}
+
+/** Postgres takes a matrix for a list, and nulls in it. */
+export function toTags(tags: readonly unknown[]): readonly string[] {
+  const isList = (list: readonly unknown[]): list is readonly string[] => list.every(tag => typeof tag === 'string');
+  return isList(tags) ? tags : tags.flat(Number.POSITIVE_INFINITY).filter(tag => typeof tag === 'string');
+}
+
+/** pg makes a number of an infinite time. */
+function nearestTime<Time extends Date | null>(time: Time): Time {
+  if (time === null) return time;
+  const ms = Number(time);
+  if (ms >= YEAR_1_MS && ms <= YEAR_9999_END_MS) return time;
+  return new Date(Math.min(Math.max(ms, YEAR_1_MS), YEAR_9999_END_MS)) as Time;
+}
+
+/** From the first millisecond of the year 1 to the last of the year 9999, as a google.protobuf.Timestamp has it: the times of posts. */
+const YEAR_1_MS = -62_135_596_800_000;
+const YEAR_9999_END_MS = 253_402_300_799_999;

@@ -23,6 +23,7 @@ import {
 } from '#gen/blog/v1/post_service_pb.js';
 import { orderFault } from '#gen/post-rules.js';
 import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
+import { chooseSlug } from '#src/posts/derived-slug.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
 import { PageTokens } from '#src/posts/page-token.ts';
@@ -113,13 +114,13 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async createPost(request: CreatePostRequest, context: HandlerContext) {
     const { validateOnly } = request;
-    const [post] = await this.#store.create([toNewPost(request)], { validateOnly }, this.#call(context));
+    const [post] = await this.#store.create([await toNewPost(request)], { validateOnly }, this.#call(context));
     return { post: post && toMessage(post) };
   }
 
   async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
-    const posts = requests.map(toNewPost);
+    const posts = await Promise.all(requests.map(toNewPost));
     // Before anything is written: nobody could read the answer.
     const bytes = posts.reduce((sum, post) => sum + createdSize(post), 0);
     if (bytes > RESPONSE_MAX_BYTES) throw new ResponseTooLargeError('create fewer posts at a time');
@@ -130,9 +131,11 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
     if (message === undefined) throw new Error('a request without a post was not refused');
     const id = message.id.toLowerCase();
-    const changes = toChanges(updateMask, toContent(message), id);
-    const etag = message.etag || undefined;
-    const post = await this.#store.update(id, changes, { validateOnly, etag }, this.#call(context));
+    const changes = toChanges(updateMask, toContent(message));
+    const { slugIfTaken, ...slug } =
+      changes.slug === undefined ? { slugIfTaken: [] } : await chooseSlug(changes.slug, message.title, id);
+    const options = { validateOnly, etag: message.etag || undefined, slugIfTaken };
+    const post = await this.#store.update(id, { ...changes, ...slug }, options, this.#call(context));
     return { post: toMessage(post) };
   }
 

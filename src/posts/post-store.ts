@@ -1,4 +1,5 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
+import type { SlugChoice } from '#src/posts/derived-slug.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
@@ -29,7 +30,7 @@ export interface PostStore {
    * Creates all of the posts, or none, and returns them in the same order. Where a request id came before with the same
    * digest, the result is what that call created, and nothing is written for it.
    *
-   * @throws SlugTakenError, RequestIdReusedError.
+   * @throws SlugTakenError where a slug is taken that no other may replace; RequestIdReusedError.
    */
   create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]>;
 
@@ -74,7 +75,7 @@ export interface StoreCall {
 }
 
 /** A post to create. */
-export interface NewPost extends PostContent {
+export interface NewPost extends PostContent, SlugChoice {
   readonly id: string;
   readonly request: { readonly id: string; readonly digest: Uint8Array } | undefined;
 }
@@ -87,6 +88,8 @@ export interface WriteOptions {
 export interface UpdateOptions extends WriteOptions {
   /** Update only this version. */
   readonly etag: string | undefined;
+  /** Where another live post has the slug that is set: the others to take, in this order. None: the update is refused then. */
+  readonly slugIfTaken?: readonly string[] | undefined;
 }
 
 /** Which posts to list, from where, and in which order. */

@@ -2,11 +2,11 @@ import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
-import { KeyedReads } from '#src/db/keyed-reads.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
+import type { SlugChoice } from '#src/posts/derived-slug.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
-import { type CreatedPost, createPostsQuery, toCreatedPost } from '#src/posts/post-create-query.ts';
+import { type CreatedPost, createPostsQuery, slugOf, toCreatedPost } from '#src/posts/post-create-query.ts';
 import { postListQuery } from '#src/posts/post-list-query.ts';
 import { type FoundRow, POST_STATEMENTS } from '#src/posts/post-read-statements.ts';
 import { formatEtag, type PostRow, parseEtag, postColumns, toPost } from '#src/posts/post-row.ts';
@@ -26,13 +26,13 @@ import {
   type UpdateOptions,
   type WriteOptions,
 } from '#src/posts/post-store.ts';
+import { distinctSlugs, untilSlugsAreFree } from '#src/posts/slug-choices.ts';
 
 /** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
 export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
   readonly #reads: SnapshotReads;
-  readonly #readsById: KeyedReads<string, FoundRow & { readonly key: string }>;
 
   /**
    * @param onCommit told of each write when it was committed.
@@ -42,15 +42,10 @@ export class PostgresPostStore implements PostStore {
     this.#db = db;
     this.#onCommit = onCommit;
     this.#reads = reads;
-    this.#readsById = new KeyedReads(reads, POST_STATEMENTS.byIds, ({ key }) => key);
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
-    if (!this.#reads.isBusy || call?.fresh || call?.mustSee !== undefined) {
-      return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
-    }
-    const row = await this.#readsById.get(id, call?.signal);
-    return toFound(row === undefined ? [] : [row], call);
+    return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.byId, [id], call), call);
   }
 
   async getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {
@@ -77,25 +72,32 @@ export class PostgresPostStore implements PostStore {
 
   async create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]> {
     // One post is one statement, which needs no transaction around it.
-    const { created, xid } =
-      posts.length === 1 && !options.validateOnly
-        ? await this.#create(this.#db, posts, call)
-        : await this.#inTransaction(options, db => this.#create(db, posts, call));
+    const { created, xid } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
+      untaken.length === 1 && !options.validateOnly
+        ? this.#create(this.#db, untaken, call)
+        : this.#inTransaction(options, db => this.#create(db, untaken, call)),
+    );
     if (xid !== undefined && !options.validateOnly) this.#committed(xid, call);
     return created;
   }
 
   async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, call);
-    const { publishTime, tags, ...texts } = changes;
+    const { publishTime, tags, slug, ...texts } = changes;
     const assignments = Object.entries(texts).map(([name, value]) => sql`${sql.ref(name)} = ${value}`);
     if ('tags' in changes) assignments.push(sql`tags = ${tags}::text[]`);
     if ('publishTime' in changes) {
       assignments.push(sql`publish_time = ${publishTime?.toISOString() ?? null}::timestamptz`);
     }
-    const update = (db: Database) => this.#write(db, id, options.etag, 'live', assignments, call);
-    if (options.validateOnly) return (await this.#inTransaction(options, update)).post;
-    return this.#writeAndTell(update(this.#db), call);
+    const write = (choice?: SlugChoice) => {
+      const all = choice === undefined ? assignments : [...assignments, setSlug(id, choice)];
+      const update = (db: Database) => this.#write(db, id, options.etag, 'live', all, call);
+      return options.validateOnly ? this.#inTransaction(options, update) : update(this.#db);
+    };
+    const { slugIfTaken = [] } = options;
+    const writing =
+      slug === undefined ? write() : untilSlugsAreFree([{ slug, slugIfTaken }], ([choice]) => write(choice));
+    return options.validateOnly ? (await writing).post : this.#writeAndTell(writing, call);
   }
 
   async delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
@@ -270,6 +272,11 @@ function tellSnapshot(rows: readonly SnapshotRow[], call: StoreCall | undefined)
 interface WrittenPost {
   readonly post: Post;
   readonly xid: string;
+}
+
+function setSlug(id: string, { slug, slugIfTaken }: SlugChoice): Expression<unknown> {
+  if (slugIfTaken.length === 0) return sql`slug = ${slug}`;
+  return sql`slug = ${slugOf(sql`${[slug, ...slugIfTaken]}::text[]`, sql`o.id <> ${id}::uuid`)}`;
 }
 
 function translateConstraint(error: unknown): never {

@@ -45,12 +45,17 @@ export function createdSize(post: NewPost): number {
   const { createTime, etag } = LATEST;
   return encodedSize({
     ...post,
+    slug: longest([post.slug, ...post.slugIfTaken]),
     createTime,
     updateTime: createTime,
     deleteTime: undefined,
     purgeTime: undefined,
     etag,
   });
+}
+
+function longest(texts: readonly string[]): string {
+  return texts.reduce((most, text) => (Buffer.byteLength(text) > Buffer.byteLength(most) ? text : most), '');
 }
 
 function roughSize({ slug, title, content, author, tags }: Post): number {

@@ -2,20 +2,28 @@
 export const SLUG_MAX_LENGTH = 200;
 
 /**
- * Derives a slug from a title: accents are dropped, every run of other characters becomes one hyphen, and a long one is
- * cut between words where it has any.
+ * Makes a slug of ASCII: accents are dropped, every run of other characters becomes one hyphen, and a long one is cut between words where
+ * it has any.
  *
- * @returns the slug, or an empty string where the title has no letter or digit to make one from.
+ * @returns the slug, or an empty string where the text has no letter or digit to make one from.
  */
-export function slugify(title: string): string {
-  const words = title
-    .normalize('NFKD')
-    .replace(/\p{Mark}+/gu, '')
+export function asciiSlug(text: string): string {
+  const words = foldAccents(text)
     .toLowerCase()
     .replace(/['’]/g, '')
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '');
-  if (words.length <= SLUG_MAX_LENGTH) return words;
-  const end = words.lastIndexOf('-', SLUG_MAX_LENGTH);
-  return words.slice(0, end > 0 ? end : SLUG_MAX_LENGTH);
+  return cutSlug(words, SLUG_MAX_LENGTH);
+}
+
+/** `e` for `é`, `fi` for `ﬁ`. */
+export function foldAccents(text: string): string {
+  return text.normalize('NFKD').replace(/\p{Mark}+/gu, '');
+}
+
+/** Cuts between words, where there is more than one, so that it has no more characters than this. */
+export function cutSlug(slug: string, maxLength: number): string {
+  if (slug.length <= maxLength) return slug;
+  const end = slug.lastIndexOf('-', maxLength);
+  return slug.slice(0, end > 0 ? end : maxLength);
 }

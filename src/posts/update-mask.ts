@@ -2,23 +2,20 @@ import type { FieldMask } from '@bufbuild/protobuf/wkt';
 import { maskFault } from '#gen/post-rules.js';
 import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-error.ts';
 import type { PostContent } from '#src/posts/post.ts';
-import { slugify } from '#src/posts/slug.ts';
 
 /**
- * What an update sets. A slug that is cleared is derived from the title again.
+ * What an update sets. A slug that is empty is to be derived from the title again.
  *
  * @param content the fields of the request's post.
- * @param id of the post, which is its slug where the title has nothing to derive one from.
  * @throws InvalidArgumentError for a bad mask, an empty title, and a cleared slug without the title.
  */
-export function toChanges(mask: FieldMask | undefined, content: PostContent, id: string): Partial<PostContent> {
+export function toChanges(mask: FieldMask | undefined, content: PostContent): Partial<PostContent> {
   const fields = fieldsToUpdate(mask, content);
   const changes = Object.fromEntries([...fields].map(field => [field, content[field]])) as Partial<PostContent>;
   if (changes.title === '') throw invalidField('post.title', "can't be cleared: every post has a title");
-  if (changes.slug !== '') return changes;
-  if (changes.title === undefined)
+  if (changes.slug === '' && changes.title === undefined)
     throw invalidField('post.slug', "can't be cleared without the title to derive it from");
-  return { ...changes, slug: slugify(changes.title) || id };
+  return changes;
 }
 
 /**

@@ -41,7 +41,7 @@ export function describePostStore(name: string, store: () => PostStore): void {
     it('returns every field as it was created', async () => {
       const fields = aNewPost({ title: 'Ünï ☃ 😀', content: 'a\r\nb\t"\'\\', tags: ['B', 'a', 'b'] });
       await store().create([fields], { validateOnly: false });
-      const { request: _, ...content } = fields;
+      const { request: _, slugIfTaken: __, ...content } = fields;
       expect(await store().getById(fields.id)).toMatchObject({
         ...content,
         deleteTime: undefined,
@@ -140,6 +140,39 @@ export function describePostStore(name: string, store: () => PostStore): void {
       const slug = `s-${uuidv7()}`;
       const batch = store().create([aNewPost({ slug }), aNewPost({ slug })], { validateOnly: false });
       await expect(batch).rejects.toThrow(SlugTakenError);
+    });
+
+    it('takes the first slug that no live post has', async () => {
+      const [{ slug }, { slug: second }] = [await create(), await create()];
+      const third = `s-${uuidv7()}`;
+      expect((await create({ slug, slugIfTaken: [second, third] })).slug).toBe(third);
+    });
+
+    it('takes the slug of a post that was deleted', async () => {
+      const { id, slug } = await create();
+      await store().delete(id, undefined);
+      expect((await create({ slug, slugIfTaken: ['none'] })).slug).toBe(slug);
+    });
+
+    it('refuses a post where all of its slugs are taken', async () => {
+      const [{ slug }, { slug: second }] = [await create(), await create()];
+      await expect(create({ slug, slugIfTaken: [second] })).rejects.toThrow(SlugTakenError);
+    });
+
+    it('gives posts of a batch different slugs, and an explicit one to the post that names it', async () => {
+      const slug = `s-${uuidv7()}`;
+      const choices = [1, 2, 3].map(n => aNewPost({ slug, slugIfTaken: [`${slug}-${n}`] }));
+      const batch = [...choices, aNewPost({ slug })];
+      const created = await store().create(batch, { validateOnly: false });
+      expect(created.map(post => post.slug)).toEqual([`${slug}-1`, `${slug}-2`, `${slug}-3`, slug]);
+    });
+
+    it('gives each of 50 concurrent calls a slug, and one of them the first', async () => {
+      const slug = `s-${uuidv7()}`;
+      const calls = Array.from({ length: 50 }, (_, n) => create({ slug, slugIfTaken: [`${slug}-${n}`] }));
+      const slugs = (await Promise.all(calls)).map(post => post.slug);
+      expect(new Set(slugs).size).toBe(50);
+      expect(slugs).toContain(slug);
     });
 
     it('returns the first result for a repeated request id, even after the post was changed', async () => {

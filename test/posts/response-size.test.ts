@@ -58,12 +58,17 @@ describe('countFitting', () => {
 describe('createdSize', () => {
   it('is never less than what the created post has', () => {
     fc.assert(
-      fc.property(post, time, (one, createTime) => {
+      fc.property(post, time, fc.array(fc.string()), (one, createTime, slugIfTaken) => {
         const etag = `1-${Math.abs(createTime.getTime()).toString(36).slice(0, 9)}`;
         const { deleteTime: _deleted, purgeTime: _purged, ...content } = one;
         const created = { ...content, createTime: new Date(Math.abs(createTime.getTime())), etag };
         const at = { updateTime: created.createTime, deleteTime: undefined, purgeTime: undefined };
-        const size = createdSize({ ...content, request: undefined });
+        const size = createdSize({
+          ...content,
+          slug: 'x',
+          slugIfTaken: [...slugIfTaken, one.slug],
+          request: undefined,
+        });
         expect(size).toBeGreaterThanOrEqual(bytesOf([{ ...created, ...at }]));
       }),
     );

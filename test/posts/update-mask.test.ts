@@ -69,23 +69,22 @@ describe('fieldsToUpdate', () => {
 
 describe('toChanges', () => {
   it('clears what is named and not populated', () => {
-    const changes = toChanges(mask('content', 'author', 'tags', 'publish_time'), empty, 'id');
+    const changes = toChanges(mask('content', 'author', 'tags', 'publish_time'), empty);
     expect(changes).toStrictEqual({ content: '', author: '', tags: [], publishTime: undefined });
   });
 
   it('refuses to clear the title', () => {
-    expect(() => toChanges(mask('title'), empty, 'id')).toThrow(/post.title/);
+    expect(() => toChanges(mask('title'), empty)).toThrow(/post.title/);
   });
 
-  it('derives a cleared slug from the title', () => {
-    expect(toChanges(mask('slug', 'title'), { ...empty, title: 'New Title' }, 'id').slug).toBe('new-title');
-  });
-
-  it('takes the id for a cleared slug where the title has nothing to derive one from', () => {
-    expect(toChanges(mask('slug', 'title'), { ...empty, title: '你好' }, 'the-id').slug).toBe('the-id');
+  it('clears the slug where the title is there to derive another one from', () => {
+    expect(toChanges(mask('slug', 'title'), { ...empty, title: 'New Title' })).toEqual({
+      slug: '',
+      title: 'New Title',
+    });
   });
 
   it('refuses to clear the slug without a title', () => {
-    expect(() => toChanges(mask('slug'), empty, 'id')).toThrow(/post.slug/);
+    expect(() => toChanges(mask('slug'), empty)).toThrow(/post.slug/);
   });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
+import { query } from '#test/support/query.ts';
 import { startReplica, type TestReplica } from '#test/support/replica.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
@@ -38,6 +39,21 @@ describe('Reads where there is a replica', () => {
       for (let n = 0; n < 10; n++) expect(await titleOf(bare, post?.id)).toBe('Before');
     } finally {
       await replica.resumeReplay();
+    }
+  });
+
+  it('are right where the database has other defaults (R37)', async () => {
+    await query(primary.url, "alter role all set datestyle = 'SQL, DMY'");
+    try {
+      await replica.catchUp();
+      const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' };
+      await using other = await startTestService({ ...settings, PAGE_TOKEN_SECRET: SECRET });
+      await untilReadFrom(other);
+      const { post } = await other.client.createPost({ post: aPost() });
+      await replica.catchUp();
+      expect((await other.client.getPost({ key: { case: 'id', value: post?.id ?? '' } })).post).toEqual(post);
+    } finally {
+      await query(primary.url, 'alter role all reset datestyle');
     }
   });
 
@@ -158,6 +174,54 @@ describe('A replica that is too far behind', () => {
   });
 });
 
+describe('The connections to a replica', () => {
+  it('have the metrics, the reports and the policy that those to the primary have', async () => {
+    const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' };
+    await using other = await startTestService({ ...settings, DATABASE_LANES: '3' });
+    await untilReadFrom(other);
+    const ask = async (path: string) => (await fetch(other.adminUrl + path)).text();
+    await expect.poll(() => ask('/metrics')).toMatch(/^db_lanes_up\{dependency="replica-1"\} 3$/m);
+    const metrics = await ask('/metrics');
+    const series = (label: RegExp) =>
+      metrics
+        .split('\n')
+        .filter(line => label.test(line))
+        .map(nameOf);
+    const ofReplica = series(/dependency="replica-1"|where="replica-1-/);
+    expect(ofReplica).toEqual(
+      series(/^db_(pool|lanes)_[a-z_]+(\{le="[^"]*"\})? |dependency="primary"|where="primary-/),
+    );
+    expect(ofReplica).toEqual(
+      expect.arrayContaining(['db_pool_in_use', 'db_pool_wait_seconds_count', 'db_pool_leaks_total']),
+    );
+    const pools = JSON.parse(await ask('/poolz'));
+    expect(pools.replicas[new URL(replica.url).host]).toMatchObject({
+      ...{ isReadFrom: true, pool: { waiting: 0 }, held: expect.any(Array), lanes: { up: 3 } },
+    });
+    const breakers = JSON.parse(await ask('/breakerz'));
+    expect(breakers.replicas[new URL(replica.url).host]).toEqual({
+      ...breakers.primary,
+      admissions: expect.objectContaining({ read: expect.anything(), write: expect.anything() }),
+    });
+  });
+
+  it('are reported where one is held for too long', async () => {
+    const settings = { DATABASE_URL: primary.url, DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' };
+    await using other = await startTestService({ ...settings, DATABASE_LEAK_AFTER: '100ms' });
+    await untilReadFrom(other);
+    await replica.freeze();
+    try {
+      const msg = 'a connection of the pool is held for too long';
+      const report = await other.log.line({ msg, database: 'replica-1' });
+      expect(report.takenBy).toContain('ReadLanes');
+      const metrics = await (await fetch(`${other.adminUrl}/metrics`)).text();
+      expect(metrics).toMatch(/^db_pool_leaks_total\{dependency="replica-1"\} [1-9]/m);
+    } finally {
+      await replica.thaw();
+    }
+  });
+});
+
 describe('Reads while the primary is dead', () => {
   it('go on, and writes say that there is no database', async () => {
     const { post } = await bare.client.createPost({ post: aPost({ title: 'Replicated' }) });
@@ -173,6 +237,10 @@ async function titleOf({ client }: TestService, id = '', token?: string): Promis
   const headers = token === undefined ? {} : { 'x-consistency-token': token };
   const { post } = await client.getPost({ key: { case: 'id', value: id } }, { headers });
   return post?.title;
+}
+
+function nameOf(line: string): string {
+  return /^[a-z_]+/.exec(line)?.[0] ?? '';
 }
 
 /** @returns the write's consistency token. */

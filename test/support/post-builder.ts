@@ -9,6 +9,7 @@ export function aNewPost(fields: Partial<NewPost> = {}): NewPost {
   return {
     id,
     slug: `post-${id}`,
+    slugIfTaken: [],
     title: 'A title',
     content: 'Some *content*.\n',
     author: 'Ada',

@@ -333,7 +333,7 @@ export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
   /**
    * Which fields to set: `slug`, `title`, `content`, `author`, `tags`, `publish_time` (AIP-134, AIP-161).
    * Absent: those that are populated in `post`. `*`: all of these. A field that is named and not populated is cleared;
-   * `title` can't be cleared, and a cleared `slug` is derived from the title, which then has to be named too. Output-only fields are ignored;
+   * `title` can't be cleared, and a cleared `slug` is derived from the title, as by CreatePost, and the title then has to be named too. Output-only fields are ignored;
    * an unknown path is INVALID_ARGUMENT.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
@@ -699,8 +699,8 @@ export declare const PostService: GenService<{
   /**
    * Creates a post.
    *
-   * Errors: ALREADY_EXISTS (reason SLUG_TAKEN) where a live post has the slug; INVALID_ARGUMENT (reason REQUEST_ID_REUSED)
-   * where the `request_id` came before with another payload.
+   * Errors: ALREADY_EXISTS (reason SLUG_TAKEN) where a live post has the slug that was sent; INVALID_ARGUMENT (reason
+   * REQUEST_ID_REUSED) where the `request_id` came before with another payload.
    *
    * @generated from rpc blog.v1.PostService.CreatePost
    */
@@ -726,7 +726,8 @@ export declare const PostService: GenService<{
    * Updates the fields of a live post that `update_mask` names.
    *
    * Errors: NOT_FOUND (reason POST_NOT_FOUND, or POST_DELETED: undelete it first); ABORTED (reason ETAG_MISMATCH) where
-   * `post.etag` is set and not current; ALREADY_EXISTS (reason SLUG_TAKEN); INVALID_ARGUMENT (reason INVALID_UPDATE_MASK).
+   * `post.etag` is set and not current; ALREADY_EXISTS (reason SLUG_TAKEN) where another live post has the slug that was
+   * sent; INVALID_ARGUMENT (reason INVALID_UPDATE_MASK).
    *
    * @generated from rpc blog.v1.PostService.UpdatePost
    */

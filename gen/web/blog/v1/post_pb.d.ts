@@ -32,8 +32,10 @@ export declare type Post = Message<"blog.v1.Post"> & {
 
   /**
    * The human-readable name used in URLs: 1 to 200 characters out of `a-z`, `0-9` and `-`.
-   * Unique among the posts that are not deleted. When empty on create, it is derived from the title ("Hello, World!"
-   * becomes `hello-world`), or is the post's `id` where the title has no letter or digit to derive it from.
+   * Unique among the posts that are not deleted. When empty on create, it is derived from the title, in Latin letters:
+   * "Hello, World!" becomes `hello-world`, "Урок 1" `urok-1`. Where a live post has that one, six digits of the post's `id`
+   * stand behind it, such as `hello-world-8c1d3e`: a derived slug never refuses a post. Where the title has no letter or
+   * digit, the slug is the post's `id`.
    *
    * @generated from field: string slug = 2;
    */

@@ -1,0 +1,57 @@
+import type { DatabaseConfig } from '#src/config.ts';
+import { createDatabasePolicy, type DatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
+import { GuardedReads } from '#src/db/guarded-reads.ts';
+import type { ReadLanes } from '#src/db/lanes.ts';
+import { openReadLanes } from '#src/db/open-read-lanes.ts';
+import { ConnectionPool } from '#src/db/pool.ts';
+import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** Reads of one database, primary or replica. */
+export interface OpenReads {
+  readonly lanes: ReadLanes;
+  /** In front of the pool and the lanes. */
+  readonly policy: DatabasePolicy;
+  /** Over the lanes, as the policy lets them. */
+  readonly reads: SnapshotReads;
+}
+
+/** A pool whose waits and leaks are counted and logged. @param name of the database, for metrics and log: `primary`, `replica-1`. */
+export function openPool(
+  name: string,
+  url: string,
+  config: DatabaseConfig,
+  log: Logger,
+  metrics: DatabaseMetrics,
+): ConnectionPool {
+  return new ConnectionPool(url, config, {
+    waited: ms => metrics.poolWaited(name, ms / 1000),
+    held: ms => metrics.poolHeld(name, ms / 1000),
+    leaked: held => {
+      metrics.poolLeaked(name);
+      log.warn({ database: name, ...held }, 'a connection of the pool is held for too long');
+    },
+  });
+}
+
+/** Lanes and a policy beside a pool, with metrics of all three. It waits for nothing. @param name as for the pool. */
+export function openReads(
+  name: string,
+  url: string,
+  config: DatabaseConfig,
+  pool: ConnectionPool,
+  log: Logger,
+  metrics: DatabaseMetrics & PolicyObserver,
+): OpenReads {
+  const lanes = openReadLanes(url, config, pool, log);
+  const policy = createDatabasePolicy(name, config, pool, metrics);
+  metrics.watchDatabase(name, {
+    poolInUse: () => pool.state.total - pool.state.idle,
+    poolIdle: () => pool.state.idle,
+    poolWaiting: () => pool.state.waiting,
+    lanesUp: () => lanes.state.up,
+    lanesInFlight: () => lanes.state.inFlight,
+  });
+  return { lanes, policy, reads: new GuardedReads(lanes, policy) };
+}
