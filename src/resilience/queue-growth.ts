@@ -21,7 +21,7 @@ export class QueueGrowth {
     return this.#short.rises >= SHORT_GROWING || this.#long.rises >= LONG_LASTING;
   }
 
-  /** The queue grows, and has for 0.3 s, or slowly for 0.8 s: callers who only began together would be in it by now. */
+  /** The queue grows, and has for half a second, or slowly for 0.8 s: callers who only began together would be in it by now. */
   get isLasting(): boolean {
     return this.#short.rises >= SHORT_LASTING || this.#long.rises >= LONG_LASTING;
   }
@@ -37,9 +37,9 @@ export class QueueGrowth {
     this.#long.observe(queued, now);
   }
 
-  /** Looks anew whether the queue grows: it counts as growing, but not as lasting. */
+  /** Looks once more whether the queue grows, after it has: it counts as growing, and as lasting if it has grown for 150 ms. */
   restart(queued: number, now: number): void {
-    this.#short.restart(queued, now, SHORT_GROWING);
+    this.#short.restart(queued, now, SHORT_LASTING - SHORT_AGAIN);
     this.#long.restart(queued, now, 0);
   }
 }
@@ -84,5 +84,6 @@ class Windows {
 }
 
 const SHORT_GROWING = 3;
-const SHORT_LASTING = 10;
+const SHORT_LASTING = 16;
+const SHORT_AGAIN = 5;
 const LONG_LASTING = 4;

@@ -92,12 +92,12 @@ describe('An admission', () => {
     const { call, clock, refused } = anAdmission({ limit: 1 });
     let running = call('critical', { deadlineMs: 1000 });
     const waiting: Call[] = [];
-    while (clock.now < 500) {
+    while (clock.now < 700) {
       for (let n = 0; n < 4; n++) waiting.push(call('critical', { deadlineMs: 1000 }));
       clock.now += 10;
       await running.end();
       running = waiting.find(({ hasBegun, hasEnded }) => hasBegun && !hasEnded) as Call;
-      if (clock.now < 300) expect(refused).toEqual([]);
+      if (clock.now < 400) expect(refused).toEqual([]);
     }
     const oldest = waiting.filter(({ hasBegun, hasEnded }) => !hasBegun && !hasEnded);
     // Four come each 10 ms, of which one is served.

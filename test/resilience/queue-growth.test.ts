@@ -4,7 +4,7 @@ import { QueueGrowth } from '#src/resilience/queue-growth.ts';
 
 describe('The growth of a queue', () => {
   it.each([
-    ['by a call each 3 ms', 3, 300],
+    ['by a call each 3 ms', 3, 500],
     ['by a call each 50 ms', 50, 1000],
   ])('lasts where the queue becomes longer %s', (_, eachMs, withinMs) => {
     const queue = aQueue();
