@@ -35,6 +35,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'what page 50,000 of a list costs, against page 1 and against OFFSET, among a million posts',
     run: async args => (await import('./lists.ts')).benchLists(args),
   },
+  load: {
+    purpose: 'whether callers who wait for their answers are all served, from 8 to 512, against a plain pool',
+    run: async args => (await import('./load.ts')).benchLoad(args),
+  },
   startup: {
     purpose: 'how long the service takes from spawn to ready, and the memory that it has then',
     run: async args => (await import('./startup.ts')).benchStartup(args),

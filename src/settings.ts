@@ -133,9 +133,9 @@ export const SETTINGS = {
   DATABASE_ACQUIRE_TIMEOUT: [
     duration('1ms', '1min'),
     '250ms',
-    'How long a query waits for a connection before the call is refused: a database that busy is not helped by more.',
+    'How long a call whose turn has come waits for a connection before it fails. Calls wait for their turn as long as their deadlines allow.',
   ],
-  DATABASE_MAX_WAITING: [integer(0, 100_000), '1000', 'The most queries that wait for a connection at once.'],
+  DATABASE_MAX_WAITING: [integer(0, 100_000), '1000', 'The most calls that wait for their turn at once. Beyond, the least critical are refused.'],
   DATABASE_IDLE_TIMEOUT: [duration('1s', '24h'), '10min', 'An idle connection is closed after this.'],
   DATABASE_LIFETIME: [
     duration('1s', '24h'),
@@ -172,7 +172,7 @@ export const SETTINGS = {
   DATABASE_PREPARED_STATEMENTS: [
     z.stringbool('is neither true nor false'),
     'true',
-    'Whether these reads are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
+    'Whether these reads, and creations, are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
   ],
   DATABASE_SLOW_CALL: [
     duration('1ms', '1h'),

@@ -49,7 +49,7 @@ async function overload(): Promise<RowResult> {
   }
   const goods = offered.map(({ records }) => goodput(records));
   const peak = Math.max(capacity, ...goods);
-  const [unloaded, , , most] = offered;
+  const [unloaded, full, , most] = offered;
   const admitted = (records: readonly CallRecord[] = []) => records.filter(({ code }) => code === 'ok');
   const figures: Figure[] = [
     toSee('served at most, a second', peak.toFixed(0)),
@@ -65,6 +65,7 @@ async function overload(): Promise<RowResult> {
       return toSee(`admitted at 4 times, ${kind}: p50, p90, p99`, `${figure} ms of ${ofKind.length}`);
     }),
     atLeast('goodput at 4 times, as a share of the peak', (100 * (goods[3] ?? 0)) / peak, 90, '%'),
+    atMost('p99 of what is admitted at 1 times', tookAt(admitted(full?.records), 0.99), 100, 'ms'),
     atMost(
       'p99 of what is admitted at 4 times, as a share of that at 0.5',
       tookAt(admitted(most?.records), 0.99) / tookAt(admitted(unloaded?.records), 0.99),

@@ -10,22 +10,24 @@ export class SingleFlight<T> {
   /**
    * Joins the work that is under way, or else begins it.
    *
-   * @param work is told by its signal that nobody waits for it any more.
-   * @param signal where it aborts, this caller gets its reason, and the others go on.
+   * @param caller.signal where it aborts, this caller gets its reason, and the others go on.
+   * @param caller.deadline when this caller stops waiting; undefined: never.
    */
-  run(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  run(key: string, work: FlightWork<T>, { signal, deadline }: FlightCaller = {}): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     let flight = this.#flights.get(key);
     if (flight === undefined) {
       const leaving = new AbortController();
-      const begun: Flight<T> = { leaving, waiting: 0, result: work(leaving.signal) };
+      const latest = { deadline: deadline?.() };
+      const result = work({ signal: leaving.signal, deadline: () => latest.deadline });
+      const begun: Flight<T> = { leaving, waiting: 0, latest, result };
       flight = begun;
       this.#flights.set(key, begun);
       const end = () => {
         if (this.#flights.get(key) === begun) this.#flights.delete(key);
       };
       begun.result.then(end, end);
-    }
+    } else flight.latest.deadline = later(flight.latest.deadline, deadline?.());
     return this.#wait(key, flight, signal);
   }
 
@@ -47,8 +49,31 @@ export class SingleFlight<T> {
   }
 }
 
+/** What is done for all callers together. */
+export type FlightWork<T> = (call: FlightCall) => Promise<T>;
+
+export interface FlightCall {
+  /** Aborts when nobody waits for it any more. */
+  readonly signal: AbortSignal;
+  /** When the last of the callers stops waiting, of those who have come by now; undefined: one of them never does. */
+  readonly deadline: () => number | undefined;
+}
+
+interface FlightCaller {
+  readonly signal?: AbortSignal | undefined;
+  readonly deadline?: Deadline | undefined;
+}
+
+type Deadline = () => number | undefined;
+
+function later(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? undefined : Math.max(one, other);
+}
+
 interface Flight<T> {
   readonly result: Promise<T>;
   readonly leaving: AbortController;
   waiting: number;
+  /** Of its callers. */
+  readonly latest: { deadline: number | undefined };
 }

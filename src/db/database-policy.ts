@@ -2,7 +2,6 @@ import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
 import { pingDatabase } from '#src/db/schema-version.ts';
-import { AdaptiveLimit } from '#src/resilience/adaptive-limit.ts';
 import { Admission, type AdmissionState } from '#src/resilience/admission.ts';
 import { CircuitBreaker } from '#src/resilience/circuit-breaker.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
@@ -32,6 +31,13 @@ export function createDatabasePolicy(
   pool: Pick<ConnectionPool, 'acquire'>,
   observer: PolicyObserver,
 ): DatabasePolicy {
+  const admission = (where: string, limit: number) => {
+    const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
+    const opened = new Admission({ limit, queueMax: config.maxWaiting, now, onRefused });
+    observer.watchAdmission(where, () => opened.state);
+    return opened;
+  };
+  const admissions = config.lanes === 0 ? ofOnePool() : ofEach();
   const breaker = new CircuitBreaker({
     ...BREAKER,
     slowMs: config.slowCallMs,
@@ -39,28 +45,24 @@ export function createDatabasePolicy(
     isFailure,
     probe: () => probe(pool),
     now,
-    onStateChange: state => observer.breakerChanged(name, state),
+    onStateChange: state => {
+      observer.breakerChanged(name, state);
+      // A call may wait for long, but not for a database that is not asked.
+      if (state === 'open') for (const opened of Object.values(admissions)) opened.beginAll();
+    },
   });
   observer.breakerChanged(name, breaker.state);
-  const { poolMax } = config;
-  const admission = (where: string, { initial, min, max }: LimitRange) => {
-    const limit = new AdaptiveLimit({ initial: Math.min(initial, max), min: Math.min(min, max), max, now });
-    const { maxWaiting: queueMax, acquireTimeoutMs: queueTimeoutMs } = config;
-    const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
-    const opened = new Admission({ limit, queueMax, queueTimeoutMs, now, onRefused });
-    observer.watchAdmission(where, () => opened.state);
-    return opened;
-  };
-  return new DependencyPolicy(breaker, config.lanes === 0 ? ofOnePool() : ofEach(), isFailure);
+  return new DependencyPolicy(breaker, admissions, isFailure);
 
   function ofEach() {
-    return { read: admission(`${name}-reads`, READS), write: admission(`${name}-writes`, { ...WRITES, max: poolMax }) };
+    const read = admission(`${name}-reads`, Math.max(config.poolMax, config.lanes * READS_PER_LANE));
+    return { read, write: admission(`${name}-writes`, config.poolMax) };
   }
 
   // With a queue for each kind, either would get half of the connections, however few calls of it there are, and together they would let
   // twice as many through as there are connections.
   function ofOnePool() {
-    const both = admission(`${name}-pool`, { ...READS, max: poolMax });
+    const both = admission(`${name}-pool`, config.poolMax);
     return { read: both, write: both };
   }
 }
@@ -87,13 +89,5 @@ function now(): number {
  * tell; five failures in a row tell it where there are few. Most of the calls have to be slow, since lists of much may be.
  */
 const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 700, minCalls: 10, consecutiveFailures: 5 };
-/** From what a Postgres of two cores does at once, to what one of a hundred does. */
-const READS: LimitRange = { initial: 16, min: 4, max: 400 };
-const WRITES = { initial: Number.POSITIVE_INFINITY, min: 2 };
-
-/** Of an adaptive limit; `max` goes before the others. */
-interface LimitRange {
-  readonly initial: number;
-  readonly min: number;
-  readonly max: number;
-}
+/** A lane has several statements in flight: enough that Postgres never waits for the next one, and few enough that they wait here. */
+const READS_PER_LANE = 8;

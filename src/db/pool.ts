@@ -22,9 +22,15 @@ export interface PooledConnection {
    * When `signal` aborts, the statement is cancelled in Postgres, and the promise settles with undefined when the
    * connection is free again: nobody waits for the rows any more.
    *
+   * @param name of a statement that is parsed once a connection, where the settings have prepared statements; it belongs to its text alone.
    * @throws what translateDriverError makes of the driver's error.
    */
-  query(sql: string, parameters: readonly unknown[], signal?: AbortSignal): Promise<pg.QueryResult | undefined>;
+  query(
+    sql: string,
+    parameters: readonly unknown[],
+    signal?: AbortSignal,
+    name?: string,
+  ): Promise<pg.QueryResult | undefined>;
   /** Puts the connection back, or ends it where it failed, is too old, or has to be discarded. */
   release(discard?: boolean): void;
 }
@@ -64,6 +70,7 @@ export class ConnectionPool {
   readonly #acquireTimeoutMs: number;
   readonly #maxWaiting: number;
   readonly #lifetimeMs: number;
+  readonly #preparesStatements: boolean;
   readonly #expiry = new WeakMap<pg.PoolClient, number>();
   readonly #held: HeldConnections;
   readonly #observer: PoolObserver;
@@ -76,6 +83,7 @@ export class ConnectionPool {
     this.#acquireTimeoutMs = options.acquireTimeoutMs;
     this.#maxWaiting = options.maxWaiting;
     this.#lifetimeMs = options.lifetimeMs;
+    this.#preparesStatements = options.preparedStatements;
     this.#pool = new pg.Pool({
       Client: SessionClient,
       connectionString: withConnectionCheck(url),
@@ -127,7 +135,7 @@ export class ConnectionPool {
         this.#slots.give();
         this.#observer.held?.(putBack());
       };
-      return new ClientConnection(client, this.#expiry.get(client) ?? 0, release);
+      return new ClientConnection(client, this.#expiry.get(client) ?? 0, this.#preparesStatements, release);
     } finally {
       this.#observer.waited?.(performance.now() - startedAt);
     }
@@ -184,21 +192,26 @@ export class ConnectionPool {
 class ClientConnection implements PooledConnection {
   readonly #client: pg.PoolClient;
   readonly #expiresAt: number;
+  readonly #preparesStatements: boolean;
   readonly #released: () => void;
   #failed = false;
   #cancelling: Promise<void> | undefined;
 
-  constructor(client: pg.PoolClient, expiresAt: number, released: () => void) {
+  constructor(client: pg.PoolClient, expiresAt: number, preparesStatements: boolean, released: () => void) {
     this.#client = client;
     this.#expiresAt = expiresAt;
+    this.#preparesStatements = preparesStatements;
     this.#released = released;
   }
 
-  async query(sql: string, parameters: readonly unknown[], signal?: AbortSignal) {
+  async query(text: string, parameters: readonly unknown[], signal?: AbortSignal, name?: string) {
     // A cancel request names the backend, not the query: it must have been delivered before the next query starts,
     // such as the rollback after a cancelled query in a transaction.
     await this.#cancelling;
-    const running = this.#client.query(sql, parameters as unknown[]);
+    const values = parameters as unknown[];
+    const running = this.#client.query(
+      this.#preparesStatements && name !== undefined ? { name, text, values } : { text, values },
+    );
     if (signal === undefined) return this.#settle(running);
     const cancel = () => {
       this.#cancelling = cancelRunningQuery(this.#client, running);

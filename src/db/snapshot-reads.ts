@@ -37,6 +37,8 @@ export interface ReadDemand {
   readonly atLeast?: Snapshot | undefined;
   /** It has to see all that is committed by now. */
   readonly fresh?: boolean | undefined;
+  /** When nobody waits for it any more, by `performance.now()`; undefined: never. */
+  readonly deadline?: (() => number | undefined) | undefined;
   /** How much it matters, where not all can be served. */
   readonly criticality?: Criticality | undefined;
 }

@@ -173,7 +173,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
 
 const ADMISSION_READINGS: readonly (readonly [reading: keyof AdmissionReading, name: string, help: string])[] = [
-  ['limit', 'admission_limit', 'How many calls may be in flight to a dependency now; it follows how long they take.'],
+  ['limit', 'admission_limit', 'How many calls may be in flight to a dependency at once.'],
   ['inFlight', 'admission_in_flight', 'Calls that are in flight to a dependency.'],
   ['queued', 'admission_queued', 'Calls that wait until there is room.'],
 ];

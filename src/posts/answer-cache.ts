@@ -1,5 +1,5 @@
 import type { NearCache } from '#src/cache/near-cache.ts';
-import { SingleFlight } from '#src/cache/single-flight.ts';
+import { type FlightCall, type FlightWork, SingleFlight } from '#src/cache/single-flight.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { AnswerValue, CachedAnswer } from '#src/posts/cached-answer.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
@@ -170,19 +170,21 @@ export class AnswerCache implements Disposable {
       if (this.#fills.has(flight)) this.#options.onOutcome?.('coalesced');
       // What was read first may come from a replica that lacks a write.
       const fresh = attempt > 0;
-      const fill = (signal: AbortSignal) =>
-        this.#fill(key, look, { signal, mustSee: call?.mustSee, criticality: call?.criticality, fresh });
-      const answer = await this.#fills.run(flight, fill, call?.signal);
+      const { mustSee, criticality } = call ?? {};
+      const fill: FlightWork<CachedAnswer> = waiting =>
+        this.#fill(key, look, { ...waiting, mustSee, criticality, fresh });
+      const answer = await this.#fills.run(flight, fill, call);
       if (this.mayUse(answer, call)) return answer.value as T;
     }
-    return look.load({ signal: call?.signal, criticality: call?.criticality, fresh: true });
+    return look.load({ signal: call?.signal, deadline: call?.deadline, criticality: call?.criticality, fresh: true });
   }
 
   /** Goes on when its caller has left, though not for ever. */
   #refresh<T extends AnswerValue>(key: string, look: LookUp<T>): Promise<CachedAnswer> {
-    const fill = (signal: AbortSignal) => this.#fill(key, look, { signal, criticality: REFRESH_CRITICALITY });
+    const fill: FlightWork<CachedAnswer> = waiting =>
+      this.#fill(key, look, { ...waiting, criticality: REFRESH_CRITICALITY });
     const flight = this.#flightOf(key, REFRESH_CRITICALITY);
-    return this.#fills.run(flight, fill, AbortSignal.timeout(REFRESH_TIMEOUT_MS));
+    return this.#fills.run(flight, fill, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   }
 
   /** The work to share: of those under way, the most critical; of its own criticality, where all others matter less and may be refused. */
@@ -256,7 +258,7 @@ export interface CacheOptions {
 /** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
 export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 
-type FillCall = Pick<StoreCall, 'mustSee' | 'fresh' | 'criticality'> & { readonly signal: AbortSignal };
+type FillCall = Pick<StoreCall, 'mustSee' | 'fresh' | 'criticality'> & FlightCall;
 
 const LAST_WRITES_MAX = 50_000;
 /** What takes longer to read is read once more. */

@@ -154,7 +154,8 @@ export class CachedPostStore implements PostStore, Disposable {
     call: StoreCall | undefined,
     read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
   ): Promise<T> {
-    const loading = { signal: call?.signal, mustSee: call?.mustSee, criticality: call?.criticality };
+    const { signal, deadline, mustSee, criticality } = call ?? {};
+    const loading = { signal, deadline, mustSee, criticality };
     const { value, answers } = await read(loading);
     if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
     return (await read({ ...loading, fresh: true })).value;
@@ -164,6 +165,7 @@ export class CachedPostStore implements PostStore, Disposable {
     let committed: bigint | undefined;
     const posts = await write({
       signal: call?.signal,
+      deadline: call?.deadline,
       criticality: call?.criticality,
       committed: xid => {
         committed = xid;

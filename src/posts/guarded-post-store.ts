@@ -62,11 +62,11 @@ export class GuardedPostStore implements PostStore {
 
   async #write<T>(write: () => Promise<T>, call: StoreCall | undefined): Promise<T> {
     this.#retryBudget.called();
-    const { signal, criticality } = call ?? {};
+    const { signal, deadline, criticality } = call ?? {};
     for (let attempt = 1; ; attempt++) {
       try {
         // It may wait for a lock that another one holds, which says nothing of the database.
-        return await this.#policy.run('write', write, { signal, criticality, mayBeSlow: true });
+        return await this.#policy.run('write', write, { signal, deadline, criticality, mayBeSlow: true });
       } catch (error) {
         const mayRepeat = error instanceof SerializationError && attempt < ATTEMPTS && !signal?.aborted;
         if (!mayRepeat || !this.#retryBudget.mayRetry()) translateBrokenCircuit(error);

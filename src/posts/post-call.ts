@@ -20,6 +20,17 @@ export class PostCall implements StoreCall {
     return this.#context.signal;
   }
 
+  get deadline(): () => number | undefined {
+    const { timeoutMs } = this.#context;
+    let deadline: number | undefined;
+    return () => {
+      if (deadline !== undefined) return deadline;
+      const leftMs = timeoutMs();
+      if (leftMs !== undefined) deadline = performance.now() + leftMs;
+      return deadline;
+    };
+  }
+
   /** @throws InvalidArgumentError for a bad consistency token. */
   get mustSee(): readonly bigint[] | undefined {
     const text = this.#field(CONSISTENCY_TOKEN);

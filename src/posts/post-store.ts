@@ -64,6 +64,8 @@ export interface StoreCall {
   readonly mustSee?: readonly bigint[] | undefined;
   /** A read has to see all that is committed by now, which a replica may lack. */
   readonly fresh?: boolean | undefined;
+  /** When the caller stops waiting, by `performance.now()`; undefined: never. What waits for its turn asks, and perhaps again. */
+  readonly deadline?: (() => number | undefined) | undefined;
   /** How much the call matters, where not all can be served. */
   readonly criticality?: Criticality | undefined;
   /** The answer to a read is what this snapshot of the database has. */

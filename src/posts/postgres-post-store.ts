@@ -1,6 +1,6 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
-import type { Database } from '#src/db/database.ts';
+import { type Database, runPrepared } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
@@ -142,7 +142,9 @@ export class PostgresPostStore implements PostStore {
     posts: readonly NewPost[],
     call: StoreCall | undefined,
   ): Promise<{ readonly created: Post[]; readonly xid: string | undefined }> {
-    const { rows } = await createPostsQuery(posts).execute(db, { signal: call?.signal }).catch(translateConstraint);
+    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(
+      translateConstraint,
+    );
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {

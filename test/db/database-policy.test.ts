@@ -17,6 +17,22 @@ describe('The policy for a database', () => {
     await Promise.all(calls);
   });
 
+  it('lets nobody wait for those that hang, once its circuit is open', async () => {
+    const { policy, states } = aPolicy({ slowCallMs: 20, lanes: 0, poolMax: 12 });
+    const hung = Promise.withResolvers<void>();
+    const running = Array.from({ length: 12 }, () => policy.run('read', () => hung.promise));
+    const waiting = Array.from({ length: 20 }, () => policy.run('write', () => hung.promise));
+    const oneMore = () => {
+      policy.run('read', () => hung.promise).catch(() => {});
+      return states;
+    };
+    await expect.poll(oneMore).toContain('open');
+    const outcomes = await Promise.allSettled(waiting);
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(20).fill('rejected'));
+    hung.resolve();
+    await Promise.all(running);
+  });
+
   it('opens its circuit where all reads are slow, however many writes find no connection free', async () => {
     const { policy, states } = aPolicy({ slowCallMs: 20 });
     const slow = Promise.withResolvers<void>();

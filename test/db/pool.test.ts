@@ -34,6 +34,20 @@ describe('ConnectionPool', () => {
     second.release();
   });
 
+  it.each([
+    [true, ['thrice']],
+    [false, []],
+  ])('prepares what has a name, where the settings have prepared statements: %s', async (preparedStatements, names) => {
+    await using pool = openPool({ poolMax: 1, preparedStatements });
+    const connection = await pool.acquire();
+    const result = await connection.query('select 3 * $1::int as thrice', [2], undefined, 'thrice');
+    expect(result?.rows).toEqual([{ thrice: 6 }]);
+    await connection.query('select 1', []);
+    const prepared = await connection.query('select name from pg_prepared_statements where from_sql = false', []);
+    expect(prepared?.rows.map(({ name }) => name)).toEqual(names);
+    connection.release();
+  });
+
   it('refuses a caller who has waited for the acquire timeout', async () => {
     await using pool = openPool({ poolMax: 1, acquireTimeoutMs: 250 });
     // The first connection may take longer than that on a busy machine.

@@ -64,6 +64,27 @@ describe('A cached store', () => {
     expect(postgres.reads).toBe(reads);
   });
 
+  it('tells the store until when its callers wait, for all who wait for the same post until the last', async () => {
+    const { id } = await create();
+    const asked: (number | undefined)[] = [];
+    const inner = Object.assign(Object.create(postgres.store), {
+      getById: async (...[wanted, call]: Parameters<PostStore['getById']>) => {
+        asked.push(call?.deadline?.());
+        const read = await postgres.store.getById(wanted, call);
+        asked.push(call?.deadline?.());
+        return read;
+      },
+      create: (...[posts, options, call]: Parameters<PostStore['create']>) => {
+        asked.push(call?.deadline?.());
+        return postgres.store.create(posts, options, call);
+      },
+    });
+    const { store: cold } = cacheOf(inner);
+    await Promise.all([cold.getById(id, { deadline: () => 1000 }), cold.getById(id, { deadline: () => 2000 })]);
+    await cold.create([aNewPost()], WRITE, { deadline: () => 3000 });
+    expect(asked).toEqual([1000, 2000, 3000]);
+  });
+
   it('remembers that there is no such post, until there is one', async () => {
     const post = aNewPost();
     expect(await store.getBySlug(post.slug)).toBeUndefined();

@@ -47,71 +47,93 @@ describe('An admission', () => {
     expect(refused).toEqual(['sheddable', 'sheddable', 'sheddable-plus', 'critical']);
   });
 
-  it('lets nobody wait for longer than a call takes, where calls have waited for so long for some seconds', async () => {
-    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 60_000 });
-    let running = call('critical');
-    for (let n = 0; n < 100; n++) {
-      const next = call('critical');
-      clock.now += 25;
+  it('lets a call wait until shortly before its deadline', async () => {
+    const { call, clock } = anAdmission({ limit: 1 });
+    const [running, waiting] = [call('critical', { deadlineMs: 60_000 }), call('critical', { deadlineMs: 60_000 })];
+    clock.now = 55_000;
+    await running.end();
+    expect(waiting.hasBegun).toBe(true);
+  });
+
+  it('refuses whose turn comes too late for an answer, as long as calls take', async () => {
+    const { call, clock } = anAdmission({ limit: 1 });
+    for (let n = 0; n < 500; n++) {
+      const first = call('critical');
+      clock.now += 90;
+      await first.end();
+    }
+    const [running, late, later] = [
+      call('critical'),
+      call('critical', { deadlineMs: 100 }),
+      call('critical', { deadlineMs: 300 }),
+    ];
+    clock.now += 90;
+    await running.end();
+    await expect(late.result).rejects.toThrow('the turn came too late for an answer in time');
+    expect(later.hasBegun).toBe(true);
+  });
+
+  it('asks for the deadline when the turn comes, since more callers may have joined', async () => {
+    const { admission, call, clock } = anAdmission({ limit: 1 });
+    const running = call('critical');
+    let deadline = 100;
+    const joined = admission.run(
+      () => Promise.resolve('done'),
+      { deadline: () => deadline },
+      () => true,
+    );
+    clock.now = 90;
+    deadline = 1000;
+    await running.end();
+    await expect(joined).resolves.toBe('done');
+  });
+
+  it('refuses those that have waited for most of a tenth of their time, once the queue keeps growing', async () => {
+    const { call, clock, refused } = anAdmission({ limit: 1 });
+    let running = call('critical', { deadlineMs: 1000 });
+    const waiting: Call[] = [];
+    while (clock.now < 700) {
+      for (let n = 0; n < 4; n++) waiting.push(call('critical', { deadlineMs: 1000 }));
+      clock.now += 10;
       await running.end();
-      running = next;
+      running = waiting.find(({ hasBegun, hasEnded }) => hasBegun && !hasEnded) as Call;
+      if (clock.now < 400) expect(refused).toEqual([]);
     }
-    await expect(call('critical').result).rejects.toThrow('it took too long until its turn');
+    const oldest = waiting.filter(({ hasBegun, hasEnded }) => !hasBegun && !hasEnded);
+    // Four come each 10 ms, of which one is served.
+    expect(oldest.length).toBeLessThan(45);
+    expect(refused.length).toBeGreaterThan(100);
   });
 
-  it('lets a burst wait for as long as it may', async () => {
-    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 1000 });
-    const burst = Array.from({ length: 100 }, () => call('critical'));
-    for (const running of burst) {
-      clock.now += 2;
-      await running.end();
+  it('refuses under overload what is sheddable, and nothing critical while that is enough', async () => {
+    const { call, clock, refused } = anAdmission({ limit: 1 });
+    const calls = [call('critical')];
+    const endRunning = async () => calls.find(({ hasBegun, hasEnded }) => hasBegun && !hasEnded)?.end();
+    while (clock.now < 2000) {
+      calls.push(call('sheddable', { deadlineMs: 1000 }), call('critical', { deadlineMs: 1000 }));
+      clock.now += 10;
+      await endRunning();
     }
-    await Promise.all(burst.map(({ result }) => result));
+    expect(new Set(refused)).toEqual(new Set(['sheddable']));
+    expect(refused.length).toBeGreaterThan(100);
   });
 
-  it('lets calls wait for as long as before, once others have begun without a wait for some seconds', async () => {
-    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 1000 });
-    for (let n = 0; n < 50; n++) {
-      const [running, next] = [call('critical'), call('critical')];
-      clock.now += 25;
-      await running.end();
-      await next.end();
-    }
-    for (let n = 0; n < 50; n++) {
-      clock.now += 100;
-      await call('critical').end();
-    }
-    call('critical');
-    call('critical');
-    clock.now += 999;
-    // Who comes now is refused only where others have waited for longer than calls may.
-    expect(call('critical').hasEnded).toBe(false);
-    clock.now += 2;
-    await expect(call('critical').result).rejects.toThrow('too long a queue');
-  });
-
-  it('refuses what is sheddable where others have waited for a while', async () => {
-    const { call, clock } = anAdmission({ limit: 1, queueTimeoutMs: 900 });
-    call('critical');
-    call('critical');
-    clock.now += 91;
-    await expect(call('sheddable').result).rejects.toBeInstanceOf(OverloadedError);
-    const critical = call('critical');
-    expect(critical.hasEnded).toBe(false);
-  });
-
-  it('refuses who has waited for too long', async () => {
-    const { admission, call } = anAdmission({ limit: 1, queueTimeoutMs: 20 });
-    call('critical');
-    await expect(call('critical').result).rejects.toThrow('it took too long until its turn');
-    expect(admission.state.queued).toBe(0);
+  it('begins all who wait when it is told to, beyond its limit', async () => {
+    const { admission, call } = anAdmission({ limit: 1 });
+    const calls = [call('critical'), call('critical'), call('sheddable')];
+    admission.beginAll();
+    await settled();
+    expect(calls.map(({ hasBegun }) => hasBegun)).toEqual([true, true, true]);
+    expect(admission.state).toEqual({ limit: 1, inFlight: 3, queued: 0 });
+    for (const { end } of calls) await end();
+    expect(admission.state).toEqual({ limit: 1, inFlight: 0, queued: 0 });
   });
 
   it('lets go at once who is aborted while it waits, and begins nothing for it', async () => {
     const { admission, call } = anAdmission({ limit: 1 });
     const running = call('critical');
     const caller = new AbortController();
-    const waiting = call('critical', caller.signal);
+    const waiting = call('critical', { signal: caller.signal });
     caller.abort(new Error('gone'));
     await expect(waiting.result).rejects.toThrow('gone');
     expect(admission.state.queued).toBe(0);
@@ -122,7 +144,7 @@ describe('An admission', () => {
   it('refuses at once who is aborted before', async () => {
     const { call } = anAdmission({ limit: 1 });
     call('critical');
-    const gone = call('critical', AbortSignal.abort(new Error('gone')));
+    const gone = call('critical', { signal: AbortSignal.abort(new Error('gone')) });
     await expect(gone.result).rejects.toThrow('gone');
   });
 
@@ -140,7 +162,7 @@ describe('An admission', () => {
           const open = calls.filter(made => !made.call.hasEnded);
           if ('call' in next) {
             const caller = new AbortController();
-            calls.push({ call: call(next.call, caller.signal), caller });
+            calls.push({ call: call(next.call, { signal: caller.signal }), caller });
           } else if ('end' in next) {
             const running = open.filter(made => made.call.hasBegun);
             await running[next.end % Math.max(running.length, 1)]?.call.end();
@@ -165,22 +187,27 @@ interface Call {
   end(): Promise<void>;
 }
 
-function anAdmission({ limit = 1, queueMax = 100, queueTimeoutMs = 60_000 }) {
+interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly deadlineMs?: number;
+}
+
+function anAdmission({ limit = 1, queueMax = 1000 }) {
   const clock = { now: 0 };
   const refused: Criticality[] = [];
   const admission = new Admission({
-    limit: { limit, unloadedMs: 20, ended: () => {} },
-    ...{ queueMax, queueTimeoutMs, now: () => clock.now },
+    ...{ limit, queueMax, now: () => clock.now },
     onRefused: criticality => refused.push(criticality),
   });
-  const call = (criticality: Criticality, signal?: AbortSignal): Call => {
+  const call = (criticality: Criticality, { signal, deadlineMs }: CallOptions = {}): Call => {
+    const deadline = deadlineMs === undefined ? undefined : clock.now + deadlineMs;
     const work = Promise.withResolvers<void>();
     const state = { hasBegun: false, hasEnded: false };
     const begin = () => {
       state.hasBegun = true;
       return work.promise;
     };
-    const result = admission.run(begin, { criticality, signal }, () => true);
+    const result = admission.run(begin, { criticality, signal, deadline: () => deadline }, () => true);
     result
       .catch(() => {})
       .finally(() => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
@@ -71,6 +72,22 @@ describe('a call for which no connection is free', () => {
     // The one that had the connection is none the worse for it.
     await expect(waiting).resolves.toMatchObject({ post: { title: 'A title' } });
     await expect(service.client.listPosts({})).resolves.toBeDefined();
+  });
+
+  it('waits in front of the pool as long as its deadline allows, and longer than a connection is waited for', async () => {
+    await using service = await startTestService({
+      DATABASE_URL: database.url,
+      DATABASE_POOL_MAX: '1',
+      DATABASE_ACQUIRE_TIMEOUT: '50ms',
+      DATABASE_LOCK_TIMEOUT: '1min',
+    });
+    let calls: Promise<unknown>[];
+    {
+      await using _lock = await lockPosts(database.url);
+      calls = Array.from({ length: 10 }, () => service.client.createPost({ post: aPost() }));
+      await sleep(200);
+    }
+    expect(await Promise.all(calls)).toHaveLength(10);
   });
 
   it('fails at once where too many wait already', async () => {

@@ -1,0 +1,39 @@
+/** A line of those who wait, in the order in which they came: at both ends, and for who leaves from between, it takes the same time. */
+export class WaitingLine<T extends LinePlace> {
+  #oldest: T | undefined;
+  #newest: T | undefined;
+
+  get oldest(): T | undefined {
+    return this.#oldest;
+  }
+
+  get newest(): T | undefined {
+    return this.#newest;
+  }
+
+  /** @param place stands in no line. */
+  add(place: T): void {
+    place.before = this.#newest;
+    if (this.#newest === undefined) this.#oldest = place;
+    else this.#newest.after = place;
+    this.#newest = place;
+  }
+
+  /** @param place stands in this line. */
+  remove(place: T): void {
+    const before = place.before as T | undefined;
+    const after = place.after as T | undefined;
+    if (before === undefined) this.#oldest = after;
+    else before.after = after;
+    if (after === undefined) this.#newest = before;
+    else after.before = before;
+    place.before = undefined;
+    place.after = undefined;
+  }
+}
+
+/** Who stands in a line. Only the line writes it. */
+export interface LinePlace {
+  before: LinePlace | undefined;
+  after: LinePlace | undefined;
+}
