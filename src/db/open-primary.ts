@@ -5,6 +5,7 @@ import { GuardedReads } from '#src/db/guarded-reads.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 import { isSchemaUpToDateWithin } from '#src/db/schema-version.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -31,12 +32,12 @@ export interface Primary extends AsyncDisposable {
  * @throws where it can't be reached for a while, or has another schema.
  */
 export async function openPrimary(
-  url: string,
+  host: PrimaryHost,
   config: DatabaseConfig,
   log: Logger,
   metrics: Metrics,
 ): Promise<Primary> {
-  const pool = new ConnectionPool(url, config, {
+  const pool = new ConnectionPool(host, config, {
     waited: ms => metrics.poolWaited(ms / 1000),
     held: ms => metrics.poolHeld(ms / 1000),
     leaked: held => {
@@ -51,7 +52,7 @@ export async function openPrimary(
     await db.destroy();
     throw error;
   }
-  const lanes = openReadLanes(url, config, pool, log);
+  const lanes = openReadLanes(host, config, pool, log);
   const policy = createDatabasePolicy('primary', config, pool, metrics);
   metrics.readFrom({
     poolInUse: () => pool.state.total - pool.state.idle,
