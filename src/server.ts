@@ -9,6 +9,7 @@ import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
 import { openPrimary } from '#src/db/open-primary.ts';
 import { openReplicas } from '#src/db/open-replicas.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import { pingDatabase } from '#src/db/schema-version.ts';
 import type { ProvidedDatabase } from '#src/embedded/provide-database.ts';
 import { startAdminServer } from '#src/http/admin-server.ts';
@@ -71,7 +72,8 @@ export async function startServer(
 
   parts.use(database);
   const metrics = createMetrics({ version: packageJson.version });
-  const opening = openPrimary(database.url, config.database, log, metrics);
+  const primaryHost = parts.use(new PrimaryHost(database.url, log));
+  const opening = openPrimary(primaryHost, config.database, log, metrics);
   // While the database is asked for its schema.
   const validator = new RequestValidator(message => posts.tokenFaults(message));
   const primary = parts.use(await opening);
@@ -79,7 +81,7 @@ export async function startServer(
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const feed = parts.use(new ChangeFeed(database.url, log));
+  const feed = parts.use(new ChangeFeed(primaryHost, log));
   const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, log, metrics);
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
@@ -174,6 +176,7 @@ export async function startServer(
         sheddingPressure: shedder.pressure,
       }),
       '/poolz': () => ({
+        primary: primaryHost.server,
         pool: primary.pool.state,
         held: primary.pool.heldConnections,
         lanes: primary.lanes.state,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DatabaseUrlError, parseDatabaseUrl, type SessionAttrs, splitUrls } from '#src/database-url.ts';
 
 // The kinds of values that settings have. Each takes the text of an environment variable, and says of a bad one what it
 // should have been; bounds are inclusive, and written as one would write the setting.
@@ -31,6 +32,30 @@ export function url(...schemes: string[]) {
       text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
       `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
     );
+}
+
+/** The URL of a Postgres, as text. It may name several hosts. @param attrs what its `target_session_attrs` may be. */
+export function databaseUrl(...attrs: SessionAttrs[]) {
+  return z.string().superRefine((text, context) => {
+    try {
+      const { wanted } = parseDatabaseUrl(text);
+      if (wanted !== undefined && !attrs.includes(wanted)) {
+        throw new DatabaseUrlError(`target_session_attrs must be ${attrs.join(' or ')} here`);
+      }
+    } catch (error) {
+      if (!(error instanceof DatabaseUrlError)) throw error;
+      context.addIssue(error.message);
+    }
+  });
+}
+
+/** Comma-separated URLs of Postgres, as texts with one host each: each host of a URL counts as a server of its own. */
+export function databaseUrls(...attrs: SessionAttrs[]) {
+  return z
+    .string()
+    .transform(splitUrls)
+    .pipe(z.array(databaseUrl(...attrs)))
+    .transform(urls => urls.flatMap(text => parseDatabaseUrl(text).servers));
 }
 
 /** Comma-separated items, spaces around them not counted. */

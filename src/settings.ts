@@ -1,5 +1,17 @@
 import { z } from 'zod';
-import { bytes, duration, fieldName, headerValue, integer, list, network, origin, url } from '#src/setting-types.ts';
+import {
+  bytes,
+  databaseUrl,
+  databaseUrls,
+  duration,
+  fieldName,
+  headerValue,
+  integer,
+  list,
+  network,
+  origin,
+  url,
+} from '#src/setting-types.ts';
 
 /** One setting, as `--help` and `.env.example` show it. */
 export interface Setting {
@@ -19,7 +31,6 @@ export function listSettings(): Setting[] {
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 const port = integer(0, 65_535);
-const databaseUrl = url('postgres', 'postgresql');
 
 /** name → schema, default as one would write it, meaning. The one place where a setting is declared. */
 export const SETTINGS = {
@@ -118,11 +129,15 @@ export const SETTINGS = {
   CACHE_CONTROL_LIST_POSTS: [headerValue, 'no-cache', 'The same for ListPosts.'],
   DEADLINE_DEFAULT: [duration('1ms', '1h'), '10s', 'Deadline of calls that set none.'],
   DEADLINE_MAX: [duration('1ms', '1h'), '60s', 'Longer deadlines are cut to this.'],
-  DATABASE_URL: [databaseUrl, '', 'Postgres, as postgres://user:password@host:5432/name. Unset: one is embedded.'],
-  DATABASE_REPLICA_URLS: [
-    list(databaseUrl),
+  DATABASE_URL: [
+    databaseUrl('read-write', 'primary', 'any'),
     '',
-    'Comma-separated URLs of read replicas (streaming). Reads go there where they have replayed what the caller has to see, and else to DATABASE_URL.',
+    'Postgres, as postgres://user:password@host:5432/name. It may name several hosts, as host1:5432,host2:5432: the one that takes writes is found, and found again after a fail-over. Unset: one is embedded.',
+  ],
+  DATABASE_REPLICA_URLS: [
+    databaseUrls('standby', 'prefer-standby', 'read-only', 'any'),
+    '',
+    'Comma-separated URLs of read replicas (streaming); each host of a URL is one. Reads go there where they have replayed what the caller has to see, and else to DATABASE_URL. The hosts of DATABASE_URL may be named here too: the primary of the moment is left out.',
   ],
   DATABASE_REPLICA_MAX_LAG: [
     duration('1ms', '1h'),
@@ -135,7 +150,11 @@ export const SETTINGS = {
     '250ms',
     'How long a call whose turn has come waits for a connection before it fails. Calls wait for their turn as long as their deadlines allow.',
   ],
-  DATABASE_MAX_WAITING: [integer(0, 100_000), '1000', 'The most calls that wait for their turn at once. Beyond, the least critical are refused.'],
+  DATABASE_MAX_WAITING: [
+    integer(0, 100_000),
+    '1000',
+    'The most calls that wait for their turn at once. Beyond, the least critical are refused.',
+  ],
   DATABASE_IDLE_TIMEOUT: [duration('1s', '24h'), '10min', 'An idle connection is closed after this.'],
   DATABASE_LIFETIME: [
     duration('1s', '24h'),

@@ -108,6 +108,19 @@ describe('The command line', () => {
     expect(stderr).not.toContain('hunter2');
   });
 
+  it.each(['serve', 'migrate'])('says in a line what %s has heard from each host of the database', async name => {
+    await using taken = await takePort();
+    await taken[Symbol.asyncDispose]();
+    const DATABASE_URL = `postgres://user:hunter2@127.0.0.1:${taken.port},[::1]:${taken.port}/posts`;
+    const { exitCode, stdout, stderr } = await runCommand([name], { DATABASE_URL, PAGE_TOKEN_SECRET });
+    expect([exitCode, stdout]).toEqual([1, '']);
+    const hosts = [`127.0.0.1:${taken.port}`, `\\[::1\\]:${taken.port}`].map(host => `${host}: .+`).join('; ');
+    expect(stderr).toMatch(
+      new RegExp(`^PostService cannot ${name}: no host of the database is read-write now; .+: ${hosts}\n$`),
+    );
+    expect(stderr).not.toContain('hunter2');
+  });
+
   it.each(['PORT', 'ADMIN_PORT'])('says in a line that %s is taken by another program', async name => {
     await using database = await createTestDatabase();
     await using taken = await takePort();

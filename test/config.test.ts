@@ -147,6 +147,39 @@ describe('parseConfig', () => {
     ]);
   });
 
+  it('takes several hosts of a database', () => {
+    const url = 'postgres://u:p@a:5432,b:5432/posts?target_session_attrs=read-write';
+    expect(parseConfig({ DATABASE_URL: url, PAGE_TOKEN_SECRET: SECRET }).database.url).toBe(url);
+  });
+
+  it('counts each host of a replica URL as a replica', () => {
+    const urls = 'postgres://u:p@a,b:5433/posts?target_session_attrs=prefer-standby,postgres://c/posts';
+    expect(parseConfig({ DATABASE_REPLICA_URLS: urls }).database.replicaUrls).toEqual([
+      'postgres://u:p@a/posts',
+      'postgres://u:p@b:5433/posts',
+      'postgres://c/posts',
+    ]);
+  });
+
+  it('refuses a database that may not be the primary, and a replica that must be', () => {
+    const env = {
+      DATABASE_URL: 'postgres://u:hunter2@a,b/posts?target_session_attrs=standby',
+      DATABASE_REPLICA_URLS: 'postgres://u:hunter2@a,b/posts?target_session_attrs=read-write',
+      PAGE_TOKEN_SECRET: SECRET,
+    };
+    expect(problemsOf(env)).toEqual([
+      'DATABASE_URL: target_session_attrs must be read-write or primary or any here',
+      'DATABASE_REPLICA_URLS: target_session_attrs must be standby or prefer-standby or read-only or any here',
+    ]);
+  });
+
+  it('says which host of several is bad, and nothing of what the URL holds', () => {
+    const url = 'postgres://u:hunter2@a,b:99999/posts';
+    expect(problemsOf({ DATABASE_URL: url, PAGE_TOKEN_SECRET: SECRET })).toEqual([
+      'DATABASE_URL: host 2 of 2 must be a name or an address, and may have a port from 1 to 65535, such as db:5432 or [::1]:5432',
+    ]);
+  });
+
   it('reads a list with commas, blanks and a comma at its end', () => {
     expect(parseConfig({ CORS_ORIGINS: ' https://a.example, http://localhost:5173 ,' }).corsOrigins).toEqual([
       'https://a.example',

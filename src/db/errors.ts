@@ -28,7 +28,7 @@ export class StatementTimeoutError extends Error {
  * SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export function translateDriverError(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!(error instanceof Error) || error instanceof DatabaseUnavailableError) return error;
   // What is no answer of Postgres is a broken, refused or timed-out connection.
   if (!(error instanceof pg.DatabaseError)) {
     return new DatabaseUnavailableError('the database cannot be reached', { cause: error });
@@ -47,11 +47,12 @@ export function translateDriverError(error: unknown): unknown {
 
 /**
  * Whether the connection is still good after this error: Postgres answered, and neither ended the session nor lost
- * track of it.
+ * track of it. A server that takes no writes (25006) is good for nothing here: a new connection may lead to the primary.
  */
 export function leavesConnectionUsable(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false;
-  return error.severity !== 'FATAL' && error.severity !== 'PANIC' && !error.code?.startsWith('08');
+  if (error.code?.startsWith('08') || error.code === '25006') return false;
+  return error.severity !== 'FATAL' && error.severity !== 'PANIC';
 }
 
 /** Connection exceptions, insufficient resources, operator intervention (shutdown, crash, starting up), I/O errors. */

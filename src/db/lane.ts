@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PipelinedConnection, type PipelineOptions } from '#src/db/pipelined-connection.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import { ReconnectPause } from '#src/db/reconnect-pause.ts';
 
 export interface LaneOptions extends PipelineOptions {
@@ -11,15 +12,15 @@ export interface LaneOptions extends PipelineOptions {
 
 /** Keeps one pipelined connection up: it begins to connect when it is made, and connects again when it is lost. */
 export class Lane implements AsyncDisposable {
-  readonly #url: string;
+  readonly #host: PrimaryHost;
   readonly #options: LaneOptions;
   readonly #disposed = new AbortController();
   readonly #running: Promise<void>;
   readonly #opened = Promise.withResolvers<void>();
   #connection: PipelinedConnection | undefined;
 
-  constructor(url: string, options: LaneOptions) {
-    this.#url = url;
+  constructor(database: string | PrimaryHost, options: LaneOptions) {
+    this.#host = PrimaryHost.of(database);
     this.#options = options;
     this.#running = this.#run();
   }
@@ -45,18 +46,21 @@ export class Lane implements AsyncDisposable {
     const pause = new ReconnectPause();
     let isTold = false;
     while (!signal.aborted) {
+      const place = await this.#host.known(signal).catch(() => undefined);
+      if (place === undefined || signal.aborted) return;
       const { failure, lastedMs } = await this.#connectOnce();
       if (lastedMs >= STEADY_MS) isTold = false;
       if (failure === undefined || signal.aborted) continue;
       if (!isTold) this.#options.onLost?.(failure);
       isTold = true;
-      await sleep(pause.after(lastedMs), undefined, { signal }).catch(() => {});
+      const waking = AbortSignal.any([signal, place.left]);
+      await sleep(pause.after(lastedMs), undefined, { signal: waking }).catch(() => {});
     }
   }
 
   /** Connects, and settles when the connection has ended: with what it failed of, if it did, and how long it was open. */
   async #connectOnce(): Promise<{ readonly failure: unknown; readonly lastedMs: number }> {
-    const connection = new PipelinedConnection(this.#url, this.#options);
+    const connection = new PipelinedConnection(this.#host, this.#options);
     const close = () => void connection.close();
     this.#disposed.signal.addEventListener('abort', close);
     let lifetime: NodeJS.Timeout | undefined;

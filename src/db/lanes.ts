@@ -3,6 +3,7 @@ import { Lane, type LaneOptions } from '#src/db/lane.ts';
 import { ConnectionLostError, type PipelinedConnection } from '#src/db/pipelined-connection.ts';
 import { type NamedStatement, type Parameter, toParameter } from '#src/db/pipelined-read.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';
 import type { RetryBudget } from '#src/resilience/retry-budget.ts';
@@ -42,8 +43,9 @@ export class ReadLanes implements AsyncDisposable {
   readonly #texts = new Map<string, string>();
 
   /** Begins to connect, and waits for nothing. @param fallback is not ended with the lanes. */
-  constructor(url: string, options: ReadLanesOptions, fallback: Pick<ConnectionPool, 'acquire'>) {
-    this.#lanes = Array.from({ length: options.count }, () => new Lane(url, options));
+  constructor(database: string | PrimaryHost, options: ReadLanesOptions, fallback: Pick<ConnectionPool, 'acquire'>) {
+    const host = PrimaryHost.of(database);
+    this.#lanes = Array.from({ length: options.count }, () => new Lane(host, options));
     this.#maxInFlight = options.maxInFlight;
     this.#pool = fallback;
     this.#retryBudget = options.retryBudget;

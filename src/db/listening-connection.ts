@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
-import { withConnectionCheck } from '#src/db/connection-check.ts';
+import { PrimaryClient } from '#src/db/primary-client.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import { ReconnectPause } from '#src/db/reconnect-pause.ts';
-import { SessionClient } from '#src/db/session-client.ts';
 
 /**
  * One connection that listens for notifications, and comes back by itself when it is lost.
@@ -11,15 +11,16 @@ import { SessionClient } from '#src/db/session-client.ts';
  * Notifications of the time without a connection are lost: whoever listens has to look for itself at each `onConnect`.
  */
 export class ListeningConnection implements AsyncDisposable {
-  readonly #url: string;
+  readonly #host: PrimaryHost;
   readonly #options: ListeningOptions;
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
   #client: pg.Client | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(url: string, options: ListeningOptions) {
-    this.#url = withConnectionCheck(url);
+  /** @param database the URL of one server, or what finds the one. */
+  constructor(database: string | PrimaryHost, options: ListeningOptions) {
+    this.#host = PrimaryHost.of(database);
     this.#options = options;
     this.#running = this.#run();
   }
@@ -56,6 +57,8 @@ export class ListeningConnection implements AsyncDisposable {
     const { signal } = this.#ended;
     const pause = new ReconnectPause();
     while (!signal.aborted) {
+      const place = await this.#host.known(signal).catch(() => undefined);
+      if (place === undefined || signal.aborted) return;
       let openedAt: number | undefined;
       try {
         await this.#listen(() => {
@@ -65,14 +68,14 @@ export class ListeningConnection implements AsyncDisposable {
         if (!signal.aborted) this.#options.onLost(error);
       }
       const lastedMs = openedAt === undefined ? 0 : performance.now() - openedAt;
-      await sleep(pause.after(lastedMs), undefined, { signal }).catch(() => {});
+      const waking = AbortSignal.any([signal, place.left]);
+      await sleep(pause.after(lastedMs), undefined, { signal: waking }).catch(() => {});
     }
   }
 
   /** Connects, listens, and settles when the connection has ended. */
   async #listen(onConnect: () => void): Promise<void> {
-    const client = new SessionClient({
-      connectionString: this.#url,
+    const client = new PrimaryClient(this.#host, {
       types: COLUMN_TYPES,
       application_name: 'postservice feed',
       connectionTimeoutMillis: this.#options.timeoutMs,

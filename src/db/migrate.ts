@@ -4,6 +4,7 @@ import pg from 'pg';
 import * as posts from '#src/db/migrations/0001-posts.ts';
 import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
 import * as readablePosts from '#src/db/migrations/0004-readable-posts.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 import { SessionClient } from '#src/db/session-client.ts';
 import { validateConstraints } from '#src/db/validate-constraints.ts';
@@ -12,17 +13,17 @@ import type { Logger } from '#src/observability/logger.ts';
 /**
  * Brings the database's schema up to date. Safe to run from several processes at once: one migrates, the others wait.
  *
- * @param url of the database, as a role that may create tables.
+ * @param url of the database, as a role that may create tables. Of several hosts, the primary is found first.
  * @param log told of rows from before a migration that break a rule of it: they fail no migration.
  * @returns the names of the migrations that it ran, none where the schema was up to date.
- * @throws the first failure; all migrations of this call are rolled back then.
+ * @throws DatabaseUnavailableError where none of several hosts is found to be the primary within 5 s; the first failure: all migrations of this call are rolled back then.
  */
 export async function migrateToLatest(url: string, log?: Pick<Logger, 'warn'>): Promise<string[]> {
   const pool = new pg.Pool({
     Client: SessionClient,
-    connectionString: url,
+    connectionString: await findPrimary(url),
     max: 1,
-    connectionTimeoutMillis: 5000,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'postservice migrate',
     // A migration that can't have its lock gives up, instead of holding up every query that comes after it.
     lock_timeout: 5000,
@@ -41,6 +42,17 @@ export async function migrateToLatest(url: string, log?: Pick<Logger, 'warn'>): 
     await db.destroy();
   }
 }
+
+async function findPrimary(url: string): Promise<string> {
+  await using host = new PrimaryHost(url);
+  try {
+    return (await host.known(AbortSignal.timeout(CONNECT_TIMEOUT_MS))).url;
+  } catch {
+    throw host.nowhere();
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5000;
 
 /** Every migration in its order. They only add to what older code of the service needs. */
 const MIGRATIONS: Record<string, Migration> = {

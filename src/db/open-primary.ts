@@ -4,6 +4,7 @@ import type { DatabasePolicy } from '#src/db/database-policy.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openPool, openReads } from '#src/db/open-reads.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 import { isSchemaUpToDateWithin } from '#src/db/schema-version.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -30,12 +31,12 @@ export interface Primary extends AsyncDisposable {
  * @throws where it can't be reached for a while, or has another schema.
  */
 export async function openPrimary(
-  url: string,
+  host: PrimaryHost,
   config: DatabaseConfig,
   log: Logger,
   metrics: Metrics,
 ): Promise<Primary> {
-  const pool = openPool('primary', url, config, log, metrics);
+  const pool = openPool('primary', host, config, log, metrics);
   const db = createDatabase(pool);
   try {
     await requireSchema(db);
@@ -43,7 +44,7 @@ export async function openPrimary(
     await db.destroy();
     throw error;
   }
-  const { lanes, policy, reads } = openReads('primary', url, config, pool, log, metrics);
+  const { lanes, policy, reads } = openReads('primary', host, config, pool, log, metrics);
   return {
     ...{ pool, db, lanes, policy, reads },
     opened: async withinMs => {

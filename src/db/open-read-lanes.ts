@@ -1,11 +1,17 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import { ReadLanes } from '#src/db/lanes.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { RetryBudget } from '#src/resilience/retry-budget.ts';
 
 /** Lanes to a database as the settings want them. It waits for nothing. @param pool of the same database. */
-export function openReadLanes(url: string, config: DatabaseConfig, pool: ConnectionPool, log: Logger): ReadLanes {
+export function openReadLanes(
+  database: string | PrimaryHost,
+  config: DatabaseConfig,
+  pool: ConnectionPool,
+  log: Logger,
+): ReadLanes {
   const options = {
     count: config.lanes,
     named: config.preparedStatements,
@@ -17,5 +23,5 @@ export function openReadLanes(url: string, config: DatabaseConfig, pool: Connect
     retryBudget: new RetryBudget(),
     onLost: (error: unknown) => log.warn({ err: error }, 'a connection for reads is lost, and is tried again'),
   };
-  return new ReadLanes(url, options, pool);
+  return new ReadLanes(database, options, pool);
 }

@@ -4,6 +4,7 @@ import { GuardedReads } from '#src/db/guarded-reads.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -20,12 +21,12 @@ export interface OpenReads {
 /** A pool whose waits and leaks are counted and logged. @param name of the database, for metrics and log: `primary`, `replica-1`. */
 export function openPool(
   name: string,
-  url: string,
+  database: string | PrimaryHost,
   config: DatabaseConfig,
   log: Logger,
   metrics: DatabaseMetrics,
 ): ConnectionPool {
-  return new ConnectionPool(url, config, {
+  return new ConnectionPool(database, config, {
     waited: ms => metrics.poolWaited(name, ms / 1000),
     held: ms => metrics.poolHeld(name, ms / 1000),
     leaked: held => {
@@ -38,13 +39,13 @@ export function openPool(
 /** Lanes and a policy beside a pool, with metrics of all three. It waits for nothing. @param name as for the pool. */
 export function openReads(
   name: string,
-  url: string,
+  database: string | PrimaryHost,
   config: DatabaseConfig,
   pool: ConnectionPool,
   log: Logger,
   metrics: DatabaseMetrics & PolicyObserver,
 ): OpenReads {
-  const lanes = openReadLanes(url, config, pool, log);
+  const lanes = openReadLanes(database, config, pool, log);
   const policy = createDatabasePolicy(name, config, pool, metrics);
   metrics.watchDatabase(name, {
     poolInUse: () => pool.state.total - pool.state.idle,

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
-import { withConnectionCheck } from '#src/db/connection-check.ts';
 import { leavesConnectionUsable } from '#src/db/errors.ts';
 import { type NamedStatement, type Parameter, PipelinedRead, type RowShape } from '#src/db/pipelined-read.ts';
-import { SessionClient } from '#src/db/session-client.ts';
+import { PrimaryClient } from '#src/db/primary-client.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 
 /** The connection ended, or failed, before the statement had an answer. */
 export class ConnectionLostError extends Error {
@@ -45,11 +45,10 @@ export class PipelinedConnection {
   #awaited = 0;
   #answers = 0;
 
-  constructor(url: string, options: PipelineOptions) {
+  constructor(host: PrimaryHost, options: PipelineOptions) {
     this.#named = options.named;
-    this.#client = new SessionClient({
+    this.#client = new PrimaryClient(host, {
       pipeline: true,
-      connectionString: withConnectionCheck(url),
       types: COLUMN_TYPES,
       application_name: 'postservice',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

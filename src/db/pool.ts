@@ -1,7 +1,6 @@
 import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
-import { withConnectionCheck } from '#src/db/connection-check.ts';
 import {
   DatabaseUnavailableError,
   leavesConnectionUsable,
@@ -9,8 +8,9 @@ import {
   translateDriverError,
 } from '#src/db/errors.ts';
 import { type HeldConnection, HeldConnections } from '#src/db/held-connections.ts';
+import { PrimaryClient } from '#src/db/primary-client.ts';
+import { PrimaryHost } from '#src/db/primary-host.ts';
 import { cancelRunningQuery } from '#src/db/query-cancel.ts';
-import { SessionClient } from '#src/db/session-client.ts';
 import { Slots } from '#src/db/slots.ts';
 import { TimeLimitError, within } from '#src/resilience/within.ts';
 
@@ -75,7 +75,9 @@ export class ConnectionPool {
   readonly #held: HeldConnections;
   readonly #observer: PoolObserver;
 
-  constructor(url: string, options: DatabaseConfig, observer: PoolObserver = {}) {
+  /** @param database the URL of one server, or what finds the one: it is not ended with the pool. */
+  constructor(database: string | PrimaryHost, options: DatabaseConfig, observer: PoolObserver = {}) {
+    const host = PrimaryHost.of(database);
     this.#observer = observer;
     this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
     this.#slots = new Slots(() => Math.min(options.poolMax, this.#open.size + OPENED_AT_ONCE));
@@ -85,8 +87,11 @@ export class ConnectionPool {
     this.#lifetimeMs = options.lifetimeMs;
     this.#preparesStatements = options.preparedStatements;
     this.#pool = new pg.Pool({
-      Client: SessionClient,
-      connectionString: withConnectionCheck(url),
+      Client: class extends PrimaryClient {
+        constructor(settings?: pg.ClientConfig) {
+          super(host, settings ?? {});
+        }
+      },
       types: COLUMN_TYPES,
       application_name: 'postservice',
       max: options.poolMax,

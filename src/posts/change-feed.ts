@@ -1,4 +1,5 @@
 import { ListeningConnection } from '#src/db/listening-connection.ts';
+import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { PostChangeBatch } from '#src/posts/post-change.ts';
@@ -33,10 +34,10 @@ export class ChangeFeed implements AsyncDisposable {
   #again = false;
   #wasLost = false;
 
-  /** @param url of the primary. */
-  constructor(url: string, log: Logger) {
+  /** @param primary where it is, or its URL. */
+  constructor(primary: string | PrimaryHost, log: Logger) {
     this.#log = log;
-    this.#connection = new ListeningConnection(url, {
+    this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
       onConnect: () => this.#read(),

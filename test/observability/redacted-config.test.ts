@@ -23,3 +23,16 @@ it('has no secret in it, and all else', () => {
     pageTokenSecret: 'REDACTED',
   });
 });
+
+it.each([
+  [
+    'postgres://user:hunter2@a:5432,b:5432/blog?sslpassword=hunter3',
+    'postgres://user:REDACTED@a:5432,b:5432/blog?sslpassword=REDACTED',
+  ],
+  ['postgres://user:hunter,2@a,[::1]:5433/blog', 'postgres://user:REDACTED@a,[::1]:5433/blog'],
+  ['postgres://user@/blog?host=a,b&password=hunter2', 'postgres://user@/blog?host=a%2Cb&password=REDACTED'],
+  ['postgres://a,b/blog', 'postgres://a,b/blog'],
+])('hides the password of several hosts too: %s', (url, expected) => {
+  const config = parseConfig({ DATABASE_URL: url, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
+  expect(redactConfig(config)).toMatchObject({ database: { url: expected } });
+});

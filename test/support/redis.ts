@@ -16,13 +16,16 @@ export interface TestRedis extends AsyncDisposable {
  * apt-get, as root on Debian and its kin.
  *
  * @param options.port default: a free one. A test that restarts a Redis gives the port of the first.
+ * @param options.tls PEM files, for TLS in place of clear text.
  * @throws where there is none and it can't be installed, with what to install; or with what it said when it ended.
  */
-export async function startRedis(options: { readonly port?: number } = {}): Promise<TestRedis> {
+export async function startRedis(
+  options: { readonly port?: number; readonly tls?: TlsFiles } = {},
+): Promise<TestRedis> {
   const program = await installedProgram('redis-server', { brew: 'redis' });
   for (let attempts = 5; ; attempts--) {
     try {
-      return await start(program, options.port ?? (await findFreePort()));
+      return await start(program, options.port ?? (await findFreePort()), options.tls);
     } catch (error) {
       // Another program has taken the port since it was found.
       if (attempts === 0 || options.port !== undefined || !/already in use/.test(String(error))) throw error;
@@ -30,10 +33,17 @@ export async function startRedis(options: { readonly port?: number } = {}): Prom
   }
 }
 
-async function start(program: string, port: number): Promise<TestRedis> {
+interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+}
+
+async function start(program: string, port: number, tls: TlsFiles | undefined): Promise<TestRedis> {
   const ready = Promise.withResolvers<number>();
   const lines: string[] = [];
-  const settings = ['--bind', '127.0.0.1', '--port', `${port}`, '--save', '', '--appendonly', 'no', '--dir', '/'];
+  const encrypted = ['--tls-cert-file', `${tls?.cert}`, '--tls-key-file', `${tls?.key}`, '--tls-auth-clients', 'no'];
+  const listen = tls === undefined ? ['--port', `${port}`] : ['--port', '0', '--tls-port', `${port}`, ...encrypted];
+  const settings = ['--bind', '127.0.0.1', ...listen, '--save', '', '--appendonly', 'no', '--dir', '/'];
   const redis = superviseProcess([program, ...settings], {
     endSignal: 'TERM',
     onLine: line => {
@@ -49,5 +59,10 @@ async function start(program: string, port: number): Promise<TestRedis> {
     redis.signal('KILL');
     await ended;
   };
-  return { url: `redis://127.0.0.1:${port}`, pid, stop, [Symbol.asyncDispose]: stop };
+  return {
+    url: `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`,
+    pid,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }

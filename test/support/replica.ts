@@ -39,12 +39,17 @@ export interface TestReplica extends AsyncDisposable {
 /**
  * Makes a replica of a Postgres that runs on this machine, and starts it. Its files are copied as they are, between the start and the
  * stop of a backup: the npm packages of Postgres have no pg_basebackup.
+ *
+ * @param port where it listens, such as that of a primary that has ended; default: a free one.
  */
-export async function startReplica(primaryUrl: string): Promise<TestReplica> {
+export async function startReplica(primaryUrl: string, port?: number): Promise<TestReplica> {
+  return startReplicaAt(primaryUrl, port ?? (await findFreePort()));
+}
+
+async function startReplicaAt(primaryUrl: string, port: number): Promise<TestReplica> {
   const folder = await makeTemporaryFolder();
   const data = join(folder.path, 'data');
   const slot = `replica_${randomUUID().replaceAll('-', '')}`;
-  const port = await findFreePort();
   await copyCluster(primaryUrl, slot, data);
   const url = Object.assign(new URL(primaryUrl), { port }).href;
   let server = await startServer(data, port);
@@ -104,7 +109,10 @@ async function copyCluster(primaryUrl: string, slot: string, data: string): Prom
     };
     await write('backup_label', stopped.rows[0]?.labelfile ?? '');
     await write('standby.signal', '');
-    for (const name of ['postmaster.pid', 'postmaster.opts']) await rm(join(data, name));
+    // What a replica that was promoted has of its own past would be taken for this one's.
+    for (const name of ['postmaster.pid', 'postmaster.opts', 'backup_label.old']) {
+      await rm(join(data, name), { force: true });
+    }
     for (const name of ['pg_wal', 'pg_replslot']) {
       for (const entry of await readdir(join(data, name))) await rm(join(data, name, entry), { recursive: true });
     }

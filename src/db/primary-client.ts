@@ -1,0 +1,81 @@
+import type pg from 'pg';
+import { withConnectionCheck } from '#src/db/connection-check.ts';
+import type { DatabasePlace, PrimaryHost } from '#src/db/primary-host.ts';
+import { saysReadOnly } from '#src/db/server-role.ts';
+import { SessionClient } from '#src/db/session-client.ts';
+
+/**
+ * A client of pg whose connection goes where the primary is at this moment. It is cut when the primary is elsewhere. It tells the host
+ * what it learns of its server: that it can't be had, is lost, or takes no writes.
+ *
+ * `connect` also asks the server whether it is the wanted one, if the host wants to know.
+ */
+export class PrimaryClient extends SessionClient {
+  readonly #host: PrimaryHost;
+  readonly #place: DatabasePlace | undefined;
+  readonly #connectTimeoutMs: number;
+  #isEnding = false;
+
+  /** Never throws: where no primary is known, `connect` says so. */
+  constructor(host: PrimaryHost, config: pg.ClientConfig) {
+    const { place } = host;
+    super(place === undefined ? config : { ...config, connectionString: withConnectionCheck(place.url) });
+    this.#host = host;
+    this.#place = place;
+    this.#connectTimeoutMs = config.connectionTimeoutMillis ?? CONNECT_TIMEOUT_MS;
+    // Whoever waits for something is told by that.
+    this.on('error', () => {});
+    if (place === undefined) return;
+    const cut = () => this.connection.stream.destroy();
+    place.left.addEventListener('abort', cut, { once: true });
+    this.connection.on('errorMessage', (error: unknown) => {
+      if (saysReadOnly(error)) host.failed(place, error);
+    });
+    this.once('end', () => {
+      place.left.removeEventListener('abort', cut);
+      if (!this.#isEnding) host.failed(place, new Error('the connection was lost'));
+    });
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(callback: ConnectCallback): void;
+  override connect(callback?: ConnectCallback): Promise<pg.Client> | undefined {
+    const connecting = this.#open();
+    if (callback === undefined) return connecting;
+    connecting.then(
+      client => callback(null, client),
+      error => callback(error),
+    );
+    return undefined;
+  }
+
+  override end(): Promise<void>;
+  override end(callback: (error: Error) => void): void;
+  override end(callback?: (error: Error) => void): Promise<void> | undefined {
+    this.#isEnding = true;
+    if (callback === undefined) return super.end();
+    super.end(callback);
+    return undefined;
+  }
+
+  async #open(): Promise<pg.Client> {
+    const place = this.#place;
+    if (place === undefined) {
+      process.nextTick(() => this.emit('end'));
+      throw this.#host.nowhere();
+    }
+    try {
+      await super.connect();
+      await this.#host.check(this, place, this.#connectTimeoutMs);
+      return this;
+    } catch (error) {
+      this.connection.stream.destroy();
+      this.#host.failed(place, error);
+      throw error;
+    }
+  }
+}
+
+type ConnectCallback = (error: Error | null, client?: pg.Client) => void;
+
+const CONNECT_TIMEOUT_MS = 5000;
