@@ -3,6 +3,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import * as posts from '#src/db/migrations/0001-posts.ts';
 import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
+import * as postHistory from '#src/db/migrations/0003-post-history.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 
 /**
@@ -38,5 +39,6 @@ export async function migrateToLatest(url: string): Promise<string[]> {
 /** Every migration in its order. They only add to what older code of the service needs. */
 const MIGRATIONS: Record<string, Migration> = {
   '0001-posts': posts,
-  [LATEST_MIGRATION]: postChanges,
+  '0002-post-changes': postChanges,
+  [LATEST_MIGRATION]: postHistory,
 };

@@ -1,8 +1,9 @@
 import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import { type FeedHead, readHead } from '#src/posts/feed-head.ts';
 import type { PostChangeBatch } from '#src/posts/post-change.ts';
-import { PostChangesExpiredError, readPostChanges, readSnapshot } from '#src/posts/post-change-query.ts';
+import { type PostChangePosition, PostChangesExpiredError, readPostChanges } from '#src/posts/post-change-query.ts';
 
 /** Who is told of changes. Listeners do no work that takes long, and throw nothing. */
 export interface ChangeListener {
@@ -25,7 +26,7 @@ export class ChangeFeed implements AsyncDisposable {
   readonly #poll: NodeJS.Timeout;
   readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
     this.#connection.query<Row>(text, values);
-  #snapshot: Snapshot | undefined;
+  #position: PostChangePosition | undefined;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -52,7 +53,7 @@ export class ChangeFeed implements AsyncDisposable {
 
   /** Listeners have been told of all that it has seen; undefined until there was a connection. */
   get snapshot(): Snapshot | undefined {
-    return this.#snapshot;
+    return this.#position?.from;
   }
 
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
@@ -118,26 +119,32 @@ export class ChangeFeed implements AsyncDisposable {
   }
 
   async #readOnce(): Promise<void> {
-    const from = this.#snapshot;
-    if (from === undefined) {
-      this.#snapshot = await readSnapshot(this.#run);
-      return;
-    }
-    let batch: PostChangeBatch | undefined;
-    do {
-      const position = { from, to: batch?.to, afterId: batch?.changes.at(-1)?.id };
+    const from = this.#position;
+    if (from === undefined) return this.#standAt(await readHead(this.#run));
+    let position = from;
+    for (;;) {
+      let batch: PostChangeBatch & { readonly head: FeedHead };
       try {
         batch = await readPostChanges(this.#run, position, BATCH_CHANGES);
       } catch (error) {
         if (!(error instanceof PostChangesExpiredError)) throw error;
-        const now = await readSnapshot(this.#run);
-        this.#snapshot = now;
-        for (const listener of this.#listeners) listener.onGap(now);
+        this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
+        const head = await readHead(this.#run);
+        this.#standAt(head);
+        for (const listener of this.#listeners) listener.onGap(head.place);
         return;
       }
-      if (batch.complete) this.#snapshot = batch.to;
+      const { to, proof, complete, changes } = batch;
+      position = complete ? { from: to, proof } : { from: from.from, to, proof, afterId: changes.at(-1)?.id };
+      if (complete) this.#position = position;
       for (const listener of this.#listeners) listener.onBatch(batch);
-    } while (!batch.complete);
+      if (complete) return;
+    }
+  }
+
+  #standAt({ place, proof, wasReset }: FeedHead): void {
+    this.#position = { from: place, proof };
+    if (wasReset) this.#log.warn('the database was restored, or merged with another one: its change feed begins anew');
   }
 }
 

@@ -12,7 +12,7 @@ describe('migrateToLatest', () => {
     await using database = await createTestDatabase({ migrated: false });
     const db = createDatabase(new ConnectionPool(database.url, aDatabaseConfig()));
     expect(await isSchemaUpToDate(db)).toBe(false);
-    expect(await migrateToLatest(database.url)).toEqual(['0001-posts', '0002-post-changes']);
+    expect(await migrateToLatest(database.url)).toEqual(['0001-posts', '0002-post-changes', '0003-post-history']);
     expect(await isSchemaUpToDate(db)).toBe(true);
     expect(await migrateToLatest(database.url)).toEqual([]);
     await db.destroy();
@@ -21,7 +21,7 @@ describe('migrateToLatest', () => {
   it('lets one of several processes migrate, and the others wait for it', async () => {
     await using database = await createTestDatabase({ migrated: false });
     const runs = await Promise.all([1, 2, 3].map(() => migrateToLatest(database.url)));
-    expect(runs.flat()).toEqual(['0001-posts', '0002-post-changes']);
+    expect(runs.flat()).toEqual(['0001-posts', '0002-post-changes', '0003-post-history']);
   });
 
   it('keeps nothing of a migration that fails', async () => {

@@ -118,13 +118,17 @@ export class SimulatedFeed {
       this.snapshot = to;
       for (const listener of this.#listeners) {
         if (isGap) listener.onGap(to);
-        else listener.onBatch({ from, afterId: 0n, to, complete: true, changes: versions.map(toChange) });
+        else
+          listener.onBatch({ from, afterId: 0n, to, proof: NO_PROOF, complete: true, changes: versions.map(toChange) });
       }
       for (const { id, number } of versions) this.told.set(id, number);
     });
     return this.#turn;
   }
 }
+
+/** Caches look at none. */
+const NO_PROOF = { id: 0n, digest: '', recent: [] };
 
 export interface Version {
   readonly id: string;
