@@ -79,8 +79,8 @@ export async function startServer(
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const feed = parts.use(new ChangeFeed(database.url, log));
-  const replicas = parts.use(openReplicas(config.database, primary.reads, log, metrics));
+  const feed = parts.use(new ChangeFeed(database.url, log, { onNewEra: primary.renew }));
+  const replicas = parts.use(openReplicas(config.database, primary.reads, feed, log, metrics));
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
   metrics.readFrom({

@@ -72,6 +72,11 @@ export class ReadLanes implements AsyncDisposable {
     return (await read) as Row[];
   }
 
+  /** Opens new connections in place of those that are open; what was sent on these is still answered. */
+  renew(): void {
+    for (const lane of this.#lanes) lane.renew();
+  }
+
   get isBusy(): boolean {
     let inFlight = 0;
     for (const { connection } of this.#lanes) inFlight += connection?.inFlight ?? 0;

@@ -1,6 +1,7 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import { createDatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
 import { GuardedReads } from '#src/db/guarded-reads.ts';
+import type { FollowedHistory } from '#src/db/history-note.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { ReplicaSet } from '#src/db/replica-set.ts';
@@ -11,6 +12,7 @@ import type { Logger } from '#src/observability/logger.ts';
 export function openReplicas(
   config: DatabaseConfig,
   primary: SnapshotReads,
+  history: FollowedHistory,
   log: Logger,
   observer: PolicyObserver,
 ): ReplicaSet {
@@ -26,5 +28,5 @@ export function openReplicas(
       },
     };
   });
-  return new ReplicaSet(primary, replicas, { maxLagMs: config.replicaMaxLagMs }, log);
+  return new ReplicaSet(primary, replicas, history, { maxLagMs: config.replicaMaxLagMs }, log);
 }

@@ -1,7 +1,7 @@
 import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { type FeedHead, readHead } from '#src/posts/feed-head.ts';
+import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostChangePosition, PostChangesExpiredError, readPostChanges } from '#src/posts/post-change-query.ts';
 
@@ -27,6 +27,12 @@ export class ChangeFeed implements AsyncDisposable {
   readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
     this.#connection.query<Row>(text, values);
   #position: PostChangePosition | undefined;
+  #life: DatabaseLife | undefined;
+  #era = 0;
+  #isCut = true;
+  /** The connection was lost since its life was read: one that does not tell all of itself may be another one. */
+  #isUnmet = true;
+  readonly #onNewEra: (() => void) | undefined;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -34,15 +40,21 @@ export class ChangeFeed implements AsyncDisposable {
   #again = false;
   #wasLost = false;
 
-  /** @param url of the primary. */
-  constructor(url: string, log: Logger) {
+  /**
+   * @param url of the primary.
+   * @param options.onNewEra called where another era follows the first one: connections to what was the primary may still be open.
+   */
+  constructor(url: string, log: Logger, options: { readonly onNewEra?: () => void } = {}) {
     this.#log = log;
+    this.#onNewEra = options.onNewEra;
     this.#connection = new ListeningConnection(url, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
       onConnect: () => this.#read(),
       onNotify: () => this.#read(),
       onLost: error => {
+        this.#isCut = true;
+        this.#isUnmet = true;
         if (!this.#wasLost)
           log.warn({ err: error }, 'the change feed has lost its connection, and tries to get it again');
         this.#wasLost = true;
@@ -54,6 +66,29 @@ export class ChangeFeed implements AsyncDisposable {
   /** Listeners have been told of all that it has seen; undefined until there was a connection. */
   get snapshot(): Snapshot | undefined {
     return this.#position?.from;
+  }
+
+  /**
+   * Counts the lives of the primary that it has seen. Within one, transaction ids and snapshots mean the same; between two, nothing may be
+   * compared. Undefined from the moment that the connection is lost until it has caught up again: it may be another life by then.
+   */
+  get era(): number | undefined {
+    return this.#isCut ? undefined : this.#era;
+  }
+
+  /** The same, whether it goes on or not; 0 before the first one. */
+  get lastEra(): number {
+    return this.#era;
+  }
+
+  /** Of the primary, as it was when the feed was read last; undefined before. */
+  get life(): DatabaseLife | undefined {
+    return this.#life;
+  }
+
+  /** What the primary has noted of its history; undefined before the first reading. */
+  get note(): string | undefined {
+    return this.#life?.note;
   }
 
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
@@ -100,7 +135,11 @@ export class ChangeFeed implements AsyncDisposable {
     this.#reading = true;
     this.#readAll()
       // The connection is lost, which it says itself, and reading goes on when it is back.
-      .catch(error => this.#log.debug({ err: error }, 'the change feed could not be read'))
+      .catch(error => {
+        this.#log.debug({ err: error }, 'the change feed could not be read');
+        // The address leads to another server, or will soon.
+        if (error instanceof StandbyError) this.#connection.drop(error);
+      })
       .finally(() => {
         this.#reading = false;
         if (this.#again) this.#read();
@@ -112,6 +151,7 @@ export class ChangeFeed implements AsyncDisposable {
       this.#again = false;
       const startedAt = performance.now();
       await this.#readOnce();
+      this.#isCut = false;
       this.#freshAt = startedAt;
     } while (this.#again);
     if (this.#wasLost) this.#log.info('the change feed has caught up');
@@ -120,7 +160,11 @@ export class ChangeFeed implements AsyncDisposable {
 
   async #readOnce(): Promise<void> {
     const from = this.#position;
-    if (from === undefined) return this.#standAt(await readHead(this.#run));
+    if (from === undefined) {
+      const head = await readHead(this.#run);
+      this.#meet(head.life);
+      return this.#standAt(head);
+    }
     let position = from;
     for (;;) {
       let batch: PostChangeBatch & { readonly head: FeedHead };
@@ -130,16 +174,31 @@ export class ChangeFeed implements AsyncDisposable {
         if (!(error instanceof PostChangesExpiredError)) throw error;
         this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
         const head = await readHead(this.#run);
+        this.#meet(head.life);
         this.#standAt(head);
         for (const listener of this.#listeners) listener.onGap(head.place);
         return;
       }
+      this.#meet(batch.head.life);
       const { to, proof, complete, changes } = batch;
       position = complete ? { from: to, proof } : { from: from.from, to, proof, afterId: changes.at(-1)?.id };
       if (complete) this.#position = position;
       for (const listener of this.#listeners) listener.onBatch(batch);
       if (complete) return;
     }
+  }
+
+  /** Notes the life that was read in, before anybody is told what was read. */
+  #meet(life: DatabaseLife): void {
+    const isSame = life.name === this.#life?.name && (life.isWhole || !this.#isUnmet);
+    this.#life = life;
+    this.#isUnmet = false;
+    if (isSame) return;
+    this.#isCut = true;
+    this.#era++;
+    if (this.#era === 1) return;
+    this.#log.info({ era: this.#era }, 'the database has another life: what was cached before is used no more');
+    this.#onNewEra?.();
   }
 
   #standAt({ place, proof, wasReset }: FeedHead): void {

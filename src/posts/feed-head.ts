@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
+import { HISTORY_NOTE } from '#src/db/history-note.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
 
@@ -26,24 +28,27 @@ export interface FeedHead {
 
 /** For how long transaction ids are given out once each: from a start of the server to its end. */
 export interface DatabaseLife {
-  /** Another life has another text, and so has another epoch. */
-  readonly text: string;
-  /** False: the server does not tell some of it, so that another life may have the same text. */
+  /** The same for all who ask during one life and one epoch. */
+  readonly name: string;
+  /** False: the server does not tell some of it, so that another life may have the same name. */
   readonly isWhole: boolean;
   /** Counts promotions; undefined: not told. */
   readonly timeline: number | undefined;
+  /** Of the epoch and the timeline, as the database itself has noted them: who shows the same note follows this history. */
+  readonly note: string;
 }
 
 /** What the head reads: to be put in front of a statement's select. Its one row is `head`. */
 export const HEAD = `
   mark as materialized (
-    select r.*, h.epoch, h.takes_old_tokens, h.system_identifier, h.database_oid, h.timeline, post_changes_life() as life
-    from post_changes_removed r cross join post_changes_history h
+    select r.*, epoch, takes_old_tokens, system_identifier, database_oid, timeline,
+      ${HISTORY_NOTE} as note, post_changes_life() as life
+    from post_changes_removed r cross join post_changes_history
   ),
   top as materialized (select id, xid, post_id, at from post_changes order by xid desc, id desc limit 1),
   head as materialized (
     select pg_current_snapshot() as taken, pg_is_in_recovery() as is_standby, m.takes_old_tokens,
-      m.xid as removed, m.truncate_xid as truncated, m.epoch, m.life::text as life,
+      m.xid as removed, m.truncate_xid as truncated, m.life::text as life, m.note,
       last.xid as last_xid, last.id as last_id, last.digest,
       array(select c.xid::text from post_changes c order by c.xid desc, c.id desc limit 8) as recent,
       coalesce(last.xid >= pg_snapshot_xmax(pg_current_snapshot()), false)
@@ -64,7 +69,7 @@ export const HEAD = `
 /** Of `head`, to select. */
 export const HEAD_COLUMNS = `
   head.taken::text as taken, head.is_standby, head.takes_old_tokens, head.removed::text as removed,
-  head.truncated::text as truncated, head.epoch, head.life, head.last_xid::text as last_xid, head.last_id::text as last_id,
+  head.truncated::text as truncated, head.note, head.life, head.last_xid::text as last_xid, head.last_id::text as last_id,
   head.digest, head.recent, head.is_unknown`;
 
 /** Whether a place with this proof is of this history: parameters for its id, its digest, and its recent transactions. */
@@ -91,7 +96,7 @@ export interface HeadRow {
   readonly takes_old_tokens: boolean;
   readonly removed: string;
   readonly truncated: string | null;
-  readonly epoch: string;
+  readonly note: string;
   readonly life: string;
   readonly last_xid: string;
   readonly last_id: string;
@@ -100,6 +105,9 @@ export interface HeadRow {
   /** The database has not been adopted by this code, or by another cluster. */
   readonly is_unknown: boolean;
 }
+
+/** The server is a standby, whose snapshots do not say what runs on its primary. */
+export class StandbyError extends DatabaseUnavailableError {}
 
 /** Where the feed ends now: where a reader begins who wants what comes from here on. @throws what `readWithHead` does. */
 export async function readHead(run: RunStatement): Promise<FeedHead> {
@@ -110,7 +118,7 @@ export async function readHead(run: RunStatement): Promise<FeedHead> {
  * Runs a statement that begins with HEAD and has a row at least, and gives its rows with the head. A database that is new to this code,
  * or that was restored, is adopted first.
  *
- * @throws DatabaseUnavailableError where the server is a standby, whose snapshots do not say what runs.
+ * @throws StandbyError; DatabaseUnavailableError where the database can't be adopted.
  */
 export async function readWithHead<Row extends HeadRow>(
   run: RunStatement,
@@ -122,8 +130,7 @@ export async function readWithHead<Row extends HeadRow>(
     const rows = await run<Row>(text, values);
     const [row] = rows;
     if (row === undefined) throw new Error('post_changes_removed or post_changes_history has lost its row');
-    if (row.is_standby)
-      throw new DatabaseUnavailableError('the server is a standby: the change feed needs the primary');
+    if (row.is_standby) throw new StandbyError('the server is a standby: the change feed needs the primary');
     if (!row.is_unknown) return { head: toHead(row, wasReset), rows };
     const [adopted] = await run<{ done: string }>('select post_changes_adopt() as done', []);
     wasReset ||= adopted?.done === 'reset';
@@ -145,9 +152,10 @@ function toHead(row: HeadRow, wasReset: boolean): FeedHead {
     truncated: row.truncated === null ? undefined : BigInt(row.truncated),
     takesOldTokens: row.takes_old_tokens,
     life: {
-      text: `${row.epoch} ${row.life}`,
+      name: createHash('sha256').update(`${row.note} ${row.life}`).digest('base64url').slice(0, 16),
       isWhole: timeline !== undefined && started != null && reset != null,
       timeline: timeline === undefined ? undefined : Number.parseInt(timeline, 16),
+      note: row.note,
     },
     wasReset,
   };

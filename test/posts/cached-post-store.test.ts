@@ -128,7 +128,7 @@ describe('A cached store', () => {
 
   it('lets a call see the write that it names, before the feed has told of it', async () => {
     const { id } = await create();
-    const silent = { snapshot: feed.snapshot, lagMs: 0, listen: () => () => {} };
+    const silent = { snapshot: feed.snapshot, era: 1, lastEra: 1, life: feed.life, lagMs: 0, listen: () => () => {} };
     const { store: other } = cacheOf(postgres.store, { feed: silent });
     await other.getById(id);
     let xid = 0n;
@@ -185,6 +185,9 @@ describe('A cached store', () => {
     let heard: ChangeListener | undefined;
     const told = {
       snapshot: feed.snapshot,
+      era: 1,
+      lastEra: 1,
+      life: feed.life,
       lagMs: 0,
       listen: (listener: ChangeListener) => {
         heard = listener;
