@@ -81,6 +81,7 @@ export class AnswerCache implements Disposable {
       return kept.value;
     }
     this.missed();
+    if (call?.fresh) return look.load({ signal: call.signal, criticality: call.criticality, fresh: true });
     if (kept !== undefined) {
       const loaded = await this.#outage.unlessItFails(() => this.#refresh(key, look), call?.signal);
       if (loaded === undefined) {
@@ -95,6 +96,7 @@ export class AnswerCache implements Disposable {
   /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
   find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
     this.#noteEra();
+    if (call?.fresh) return undefined;
     const kept = this.#near.get(key);
     return kept !== undefined && this.#mayServe(kept, call) ? kept : undefined;
   }

@@ -149,24 +149,26 @@ export class CachedPostStore implements PostStore, Disposable {
     call: StoreCall | undefined,
     read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
   ): Promise<T> {
-    const loading = { signal: call?.signal, mustSee: call?.mustSee, criticality: call?.criticality };
+    const loading = {
+      ...{ signal: call?.signal, mustSee: call?.mustSee, fresh: call?.fresh, criticality: call?.criticality },
+    };
     const { value, answers } = await read(loading);
     if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
     return (await read({ ...loading, fresh: true })).value;
   }
 
   async #write(call: StoreCall | undefined, write: (call: StoreCall) => Promise<Post[]>): Promise<Post[]> {
-    let committed: bigint | undefined;
+    let committed: Parameters<NonNullable<StoreCall['committed']>> | undefined;
     const posts = await write({
       signal: call?.signal,
       criticality: call?.criticality,
-      committed: xid => {
-        committed = xid;
+      committed: (...by) => {
+        committed = by;
       },
     });
     if (committed !== undefined) {
-      this.#answers.wrote(writtenPosts(posts), committed);
-      call?.committed?.(committed);
+      this.#answers.wrote(writtenPosts(posts), committed[0]);
+      call?.committed?.(...committed);
     }
     return posts;
   }

@@ -142,7 +142,7 @@ function toHead(row: HeadRow, wasReset: boolean): FeedHead {
   const taken = new Snapshot(row.taken);
   const lastXid = BigInt(row.last_xid);
   const proof = { id: BigInt(row.last_id), digest: row.digest, recent: [] };
-  const { timeline, started, reset } = JSON.parse(row.life) as Partial<Record<string, string>>;
+  const { timeline, started, reset } = JSON.parse(row.life) as Partial<Record<string, string | null>>;
   return {
     taken,
     place: taken.upTo(lastXid),
@@ -153,8 +153,8 @@ function toHead(row: HeadRow, wasReset: boolean): FeedHead {
     takesOldTokens: row.takes_old_tokens,
     life: {
       name: createHash('sha256').update(`${row.note} ${row.life}`).digest('base64url').slice(0, 16),
-      isWhole: timeline !== undefined && started != null && reset != null,
-      timeline: timeline === undefined ? undefined : Number.parseInt(timeline, 16),
+      isWhole: timeline != null && started != null && reset != null,
+      timeline: timeline == null ? undefined : Number(timeline),
       note: row.note,
     },
     wasReset,

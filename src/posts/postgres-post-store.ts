@@ -26,6 +26,7 @@ import {
   type UpdateOptions,
   type WriteOptions,
 } from '#src/posts/post-store.ts';
+import { WRITTEN_BY, type WrittenBy } from '#src/posts/written-by.ts';
 
 /** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
 export class PostgresPostStore implements PostStore {
@@ -77,11 +78,11 @@ export class PostgresPostStore implements PostStore {
 
   async create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]> {
     // One post is one statement, which needs no transaction around it.
-    const { created, xid } =
+    const { created, by } =
       posts.length === 1 && !options.validateOnly
         ? await this.#create(this.#db, posts, call)
         : await this.#inTransaction(options, db => this.#create(db, posts, call));
-    if (xid !== undefined && !options.validateOnly) this.#committed(xid, call);
+    if (by !== undefined && !options.validateOnly) this.#committed(by, call);
     return created;
   }
 
@@ -109,13 +110,13 @@ export class PostgresPostStore implements PostStore {
   }
 
   async #writeAndTell(write: Promise<WrittenPost>, call: StoreCall | undefined): Promise<Post> {
-    const { post, xid } = await write;
-    this.#committed(xid, call);
+    const { post, by } = await write;
+    this.#committed(by, call);
     return post;
   }
 
-  #committed(xid: string, call: StoreCall | undefined): void {
-    call?.committed?.(BigInt(xid));
+  #committed({ xid, timeline }: WrittenBy, call: StoreCall | undefined): void {
+    call?.committed?.(BigInt(xid), Number(timeline ?? 0));
     this.#onCommit();
   }
 
@@ -139,7 +140,7 @@ export class PostgresPostStore implements PostStore {
     db: Database,
     posts: readonly NewPost[],
     call: StoreCall | undefined,
-  ): Promise<{ readonly created: Post[]; readonly xid: string | undefined }> {
+  ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
     const { rows } = await createPostsQuery(posts).execute(db, { signal: call?.signal }).catch(translateConstraint);
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
@@ -152,7 +153,7 @@ export class PostgresPostStore implements PostStore {
       if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
       return toCreatedPost(post, result);
     });
-    return { created, xid: rows[0]?.xid };
+    return { created, by: rows[0] };
   }
 
   /** What the posts' request ids created before, by the ids that the posts would have now. */
@@ -193,14 +194,14 @@ export class PostgresPostStore implements PostStore {
       conditions.push(sql`p.revision = ${version.revision} and p.update_time = ${updateTime}::timestamptz`);
     }
     if (etag === undefined || version !== undefined) {
-      const { rows } = await sql<PostRow & { xid: string }>`
+      const { rows } = await sql<PostRow & WrittenBy>`
         update posts p
         set ${sql.join(assignments)}, revision = p.revision + 1, update_time = greatest(now(), p.update_time)
         where ${sql.join(conditions, sql` and `)}
-        returning ${postColumns('p', true)}, pg_current_xact_id()::text as xid`
+        returning ${postColumns('p', true)}, ${WRITTEN_BY}`
         .execute(db, { signal: call?.signal })
         .catch(translateConstraint);
-      if (rows[0] !== undefined) return { post: toPost(rows[0]), xid: rows[0].xid };
+      if (rows[0] !== undefined) return { post: toPost(rows[0]), by: rows[0] };
     }
     throw await this.#explainMiss(db, id, etag, wanted, call);
   }
@@ -269,7 +270,7 @@ function tellSnapshot(rows: readonly SnapshotRow[], call: StoreCall | undefined)
 /** A post, and the transaction that wrote it. */
 interface WrittenPost {
   readonly post: Post;
-  readonly xid: string;
+  readonly by: WrittenBy;
 }
 
 function translateConstraint(error: unknown): never {

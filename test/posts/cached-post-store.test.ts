@@ -138,6 +138,17 @@ describe('A cached store', () => {
     expect((await other.getById(id))?.etag).toBe(written.etag);
   });
 
+  it('asks the database for a call that has to see what is committed by now', async () => {
+    const { id } = await create();
+    const silent = { snapshot: feed.snapshot, era: 1, lastEra: 1, life: feed.life, lagMs: 0, listen: () => () => {} };
+    const { store: other } = cacheOf(postgres.store, { feed: silent });
+    await other.getById(id);
+    const written = await store.update(id, { title: 'Elsewhere' }, WRITE);
+    const fresh = { mustSee: [], fresh: true };
+    expect((await other.getById(id, fresh))?.etag).toBe(written.etag);
+    expect((await other.getMany([id], 1e6, fresh))[0]?.etag).toBe(written.etag);
+  });
+
   it('reads again when the time is over, and a little before it in the background', async () => {
     const { id } = await create();
     const { store: cold, clock } = cacheOf(postgres.store);

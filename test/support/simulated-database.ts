@@ -91,7 +91,7 @@ export class SimulatedDatabase {
       update: async (id, { slug }, _options, call) => {
         const version = await this.write(id, slug ?? '');
         await this.#point('acknowledge');
-        call?.committed?.(version.xid);
+        call?.committed?.(version.xid, 1);
         return toPost(version);
       },
     };

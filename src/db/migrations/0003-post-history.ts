@@ -98,6 +98,13 @@ export async function up(db: Kysely<never>): Promise<void> {
  */
 async function createLife(db: Kysely<never>): Promise<void> {
   await sql`
+    create function post_changes_timeline() returns bigint language plpgsql as $$
+    begin
+      return ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint;
+    exception when insufficient_privilege or feature_not_supported or undefined_function or object_not_in_prerequisite_state
+      then return null;
+    end $$`.execute(db);
+  await sql`
     create function post_changes_life() returns jsonb language plpgsql as $$
     declare
       life jsonb := jsonb_build_object('database', (select d.oid::text from pg_database d where datname = current_database()));
@@ -106,11 +113,7 @@ async function createLife(db: Kysely<never>): Promise<void> {
         life := life || jsonb_build_object('system', (select s.system_identifier::text from pg_control_system() s));
       exception when insufficient_privilege or feature_not_supported or undefined_function then null;
       end;
-      begin
-        life := life || jsonb_build_object('timeline', substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8));
-      exception when insufficient_privilege or feature_not_supported or undefined_function or object_not_in_prerequisite_state
-        then null;
-      end;
+      life := life || jsonb_build_object('timeline', post_changes_timeline()::text);
       begin
         life := life || jsonb_build_object('started', extract(epoch from pg_postmaster_start_time())::text);
       exception when insufficient_privilege or feature_not_supported or undefined_function then null;
@@ -160,7 +163,13 @@ async function createAdopt(db: Kysely<never>): Promise<void> {
 const FUNCTIONS = [
   ...['post_tags_add', 'post_tags_remove', 'post_tags_replace', 'post_tags_truncate'],
   ...['post_changes_add', 'post_changes_remove', 'post_changes_replace', 'post_changes_truncate'],
-  ...['post_changes_removed_last', 'post_changes_durable', 'post_changes_life', 'post_changes_adopt'],
+  ...[
+    'post_changes_removed_last',
+    'post_changes_durable',
+    'post_changes_timeline',
+    'post_changes_life',
+    'post_changes_adopt',
+  ],
 ];
 /** Of the adoption, among all advisory locks of the database: 'feed' in ASCII. */
 const LOCK = 0x66_65_65_64;
