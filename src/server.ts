@@ -81,8 +81,8 @@ export async function startServer(
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const feed = parts.use(new ChangeFeed(primaryHost, log));
-  const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, log, metrics);
+  const feed = parts.use(new ChangeFeed(primaryHost, log, { onNewEra: primary.renew }));
+  const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, feed, log, metrics);
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
@@ -98,7 +98,7 @@ export async function startServer(
   // Before the watches, so that who is told of a change reads nothing older.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, primary.db);
-  const posts = new PostServiceImpl(cache.store, watches, secret);
+  const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
   parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();

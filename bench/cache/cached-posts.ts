@@ -26,7 +26,7 @@ export function makeAnswers(corpus: Corpus, count: number): CachedAnswer<Post>[]
       purgeTime: undefined,
       etag: `1-${n}`,
     };
-    return { value, snapshot: SNAPSHOT, readAt: 0, ttlMs: 60_000, dependencies: dependenciesOfId(id) };
+    return { value, snapshot: SNAPSHOT, era: 1, readAt: 0, ttlMs: 60_000, dependencies: dependenciesOfId(id) };
   });
 }
 

@@ -29,7 +29,7 @@ export async function measureHitTime(
       return byId.get(id);
     },
   };
-  const feed = { snapshot: SNAPSHOT, lagMs: 0, listen: () => () => {} };
+  const feed = { snapshot: SNAPSHOT, era: 1, lastEra: 1, life: undefined, lagMs: 0, listen: () => () => {} };
   const options = {
     ttlMs: 3_600_000,
     negativeTtlMs: 1000,

@@ -35,6 +35,11 @@ export class Lane implements AsyncDisposable {
     return this.#connection?.usable ? this.#connection : undefined;
   }
 
+  /** Opens a new connection when those who wait for an answer of this one have it. */
+  renew(): void {
+    void this.#connection?.close();
+  }
+
   /** Ends when nobody waits for an answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort();

@@ -74,6 +74,11 @@ export class ReadLanes implements AsyncDisposable {
     return (await read) as Row[];
   }
 
+  /** Opens new connections in place of those that are open; what was sent on these is still answered. */
+  renew(): void {
+    for (const lane of this.#lanes) lane.renew();
+  }
+
   get state(): ReadLanesState {
     const connections = this.#lanes.flatMap(lane => lane.connection ?? []);
     return { up: connections.length, inFlight: connections.reduce((sum, { inFlight }) => sum + inFlight, 0) };

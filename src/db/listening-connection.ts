@@ -36,6 +36,11 @@ export class ListeningConnection implements AsyncDisposable {
     return rows;
   }
 
+  /** Ends the connection for this reason, to connect anew: the server is not the one that is wanted. */
+  drop(reason: Error): void {
+    this.#client?.emit('error', reason);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     if (this.#client !== undefined) cut(this.#client);

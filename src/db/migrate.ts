@@ -3,6 +3,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import * as posts from '#src/db/migrations/0001-posts.ts';
 import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
+import * as postHistory from '#src/db/migrations/0003-post-history.ts';
 import * as readablePosts from '#src/db/migrations/0004-readable-posts.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
@@ -58,5 +59,6 @@ const CONNECT_TIMEOUT_MS = 5000;
 const MIGRATIONS: Record<string, Migration> = {
   '0001-posts': posts,
   '0002-post-changes': postChanges,
+  '0003-post-history': postHistory,
   [LATEST_MIGRATION]: readablePosts,
 };

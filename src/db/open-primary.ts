@@ -21,6 +21,8 @@ export interface Primary extends AsyncDisposable {
   readonly policy: DatabasePolicy;
   /** Reads over the lanes, as the policy lets them. */
   readonly reads: SnapshotReads;
+  /** Replaces the connections that are open: they may lead to a server that was the primary. */
+  readonly renew: () => void;
   /** Resolves when the first calls will find connections that are open, or after this time: one takes long to open on a busy machine. */
   readonly opened: (withinMs: number) => Promise<void>;
 }
@@ -47,6 +49,10 @@ export async function openPrimary(
   const { lanes, policy, reads } = openReads('primary', host, config, pool, log, metrics);
   return {
     ...{ pool, db, lanes, policy, reads },
+    renew: () => {
+      pool.renew();
+      lanes.renew();
+    },
     opened: async withinMs => {
       await Promise.all([lanes.opened(withinMs), within(withinMs, pool.open(FIRST_CONNECTIONS)).catch(() => {})]);
     },

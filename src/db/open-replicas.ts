@@ -1,5 +1,6 @@
 import type { DatabaseConfig } from '#src/config.ts';
 import type { DatabasePolicy, PolicyObserver } from '#src/db/database-policy.ts';
+import type { FollowedHistory } from '#src/db/history-note.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openPool, openReads } from '#src/db/open-reads.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
@@ -21,6 +22,7 @@ export interface Replica {
 export function openReplicas(
   config: DatabaseConfig,
   primary: SnapshotReads,
+  history: FollowedHistory,
   log: Logger,
   metrics: DatabaseMetrics & PolicyObserver,
 ): { readonly set: ReplicaSet; readonly replicas: readonly Replica[] } {
@@ -36,5 +38,5 @@ export function openReplicas(
       },
     };
   });
-  return { set: new ReplicaSet(primary, opened, { maxLagMs: config.replicaMaxLagMs }, log), replicas: opened };
+  return { set: new ReplicaSet(primary, opened, history, { maxLagMs: config.replicaMaxLagMs }, log), replicas: opened };
 }

@@ -115,6 +115,11 @@ export class ConnectionPool {
     });
   }
 
+  /** Uses the connections that are open for nothing new: each is ended when it is put back, or would be taken. */
+  renew(): void {
+    for (const client of this.#open) this.#expiry.set(client, Number.NEGATIVE_INFINITY);
+  }
+
   /** Opens so many connections, or as many as it may have, for those who come later. Settles whatever becomes of them. */
   async open(count: number): Promise<void> {
     const wanted = Array.from({ length: Math.min(count, this.#max) }, () => this.acquire());
@@ -154,7 +159,11 @@ export class ConnectionPool {
       await slot;
       leftMs -= performance.now() - startedAt;
     }
-    return this.#connect(leftMs);
+    for (;;) {
+      const client = await this.#connect(leftMs);
+      if (this.#expiry.get(client) !== Number.NEGATIVE_INFINITY) return client;
+      client.release(true);
+    }
   }
 
   /** A connection for who holds a slot, which goes back where there is none in time. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
+import { type FollowedHistory, HISTORY_NOTE } from '#src/db/history-note.ts';
 import { ReplicationLag } from '#src/db/replication-lag.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
@@ -29,6 +30,7 @@ export interface ReplicaSetOptions {
 export class ReplicaSet implements SnapshotReads, AsyncDisposable {
   readonly #primary: SnapshotReads;
   readonly #members: readonly Member[];
+  readonly #history: FollowedHistory;
   readonly #options: Required<ReplicaSetOptions>;
   readonly #log: Logger;
   readonly #lag = new ReplicationLag();
@@ -36,10 +38,20 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
   readonly #watching: Promise<void>;
   #turn = 0;
 
-  /** @param replicas are ended with the set. */
-  constructor(primary: SnapshotReads, replicas: readonly ReplicaReads[], options: ReplicaSetOptions, log: Logger) {
+  /**
+   * @param replicas are ended with the set.
+   * @param history of the primary: one that follows another one is not read from.
+   */
+  constructor(
+    primary: SnapshotReads,
+    replicas: readonly ReplicaReads[],
+    history: FollowedHistory,
+    options: ReplicaSetOptions,
+    log: Logger,
+  ) {
     this.#primary = primary;
-    this.#members = replicas.map(replica => ({ replica, isUsable: false, isLogged: false }));
+    this.#members = replicas.map(replica => ({ replica, isUsable: false, isLogged: false, era: undefined }));
+    this.#history = history;
     this.#options = { lookEveryMs: LOOK_EVERY_MS, ...options };
     this.#log = log;
     this.#watching = replicas.length === 0 ? Promise.resolve() : this.#watch();
@@ -47,12 +59,12 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
 
   /** How many replicas are read from now. */
   get usable(): number {
-    return this.#members.filter(({ isUsable }) => isUsable).length;
+    return this.#members.filter(member => this.#isUsable(member)).length;
   }
 
   /** By name, whether it is read from now. */
   get state(): Readonly<Record<string, boolean>> {
-    return Object.fromEntries(this.#members.map(({ replica, isUsable }) => [replica.name, isUsable]));
+    return Object.fromEntries(this.#members.map(member => [member.replica.name, this.#isUsable(member)]));
   }
 
   async query<Row extends SnapshotRow>(
@@ -83,9 +95,14 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
   #next(): Member | undefined {
     for (let tried = 0; tried < this.#members.length; tried++) {
       const member = this.#members[this.#turn++ % this.#members.length];
-      if (member?.isUsable) return member;
+      if (member !== undefined && this.#isUsable(member)) return member;
     }
     return undefined;
+  }
+
+  /** While nothing is known of the primary, they are read from as before. */
+  #isUsable({ isUsable, era }: Member): boolean {
+    return isUsable && (this.#history.era === undefined || this.#history.era === era);
   }
 
   async #watch(): Promise<void> {
@@ -105,11 +122,15 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
   }
 
   async #look(member: Member): Promise<void> {
+    const { era } = this.#history;
     try {
       const [row] = await this.#ask<ReplayPosition>(member.replica.reads, REPLAYED);
       if (row?.lsn == null || !row.is_replica) throw new Error('it is no replica: it takes writes of its own');
       const lagMs = this.#lag.lagMs(BigInt(row.lsn), performance.now());
       if (lagMs > this.#options.maxLagMs) throw new Error(`it is ${Math.round(lagMs)} ms behind`);
+      if (era !== undefined && row.note !== this.#history.note)
+        throw new Error('it follows another history than the primary has');
+      if (era !== undefined) member.era = era;
       if (member.isLogged) this.#log.info({ replica: member.replica.name }, 'a replica is read from again');
       member.isUsable = true;
       member.isLogged = false;
@@ -133,6 +154,8 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
 interface Member {
   readonly replica: ReplicaReads;
   isUsable: boolean;
+  /** The one in which it has shown that it follows the primary's history; undefined: in none. */
+  era: number | undefined;
   /** That it has left: once for each time. */
   isLogged: boolean;
 }
@@ -143,6 +166,7 @@ interface LogPosition extends SnapshotRow {
 
 interface ReplayPosition extends LogPosition {
   readonly is_replica: boolean;
+  readonly note: string;
 }
 
 function hasSeen(row: SnapshotRow | undefined, { mustSee = [], atLeast }: ReadDemand): boolean {
@@ -153,7 +177,8 @@ function hasSeen(row: SnapshotRow | undefined, { mustSee = [], atLeast }: ReadDe
 
 const TAKEN = 'select pg_current_snapshot()::text as taken';
 const WRITTEN = `${TAKEN}, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as lsn`;
-const REPLAYED = `${TAKEN}, pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text as lsn, pg_is_in_recovery() as is_replica`;
+const REPLAYED = `${TAKEN}, pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text as lsn, pg_is_in_recovery() as is_replica,
+  ${HISTORY_NOTE} as note from post_changes_history`;
 const LOOK_EVERY_MS = 500;
 /** A replica that takes longer is no help: a hundred times what a read takes. */
 const WAIT_MS = 1000;

@@ -7,6 +7,7 @@ export interface Schema {
   create_requests: CreateRequestsTable;
   post_changes: PostChangesTable;
   post_changes_removed: PostChangesRemovedTable;
+  post_changes_history: PostChangesHistoryTable;
 }
 
 /** One row a post, soft-deleted ones included. Times have millisecond precision. */
@@ -77,13 +78,33 @@ export interface PostChangesTable {
   previous_tags: string[] | null;
 }
 
-/** One row. */
+/** One row. Written by triggers on `post_changes` and on `posts`. */
 export interface PostChangesRemovedTable {
   single_row: Generated<boolean>;
   /** No change of a transaction after this one has been removed for its age. */
   xid: string;
   /** The last one that has truncated the posts, of which no change tells. */
   truncate_xid: string | null;
+  /** Tells that truncation from another one that got the same id in another history. */
+  truncate_id: string | null;
+  /** The last change that was removed for its age. */
+  last_xid: string | null;
+  last_id: string | null;
+  last_post_id: string | null;
+  last_at: Date | null;
+}
+
+/** One row: the history that the changes belong to. Written by `post_changes_adopt`. */
+export interface PostChangesHistoryTable {
+  single_row: Generated<boolean>;
+  /** Another one after the database was restored from, or merged with, another database. */
+  epoch: Generated<string>;
+  /** Whether resume tokens without a proof of their history are taken: until the first sign of another history. */
+  takes_old_tokens: Generated<boolean>;
+  /** Of the cluster that the epoch belongs to; null: nobody has asked yet, or it does not say. */
+  system_identifier: string | null;
+  database_oid: string | null;
+  timeline: string | null;
 }
 
 /** Read as a Date; written as one, or as text that Postgres understands. */

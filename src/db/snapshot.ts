@@ -38,6 +38,17 @@ export class Snapshot {
     return xid < this.#min;
   }
 
+  /**
+   * What it has seen of the transactions up to this one; later ones count as not seen.
+   *
+   * A crash takes back the ids that were given out and not flushed. So a place that is kept ends at a transaction that is known to last.
+   */
+  upTo(xid: bigint): Snapshot {
+    const max = this.#max > xid + 1n ? xid + 1n : this.#max;
+    const running = [...this.#running].filter(id => id < max).sort((a, b) => (a < b ? -1 : 1));
+    return new Snapshot(`${running[0] ?? max}:${max}:${running}`);
+  }
+
   /** Whether it has seen all that the other one had: it is as late as that one, or later. */
   covers(other: Snapshot): boolean {
     if (other.text === this.text || other.#max <= this.#min) return true;

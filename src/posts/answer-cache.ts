@@ -4,6 +4,7 @@ import type { Snapshot } from '#src/db/snapshot.ts';
 import type { AnswerValue, CachedAnswer } from '#src/posts/cached-answer.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import type { DatabaseOutage } from '#src/posts/database-outage.ts';
+import type { DatabaseLife } from '#src/posts/feed-head.ts';
 import { LastWrites } from '#src/posts/last-writes.ts';
 import { type Written, writtenByChanges } from '#src/posts/post-dependencies.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
@@ -24,16 +25,21 @@ export class AnswerCache implements Disposable {
   readonly #outage: DatabaseOutage;
   readonly #options: CacheOptions;
   /** Answers are kept under posts, and dropped when these are written: so only those that come later need it, and it forgets soon. */
-  readonly #postWrites: LastWrites;
+  #postWrites: LastWrites;
   /** No list is dropped. */
-  readonly #listWrites: LastWrites;
+  #listWrites: LastWrites;
   /** The age of the oldest answers that may be used for anything. */
   readonly #keepMs: number;
   /** The same of answers that come from elsewhere. */
   readonly #arriveMs: number;
   readonly #fills = new SingleFlight<CachedAnswer>();
   readonly #stopListening: () => void;
-  #hasBegun = false;
+  /** The last one that was known. */
+  #era = 0;
+  /** The one before, and what was known of writes then; undefined where changes were missed since. */
+  #previous: { readonly era: number; readonly writes: readonly LastWrites[] } | undefined;
+  /** From when on own writes may be of an era that is not known yet, on the cache's clock. */
+  #unknownSince: number | undefined;
 
   constructor(parts: CacheParts, options: CacheOptions) {
     this.#feed = parts.feed;
@@ -51,6 +57,7 @@ export class AnswerCache implements Disposable {
     this.#listWrites = lastWrites(Math.max(this.#keepMs, this.#arriveMs));
     this.#stopListening = this.#feed.listen({
       onBatch: ({ changes, to }) => {
+        this.#noteEra();
         const { posts, lists } = writtenByChanges(changes);
         this.#postWrites.seen(posts, to);
         this.#listWrites.seen(lists, to);
@@ -68,13 +75,14 @@ export class AnswerCache implements Disposable {
   async read<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     const kept = this.find(key, call) as CachedAnswer<T> | undefined;
     const ageMs = kept === undefined ? 0 : this.ageMs(kept);
-    if (kept !== undefined && ageMs < kept.ttlMs) {
+    if (kept !== undefined && this.isFresh(kept)) {
       // Before its time is over, so that nobody has to wait for what is asked for all the time.
       if (ageMs >= kept.ttlMs * REFRESH_AT) this.#refreshSoon(key, look);
       this.served(kept, ageMs, call);
       return kept.value;
     }
     this.missed();
+    if (call?.fresh) return look.load({ signal: call.signal, criticality: call.criticality, fresh: true });
     if (kept !== undefined) {
       const loaded = await this.#outage.unlessItFails(() => this.#refresh(key, look), call?.signal);
       if (loaded === undefined) {
@@ -86,11 +94,23 @@ export class AnswerCache implements Disposable {
     return this.#load(key, call, look);
   }
 
-  /** What is kept and has all that this call has to see; beyond its time it may serve only while the database fails. */
+  /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
   find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
-    this.#noteBeginning();
+    this.#noteEra();
+    if (call?.fresh) return undefined;
     const kept = this.#near.get(key);
-    return kept !== undefined && this.#mayUse(kept, call, this.#keepMs) ? kept : undefined;
+    return kept !== undefined && this.#mayServe(kept, call) ? kept : undefined;
+  }
+
+  /** Whether it may serve without a look into the database. */
+  isFresh(kept: CachedAnswer): boolean {
+    return kept.era === this.#era && this.ageMs(kept) < kept.ttlMs;
+  }
+
+  /** What the store answers, and when, at which snapshot and in which era it was read. */
+  async load<T>(call: StoreCall, load: (call: StoreCall) => Promise<T>) {
+    const { era } = this.#feed;
+    return { ...(await readStore(call, load, this.#options.now)), era };
   }
 
   /** In milliseconds. */
@@ -100,7 +120,7 @@ export class AnswerCache implements Disposable {
 
   /** Counts an answer that serves within its time; where nothing is heard of changes, the call is told that it may be old. */
   served({ value }: CachedAnswer, ageMs: number, call: StoreCall | undefined): void {
-    if (this.#feed.lagMs > FEED_SILENT_MS) this.servedStale(ageMs, call);
+    if (this.#feed.era === undefined || this.#feed.lagMs > FEED_SILENT_MS) this.servedStale(ageMs, call);
     else this.#options.onOutcome?.(value === undefined ? 'negative' : 'hit');
   }
 
@@ -117,14 +137,17 @@ export class AnswerCache implements Disposable {
   /** Keeps what was read, unless it is known to be useless, or something later is kept. */
   keep(key: string, answer: CachedAnswer): void {
     // Before the feed is there, nobody tells of later writes.
-    if (this.#feed.snapshot === undefined || !this.mayUse(answer, undefined)) return;
+    if (this.#feed.era === undefined || !this.mayUse(answer, undefined)) return;
     const before = this.#near.get(key);
-    if (before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
+    if (before?.era === answer.era && before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
     this.#near.set(key, answer, answer.ttlMs + this.#options.staleIfErrorMs);
   }
 
   /** This process has written these, and the write is committed. */
   wrote({ posts, lists }: Written, xid: bigint): void {
+    this.#noteEra();
+    if (this.#feed.era === undefined) this.#unknownSince ??= this.#options.now();
+    else this.#unknownSince = undefined;
     this.#postWrites.wrote(posts, xid);
     this.#listWrites.wrote(lists, xid);
     this.#drop(posts);
@@ -138,13 +161,29 @@ export class AnswerCache implements Disposable {
 
   /** Whether an answer that was just read has all that is known to have been written, and all that this call has to see. */
   mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
-    return this.#mayUse(answer, call, this.#arriveMs);
+    this.#noteEra();
+    return this.ageMs(answer) < this.#arriveMs && answer.era === this.#feed.era && this.#isCurrent(answer, call);
   }
 
-  #mayUse(answer: CachedAnswer, call: StoreCall | undefined, maxAgeMs: number): boolean {
-    const { snapshot, dependencies } = answer;
-    this.#noteBeginning();
-    if (this.ageMs(answer) >= maxAgeMs) return false;
+  #mayServe(kept: CachedAnswer, call: StoreCall | undefined): boolean {
+    if (this.ageMs(kept) >= this.#keepMs) return false;
+    if (kept.era === this.#feed.era) return this.#isCurrent(kept, call);
+    // Whether it has what the call has to see can't be told by a snapshot of another life.
+    if (call?.mustSee !== undefined) return false;
+    const { snapshot, dependencies } = kept;
+    const isLastKnown = (writes: LastWrites) => writes.isCurrent(snapshot, dependencies);
+    const writes = [this.#postWrites, this.#listWrites];
+    if (kept.era === this.#era) {
+      // The same life may go on when the feed is back; if not, the ids of own writes since then say nothing.
+      const since = this.#unknownSince;
+      return writes.every(each => isLastKnown(each) && !(since !== undefined && each.hasUntold(dependencies, since)));
+    }
+    const previous = this.#previous;
+    if (previous === undefined || kept.era !== previous.era) return false;
+    return previous.writes.every(isLastKnown) && !writes.some(each => each.knows(dependencies));
+  }
+
+  #isCurrent({ snapshot, dependencies }: CachedAnswer, call: StoreCall | undefined): boolean {
     if (!this.#postWrites.isCurrent(snapshot, dependencies)) return false;
     if (!this.#listWrites.isCurrent(snapshot, dependencies)) return false;
     const mustSee = call?.mustSee;
@@ -152,14 +191,22 @@ export class AnswerCache implements Disposable {
     return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
   }
 
-  /** Nobody tells of what was written before the feed began, which a replica may lack. */
-  #noteBeginning(): void {
-    if (this.#hasBegun || this.#feed.snapshot === undefined) return;
-    this.#missed(this.#feed.snapshot);
-    this.#hasBegun = true;
+  /** In a new era nothing is known of writes but its beginning. Nobody tells of what came before, which a replica may lack. */
+  #noteEra(): void {
+    const { lastEra, snapshot } = this.#feed;
+    if (lastEra === this.#era || snapshot === undefined) return;
+    const since = this.#unknownSince ?? Number.POSITIVE_INFINITY;
+    const writes = [this.#postWrites, this.#listWrites];
+    this.#previous = this.#era === lastEra - 1 ? { era: this.#era, writes } : undefined;
+    this.#postWrites = this.#postWrites.next(snapshot, since);
+    this.#listWrites = this.#listWrites.next(snapshot, since);
+    this.#era = lastEra;
+    this.#unknownSince = undefined;
   }
 
   #missed(upTo: Snapshot): void {
+    this.#noteEra();
+    this.#previous = undefined;
     this.#postWrites.missed(upTo);
     this.#listWrites.missed(upTo);
   }
@@ -199,17 +246,19 @@ export class AnswerCache implements Disposable {
   }
 
   async #fill<T extends AnswerValue>(key: string, look: LookUp<T>, call: FillCall): Promise<CachedAnswer> {
+    const { era, life } = this.#feed;
     const load = async () => {
-      const isKnown = this.#feed.snapshot !== undefined;
-      const { value, ...read } = await readStore(call, look.load, this.#options.now);
+      const { value, ...read } = await this.load(call, look.load);
       this.#outage.ended();
       const answer = { ...read, value, ttlMs: this.ttlMs(value, look.ttlMs), dependencies: look.dependencies(value) };
-      return { answer, isShareable: isKnown && this.mayUse(answer, undefined) };
+      return { answer, isShareable: answer.era !== undefined && this.mayUse(answer, undefined) };
     };
     const isUsable = (answer: CachedAnswer) =>
       this.mayUse(answer, call) && this.ageMs(answer) < answer.ttlMs * REFRESH_AT;
     const { answer, isShareable } =
-      this.#shared === undefined ? await load() : await this.#shared.fill(key, { load, isUsable, signal: call.signal });
+      this.#shared === undefined || era === undefined || life === undefined
+        ? await load()
+        : await this.#shared.fill(sharedKey(life, key), { load, isUsable, era, signal: call.signal });
     if (isShareable) this.keep(key, answer);
     return answer;
   }
@@ -217,8 +266,14 @@ export class AnswerCache implements Disposable {
   /** Since these writes are forgotten sooner than what is kept grows too old, nothing may be left under them. */
   #drop(posts: ReadonlySet<string>): void {
     for (const key of posts) this.#near.delete(key);
-    if (posts.size > 0) this.#shared?.delete([...posts]);
+    const { life } = this.#feed;
+    if (posts.size > 0 && life !== undefined) this.#shared?.delete([...posts].map(key => sharedKey(life, key)));
   }
+}
+
+/** Each life of the database has keys of its own: snapshots of others mean nothing, and no clock says which of two is the later one. */
+function sharedKey({ name }: DatabaseLife, key: string): string {
+  return `${name}:${key}`;
 }
 
 /** How a missing answer is had. */
@@ -231,7 +286,7 @@ export interface LookUp<T> {
 
 /** What the cache is made of. */
 export interface CacheParts {
-  readonly feed: Pick<ChangeFeed, 'snapshot' | 'lagMs' | 'listen'>;
+  readonly feed: Pick<ChangeFeed, 'snapshot' | 'era' | 'lastEra' | 'life' | 'lagMs' | 'listen'>;
   readonly near: Pick<NearCache<CachedAnswer>, 'get' | 'set' | 'delete'>;
   readonly shared: Pick<SharedAnswers, 'fill' | 'delete'> | undefined;
   readonly outage: DatabaseOutage;

@@ -7,6 +7,8 @@ export interface CachedAnswer<T = AnswerValue> {
   /** Undefined: there is no such post. */
   readonly value: T;
   readonly snapshot: Snapshot;
+  /** The feed's when the read began: within one era snapshots can be compared. Undefined: it was not known. */
+  readonly era: number | undefined;
   /** On the cache's clock, in milliseconds. */
   readonly readAt: number;
   /** How long it may be used, in milliseconds. */
@@ -31,16 +33,17 @@ export function encodeAnswer({ value, snapshot, ttlMs, dependencies }: CachedAns
 }
 
 /**
+ * @param era that it was put there in.
  * @param now on the cache's clock.
  * @param leftMs of its time. How old an answer is, is told by the shared cache alone: clocks of processes differ, and jump.
  * @returns undefined for what is no answer, or one of another version of this code.
  */
-export function decodeAnswer(text: string, now: number, leftMs: number): CachedAnswer | undefined {
+export function decodeAnswer(text: string, era: number, now: number, leftMs: number): CachedAnswer | undefined {
   try {
     const { version, snapshot, ttlMs, dependencies, value } = JSON.parse(text, reviveTimes);
     if (version !== VERSION || !Array.isArray(dependencies) || !(ttlMs > 0)) return undefined;
     const readAt = now - Math.max(0, ttlMs - leftMs);
-    return { value, snapshot: new Snapshot(snapshot), readAt, ttlMs, dependencies };
+    return { value, snapshot: new Snapshot(snapshot), era, readAt, ttlMs, dependencies };
   } catch {
     return undefined;
   }

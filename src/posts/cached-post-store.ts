@@ -19,7 +19,6 @@ import {
   type UpdateOptions,
   type WriteOptions,
 } from '#src/posts/post-store.ts';
-import { readStore } from '#src/posts/read-store.ts';
 
 /**
  * A store that remembers what it read: posts by id and by slug, that there is none, and first pages of lists; in this process, and
@@ -71,7 +70,7 @@ export class CachedPostStore implements PostStore, Disposable {
     for (const id of ids) {
       const kept = this.#answers.find(idKey(id), call);
       const ageMs = kept === undefined ? 0 : this.#answers.ageMs(kept);
-      if (kept !== undefined && ageMs < kept.ttlMs) {
+      if (kept !== undefined && this.#answers.isFresh(kept)) {
         this.#answers.served(kept, ageMs, call);
         if (kept.value !== undefined) posts.push(kept.value as Post);
         continue;
@@ -88,7 +87,7 @@ export class CachedPostStore implements PostStore, Disposable {
   list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
     if (query.after !== undefined || query.skip > 0) {
       return this.#readCurrent(call, async loading => {
-        const read = await readStore(loading, reading => this.#store.list(query, reading), this.#options.now);
+        const read = await this.#answers.load(loading, reading => this.#store.list(query, reading));
         return { value: read.value, answers: [{ ...read, ttlMs: 0, dependencies: dependenciesOfList(query) }] };
       });
     }
@@ -128,11 +127,7 @@ export class CachedPostStore implements PostStore, Disposable {
   ): Promise<Post[]> {
     const load = () =>
       this.#readCurrent(call, async loading => {
-        const read = await readStore(
-          loading,
-          reading => this.#store.getMany(ids, maxContentBytes, reading),
-          this.#options.now,
-        );
+        const read = await this.#answers.load(loading, reading => this.#store.getMany(ids, maxContentBytes, reading));
         this.#outage.ended();
         const found = new Map(read.value.map(post => [post.id, post]));
         const answers = ids.map(id => {
@@ -154,26 +149,26 @@ export class CachedPostStore implements PostStore, Disposable {
     call: StoreCall | undefined,
     read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
   ): Promise<T> {
-    const { signal, deadline, mustSee, criticality } = call ?? {};
-    const loading = { signal, deadline, mustSee, criticality };
+    const { signal, deadline, mustSee, fresh, criticality } = call ?? {};
+    const loading = { signal, deadline, mustSee, fresh, criticality };
     const { value, answers } = await read(loading);
     if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
     return (await read({ ...loading, fresh: true })).value;
   }
 
   async #write(call: StoreCall | undefined, write: (call: StoreCall) => Promise<Post[]>): Promise<Post[]> {
-    let committed: bigint | undefined;
+    let committed: Parameters<NonNullable<StoreCall['committed']>> | undefined;
     const posts = await write({
       signal: call?.signal,
       deadline: call?.deadline,
       criticality: call?.criticality,
-      committed: xid => {
-        committed = xid;
+      committed: (...by) => {
+        committed = by;
       },
     });
     if (committed !== undefined) {
-      this.#answers.wrote(writtenPosts(posts), committed);
-      call?.committed?.(committed);
+      this.#answers.wrote(writtenPosts(posts), committed[0]);
+      call?.committed?.(...committed);
     }
     return posts;
   }

@@ -2,8 +2,9 @@ import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChangeBatch } from '#src/posts/post-change.ts';
-import { PostChangesExpiredError, readPostChanges, readSnapshot } from '#src/posts/post-change-query.ts';
+import { type PostChangePosition, PostChangesExpiredError, readPostChanges } from '#src/posts/post-change-query.ts';
 
 /** Who is told of changes. Listeners do no work that takes long, and throw nothing. */
 export interface ChangeListener {
@@ -26,7 +27,13 @@ export class ChangeFeed implements AsyncDisposable {
   readonly #poll: NodeJS.Timeout;
   readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
     this.#connection.query<Row>(text, values);
-  #snapshot: Snapshot | undefined;
+  #position: PostChangePosition | undefined;
+  #life: DatabaseLife | undefined;
+  #era = 0;
+  #isCut = true;
+  /** The connection was lost since its life was read: one that does not tell all of itself may be another one. */
+  #isUnmet = true;
+  readonly #onNewEra: (() => void) | undefined;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -34,15 +41,21 @@ export class ChangeFeed implements AsyncDisposable {
   #again = false;
   #wasLost = false;
 
-  /** @param primary where it is, or its URL. */
-  constructor(primary: string | PrimaryHost, log: Logger) {
+  /**
+   * @param primary where it is, or its URL.
+   * @param options.onNewEra called where another era follows the first one: connections to what was the primary may still be open.
+   */
+  constructor(primary: string | PrimaryHost, log: Logger, options: { readonly onNewEra?: () => void } = {}) {
     this.#log = log;
+    this.#onNewEra = options.onNewEra;
     this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
       onConnect: () => this.#read(),
       onNotify: () => this.#read(),
       onLost: error => {
+        this.#isCut = true;
+        this.#isUnmet = true;
         if (!this.#wasLost)
           log.warn({ err: error }, 'the change feed has lost its connection, and tries to get it again');
         this.#wasLost = true;
@@ -53,7 +66,30 @@ export class ChangeFeed implements AsyncDisposable {
 
   /** Listeners have been told of all that it has seen; undefined until there was a connection. */
   get snapshot(): Snapshot | undefined {
-    return this.#snapshot;
+    return this.#position?.from;
+  }
+
+  /**
+   * Counts the lives of the primary that it has seen. Within one, transaction ids and snapshots mean the same; between two, nothing may be
+   * compared. Undefined from the moment that the connection is lost until it has caught up again: it may be another life by then.
+   */
+  get era(): number | undefined {
+    return this.#isCut ? undefined : this.#era;
+  }
+
+  /** The same, whether it goes on or not; 0 before the first one. */
+  get lastEra(): number {
+    return this.#era;
+  }
+
+  /** Of the primary, as it was when the feed was read last; undefined before. */
+  get life(): DatabaseLife | undefined {
+    return this.#life;
+  }
+
+  /** What the primary has noted of its history; undefined before the first reading. */
+  get note(): string | undefined {
+    return this.#life?.note;
   }
 
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
@@ -100,7 +136,11 @@ export class ChangeFeed implements AsyncDisposable {
     this.#reading = true;
     this.#readAll()
       // The connection is lost, which it says itself, and reading goes on when it is back.
-      .catch(error => this.#log.debug({ err: error }, 'the change feed could not be read'))
+      .catch(error => {
+        this.#log.debug({ err: error }, 'the change feed could not be read');
+        // The address leads to another server, or will soon.
+        if (error instanceof StandbyError) this.#connection.drop(error);
+      })
       .finally(() => {
         this.#reading = false;
         if (this.#again) this.#read();
@@ -112,6 +152,7 @@ export class ChangeFeed implements AsyncDisposable {
       this.#again = false;
       const startedAt = performance.now();
       await this.#readOnce();
+      this.#isCut = false;
       this.#freshAt = startedAt;
     } while (this.#again);
     if (this.#wasLost) this.#log.info('the change feed has caught up');
@@ -119,26 +160,51 @@ export class ChangeFeed implements AsyncDisposable {
   }
 
   async #readOnce(): Promise<void> {
-    const from = this.#snapshot;
+    const from = this.#position;
     if (from === undefined) {
-      this.#snapshot = await readSnapshot(this.#run);
-      return;
+      const head = await readHead(this.#run);
+      this.#meet(head.life);
+      return this.#standAt(head);
     }
-    let batch: PostChangeBatch | undefined;
-    do {
-      const position = { from, to: batch?.to, afterId: batch?.changes.at(-1)?.id };
+    let position = from;
+    for (;;) {
+      let batch: PostChangeBatch & { readonly head: FeedHead };
       try {
         batch = await readPostChanges(this.#run, position, BATCH_CHANGES);
       } catch (error) {
         if (!(error instanceof PostChangesExpiredError)) throw error;
-        const now = await readSnapshot(this.#run);
-        this.#snapshot = now;
-        for (const listener of this.#listeners) listener.onGap(now);
+        this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
+        const head = await readHead(this.#run);
+        this.#meet(head.life);
+        this.#standAt(head);
+        for (const listener of this.#listeners) listener.onGap(head.place);
         return;
       }
-      if (batch.complete) this.#snapshot = batch.to;
+      this.#meet(batch.head.life);
+      const { to, proof, complete, changes } = batch;
+      position = complete ? { from: to, proof } : { from: from.from, to, proof, afterId: changes.at(-1)?.id };
+      if (complete) this.#position = position;
       for (const listener of this.#listeners) listener.onBatch(batch);
-    } while (!batch.complete);
+      if (complete) return;
+    }
+  }
+
+  /** Notes the life that was read in, before anybody is told what was read. */
+  #meet(life: DatabaseLife): void {
+    const isSame = life.name === this.#life?.name && (life.isWhole || !this.#isUnmet);
+    this.#life = life;
+    this.#isUnmet = false;
+    if (isSame) return;
+    this.#isCut = true;
+    this.#era++;
+    if (this.#era === 1) return;
+    this.#log.info({ era: this.#era }, 'the database has another life: what was cached before is used no more');
+    this.#onNewEra?.();
+  }
+
+  #standAt({ place, proof, wasReset }: FeedHead): void {
+    this.#position = { from: place, proof };
+    if (wasReset) this.#log.warn('the database was restored, or merged with another one: its change feed begins anew');
   }
 }
 

@@ -51,7 +51,7 @@ export class ChangeInbox implements Disposable {
     const last = this.#batches.at(-1);
     if (last?.complete && batch.complete && batch.changes.length === 0 && last.to === batch.from) {
       // Nothing has changed since, which takes no place.
-      this.#batches[this.#batches.length - 1] = { ...last, to: batch.to };
+      this.#batches[this.#batches.length - 1] = { ...last, to: batch.to, proof: batch.proof };
     } else {
       this.#batches.push(batch);
       this.#changes += batch.changes.length;

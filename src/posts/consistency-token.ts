@@ -4,7 +4,7 @@ import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 /**
  * Makes and reads consistency tokens: each write answers with one, and a read that carries it sees that write, on whichever instance.
  *
- * A token is the id of the write's transaction, authenticated (HMAC-SHA-256, cut to 64 bits), in URL-safe base64: without the secret
+ * A token is the id of the write's transaction, in 48 bits, and the timeline of its server, in 16; authenticated (HMAC-SHA-256, cut to 64 bits), in URL-safe base64: without the secret
  * nobody can make one of a transaction that never comes, whose reads no cache could answer.
  */
 export class ConsistencyTokens {
@@ -15,9 +15,11 @@ export class ConsistencyTokens {
     this.#key = new Uint8Array(hkdfSync('sha256', secret, '', 'postservice consistency token v1', 32));
   }
 
-  seal(xid: bigint): string {
+  /** @param timeline of the server that has committed it; 0: not told. */
+  seal(xid: bigint, timeline: number): string {
     const id = Buffer.alloc(ID_LENGTH);
-    id.writeBigUInt64BE(xid);
+    id.writeUInt16BE(timeline > TIMELINE_MAX ? 0 : timeline);
+    id.writeUIntBE(Number(BigInt.asUintN(XID_BITS, xid)), TIMELINE_LENGTH, ID_LENGTH - TIMELINE_LENGTH);
     return Buffer.concat([id, this.#sign(id)]).toString('base64url');
   }
 
@@ -25,7 +27,7 @@ export class ConsistencyTokens {
    * @param text one token, or several separated by commas: what a client got from writes that it made at the same time.
    * @throws InvalidArgumentError where one was altered, or made with another secret, or there are too many.
    */
-  open(text: string): bigint[] {
+  open(text: string): NamedWrite[] {
     const tokens = text.split(',').map(token => token.trim());
     if (tokens.length > TOKENS_MAX)
       throw invalid(`has more than ${TOKENS_MAX} tokens: the last of each writer is enough`);
@@ -35,13 +37,42 @@ export class ConsistencyTokens {
       if (bytes.length !== ID_LENGTH + MAC_LENGTH || !timingSafeEqual(bytes.subarray(ID_LENGTH), this.#sign(id))) {
         throw invalid('is no token of this service: send the one of a write unaltered');
       }
-      return id.readBigUInt64BE();
+      return {
+        timeline: id.readUInt16BE(),
+        xid: BigInt(id.readUIntBE(TIMELINE_LENGTH, ID_LENGTH - TIMELINE_LENGTH)),
+      };
     });
   }
 
   #sign(id: Buffer): Buffer {
     return createHmac('sha256', this.#key).update(id).digest().subarray(0, MAC_LENGTH);
   }
+}
+
+/** What a token names. */
+export interface NamedWrite {
+  readonly xid: bigint;
+  /** 0: not told, or of the release before. */
+  readonly timeline: number;
+}
+
+/**
+ * What a read has to see of these writes, where the service knows a primary of this timeline.
+ *
+ * What is left of an older timeline is in all that was read in this one. Of another one nothing can be told by an id: the primary knows.
+ */
+export function demandOf(writes: readonly NamedWrite[], timeline: number | undefined): ConsistencyDemand {
+  const isHere = (write: NamedWrite) => write.timeline === 0 || write.timeline === timeline;
+  const isPast = (write: NamedWrite) => timeline !== undefined && write.timeline < timeline;
+  return {
+    mustSee: writes.filter(isHere).map(({ xid }) => xid),
+    fresh: !writes.every(write => isHere(write) || isPast(write)),
+  };
+}
+
+export interface ConsistencyDemand {
+  readonly mustSee: readonly bigint[];
+  readonly fresh: boolean;
 }
 
 /** The field of requests and responses, in lower case. */
@@ -52,5 +83,8 @@ function invalid(description: string): InvalidArgumentError {
 }
 
 const ID_LENGTH = 8;
+const TIMELINE_LENGTH = 2;
+const TIMELINE_MAX = 0xff_ff;
+const XID_BITS = 48;
 const MAC_LENGTH = 8;
 const TOKENS_MAX = 10;

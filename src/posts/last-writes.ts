@@ -23,6 +23,7 @@ export class LastWrites {
   #floor: Snapshot | undefined;
   /** Own writes that were forgotten before the feed told of them. */
   #floorXid = 0n;
+  #hasForgotten = false;
 
   /**
    * @param options.keepMs the age of the oldest answers that are asked about.
@@ -64,6 +65,33 @@ export class LastWrites {
     this.#floor = snapshot;
   }
 
+  /**
+   * What is known in another era, which begins with this snapshot: nothing else but own writes from `since` on, which may have been
+   * committed in it before it was known.
+   */
+  next(snapshot: Snapshot, since: number): LastWrites {
+    const next = new LastWrites({ keepMs: this.#keepMs, maxEntries: this.#maxEntries, now: this.#now });
+    for (const [dependency, last] of [...this.#old, ...this.#young]) {
+      if (last.at >= since && isUnseen(last)) next.#young.set(dependency, { ...last, snapshot: undefined });
+    }
+    next.#floor = snapshot;
+    return next;
+  }
+
+  /** Whether a write of any of these is known. */
+  knows(dependencies: readonly string[]): boolean {
+    return this.#hasForgotten || dependencies.some(dependency => this.#find(dependency) !== undefined);
+  }
+
+  /** Whether an own write of any of these, from this time on, is known that the feed has not told of. */
+  hasUntold(dependencies: readonly string[], since: number): boolean {
+    if (this.#floorXid > 0n) return true;
+    return dependencies.some(dependency => {
+      const last = this.#find(dependency);
+      return last !== undefined && last.at >= since && isUnseen(last);
+    });
+  }
+
   /** Whether an answer that was read at this snapshot has all that is known to have been written. */
   isCurrent(snapshot: Snapshot, dependencies: readonly string[]): boolean {
     if (this.#floor !== undefined && !snapshot.covers(this.#floor)) return false;
@@ -95,6 +123,7 @@ export class LastWrites {
 
   /** By what the old generation knows, and nothing else will when it is gone. */
   #raiseFloor(oldest: number): void {
+    this.#hasForgotten = true;
     for (const [dependency, last] of this.#old) {
       const { snapshot, own, ended, at } = last;
       if (this.#young.has(dependency) || (at < oldest && !this.#isUntold(last))) continue;
@@ -112,6 +141,10 @@ export class LastWrites {
   #isUntold({ own, ended }: LastWrite): boolean {
     return ended > 0n || own.some(xid => !this.#floor?.sees(xid));
   }
+}
+
+function isUnseen({ own, ended }: LastWrite): boolean {
+  return own.length > 0 || ended > 0n;
 }
 
 function max(a: bigint, b: bigint): bigint {

@@ -1,5 +1,10 @@
 import type { HandlerContext } from '@connectrpc/connect';
-import { CONSISTENCY_TOKEN, type ConsistencyTokens } from '#src/posts/consistency-token.ts';
+import {
+  CONSISTENCY_TOKEN,
+  type ConsistencyDemand,
+  type ConsistencyTokens,
+  demandOf,
+} from '#src/posts/consistency-token.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
 import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
 
@@ -10,10 +15,14 @@ import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resi
 export class PostCall implements StoreCall {
   readonly #context: CallContext;
   readonly #tokens: ConsistencyTokens;
+  readonly #timeline: number | undefined;
+  #demand: ConsistencyDemand | undefined;
 
-  constructor(context: CallContext, tokens: ConsistencyTokens) {
+  /** @param timeline of the primary, as far as it is known. */
+  constructor(context: CallContext, tokens: ConsistencyTokens, timeline: number | undefined) {
     this.#context = context;
     this.#tokens = tokens;
+    this.#timeline = timeline;
   }
 
   get signal(): AbortSignal {
@@ -33,16 +42,20 @@ export class PostCall implements StoreCall {
 
   /** @throws InvalidArgumentError for a bad consistency token. */
   get mustSee(): readonly bigint[] | undefined {
-    const text = this.#field(CONSISTENCY_TOKEN);
-    return text === undefined ? undefined : this.#tokens.open(text);
+    return this.#demanded()?.mustSee;
+  }
+
+  /** @throws InvalidArgumentError for a bad consistency token. */
+  get fresh(): boolean {
+    return this.#demanded()?.fresh === true;
   }
 
   get criticality(): Criticality {
     return parseCriticality(this.#field(CRITICALITY_FIELD));
   }
 
-  committed(xid: bigint): void {
-    this.#context.responseHeader.set(CONSISTENCY_TOKEN, this.#tokens.seal(xid));
+  committed(xid: bigint, timeline: number): void {
+    this.#context.responseHeader.set(CONSISTENCY_TOKEN, this.#tokens.seal(xid, timeline));
   }
 
   /** Marks the response: its age (RFC 9111, 5.1), that it comes from a cache beyond its time (RFC 9211), and not to be kept. */
@@ -51,6 +64,13 @@ export class PostCall implements StoreCall {
     responseHeader.set('age', String(Math.floor(ageMs / 1000)));
     responseHeader.set('cache-status', 'PostService; hit; detail=STALE_DATABASE_UNAVAILABLE');
     responseHeader.set('cache-control', 'no-store');
+  }
+
+  #demanded(): ConsistencyDemand | undefined {
+    if (this.#demand !== undefined) return this.#demand;
+    const text = this.#field(CONSISTENCY_TOKEN);
+    if (text !== undefined) this.#demand = demandOf(this.#tokens.open(text), this.#timeline);
+    return this.#demand;
   }
 
   #field(name: string): string | undefined {

@@ -1,4 +1,15 @@
-import { Snapshot } from '#src/db/snapshot.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
+import {
+  type FeedHead,
+  HEAD,
+  HEAD_COLUMNS,
+  type HeadRow,
+  isProved,
+  type RunStatement,
+  readHead,
+  readWithHead,
+} from '#src/posts/feed-head.ts';
+import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
@@ -9,20 +20,19 @@ export interface PostChangePosition {
   /** It is in the middle of what this one has seen beyond that: behind the change `afterId`. */
   readonly to?: Snapshot | undefined;
   readonly afterId?: bigint | undefined;
+  /** That the database's history has come by `to`, or by `from` without it; undefined in a token of the release before. */
+  readonly proof?: PlaceProof | undefined;
 }
 
-/** Changes have been removed for their age that the reader has not read, or the place is none of this database. */
+/** The reader can't go on: changes that it has not read were removed for their age, or its place is of another history. */
 export class PostChangesExpiredError extends Error {
   override readonly name = 'PostChangesExpiredError';
 }
 
-/** Runs one statement, and gives its rows. */
-export type RunStatement = <Row extends object>(text: string, values: readonly unknown[]) => Promise<Row[]>;
-
-/** The server's snapshot now: where a reader begins who wants what comes from here on. */
-export async function readSnapshot(run: RunStatement): Promise<Snapshot> {
-  const [row] = await run<{ taken: string }>('select pg_current_snapshot()::text as taken', []);
-  return new Snapshot(row?.taken ?? '');
+/** The feed's end now, as a place to begin at. @throws what `readHead` does. */
+export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
+  const { place, proof } = await readHead(run);
+  return { from: place, proof };
 }
 
 /**
@@ -32,26 +42,45 @@ export async function readSnapshot(run: RunStatement): Promise<Snapshot> {
  * batch of the snapshot that first saw it.
  *
  * @param limit the most changes to read; there are more where the batch is not complete.
- * @throws PostChangesExpiredError.
+ * @throws PostChangesExpiredError; what `readWithHead` does.
  */
 export async function readPostChanges(
   run: RunStatement,
-  { from, to, afterId = 0n }: PostChangePosition,
+  position: PostChangePosition,
   limit: number,
-): Promise<PostChangeBatch> {
-  const rows = await run<ChangeRow>(CHANGES_STATEMENT, [from.text, to?.text ?? null, String(afterId), limit]);
-  const [first] = rows;
-  if (first === undefined) throw new Error('the table post_changes_removed has lost its row');
-  // A truncation has waited for all who wrote posts before it.
-  const truncated = first.truncated === null ? undefined : BigInt(first.truncated);
-  if (!from.hasEnded(BigInt(first.removed)) || (truncated !== undefined && !from.sees(truncated)))
-    throw new PostChangesExpiredError('changes of that time have been removed');
-  const taken = new Snapshot(first.taken);
-  // Of another database, or of this one before it was restored from a backup.
-  if (!taken.covers(to ?? from))
-    throw new PostChangesExpiredError('the place is of a time that this database has not seen');
+): Promise<PostChangeBatch & { readonly head: FeedHead }> {
+  const { from, to, afterId = 0n } = position;
+  const { head, rows } = await readWithHead<ChangeRow>(run, CHANGES_STATEMENT, changesParameters(position, limit));
+  requireKept(position, head, rows[0]?.is_proved === true);
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
-  return { from, to: to ?? taken, afterId, changes, complete: changes.length < limit };
+  const proof = withRecent(
+    head.proof,
+    changes.map(({ xid }) => xid),
+    head.lastXid,
+  );
+  return {
+    ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
+    complete: changes.length < limit,
+  };
+}
+
+function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, isProved: boolean): void {
+  if (proof === undefined) {
+    // Its snapshot may name ids that were given out and never used, which is all that can be asked of it.
+    if (!head.takesOldTokens || !head.taken.covers(to ?? from))
+      throw new PostChangesExpiredError('the place is of a time that this database has not seen');
+  } else if (!isProved) {
+    throw new PostChangesExpiredError('the place is of another history than the one that this database has');
+  }
+  // A truncation has waited for all who wrote posts before it.
+  if (!from.hasEnded(head.removed) || (head.truncated !== undefined && !from.sees(head.truncated)))
+    throw new PostChangesExpiredError('changes of that time have been removed');
+}
+
+/** For CHANGES_STATEMENT. */
+export function changesParameters({ from, to, afterId = 0n, proof }: PostChangePosition, limit: number): unknown[] {
+  const { id = 0n, digest = '', recent = [] } = proof ?? {};
+  return [from.text, to?.text ?? null, String(afterId), limit, String(id), digest, `{${recent}}`];
 }
 
 /**
@@ -60,7 +89,7 @@ export async function readPostChanges(
  * beginning.
  */
 export const CHANGES_STATEMENT = `
-  with found as materialized (
+  with ${HEAD}, found as materialized (
     select id from (
       select c.id, c.xid from post_changes c where c.xid >= pg_snapshot_xmax($1::pg_snapshot)
       union all
@@ -69,11 +98,11 @@ export const CHANGES_STATEMENT = `
     where ($2::pg_snapshot is null or pg_visible_in_snapshot(xid, $2::pg_snapshot)) and id > $3::bigint
     order by id limit $4
   )
-  select pg_current_snapshot()::text as taken, r.xid::text as removed, r.truncate_xid::text as truncated,
+  select ${HEAD_COLUMNS}, ${isProved('$5::bigint', '$6', '$7')} as is_proved,
     c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
     c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
     c.previous_slug, c.previous_author, c.previous_tags
-  from post_changes_removed r left join (found f join post_changes c on c.id = f.id) on true
+  from head left join (found f join post_changes c on c.id = f.id) on true
   order by c.id`;
 
 function toChange(row: ChangeRow): PostChange {
@@ -91,10 +120,9 @@ function toChange(row: ChangeRow): PostChange {
 }
 
 /** All of a change is null where there is none. */
-interface ChangeRow extends PostRow {
+interface ChangeRow extends PostRow, HeadRow {
   readonly taken: string;
-  readonly removed: string;
-  readonly truncated: string | null;
+  readonly is_proved: boolean;
   readonly change_id: string | null;
   readonly xid: string;
   readonly kind: PostChange['kind'];

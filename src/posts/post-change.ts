@@ -1,4 +1,5 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
+import type { PlaceProof } from '#src/posts/place-proof.ts';
 import type { Post } from '#src/posts/post.ts';
 
 /** What happened to a post, from the change feed. */
@@ -22,6 +23,8 @@ export type PostChangeKind = 'created' | 'updated' | 'deleted' | 'undeleted' | '
 export interface PostChangeBatch {
   readonly from: Snapshot;
   readonly to: Snapshot;
+  /** That the database's history has come by `to`. */
+  readonly proof: PlaceProof;
   /** It begins behind the change with this id: 0 where it is the first part of all between the two. */
   readonly afterId: bigint;
   /** Each post's changes in their order; others in about the order of their writes. */

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Post } from '#src/posts/post.ts';
 import { formatEtag } from '#src/posts/post-row.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
+import { WRITTEN_BY, type WrittenBy } from '#src/posts/written-by.ts';
 
 /** What creating a post adds to what was sent. */
 export interface CreatedPost {
@@ -18,7 +19,7 @@ export interface CreatedPost {
  *
  * The posts are one JSON parameter, so that the statement is the same for any number of them.
  */
-export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & { readonly xid: string }> {
+export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & WrittenBy> {
   const input = JSON.stringify(
     posts.map(({ request, publishTime, slug, slugIfTaken, ...post }) => ({
       ...post,
@@ -28,7 +29,7 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
       digest: request && Buffer.from(request.digest).toString('hex'),
     })),
   );
-  return sql<CreatedPost & { readonly xid: string }>`
+  return sql<CreatedPost & WrittenBy>`
     with input as (
       select * from json_to_recordset(${input}) as post(
         id uuid, slugs text[], title text, content text, author text, tags text[], publish_time timestamptz,
@@ -44,7 +45,7 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
     insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
     select id, slug, title, content, author, tags, publish_time, now(), now() from chosen
     where request_id is null or id in (select post_id from claimed)
-    returning id, slug, create_time, pg_current_xact_id()::text as xid`;
+    returning id, slug, create_time, ${WRITTEN_BY}`;
 }
 
 /**

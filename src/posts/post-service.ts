@@ -60,10 +60,20 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #pages = new WeakMap<PostPage, ListPostsResponse>();
   readonly #resumeTokens: ResumeTokens;
   readonly #watchResponses: WatchResponses;
+  readonly #timeline: () => number | undefined;
 
-  /** @param secret of the tokens, the same on every instance. */
-  constructor(store: PostStore, watches: Pick<PostWatches, 'watch'>, secret: string) {
+  /**
+   * @param secret of the tokens, the same on every instance.
+   * @param timeline of the primary, as far as it is known.
+   */
+  constructor(
+    store: PostStore,
+    watches: Pick<PostWatches, 'watch'>,
+    secret: string,
+    timeline: () => number | undefined,
+  ) {
     this.#store = store;
+    this.#timeline = timeline;
     this.#watches = watches;
     this.#resumeTokens = new ResumeTokens(secret);
     this.#watchResponses = new WatchResponses(this.#resumeTokens);
@@ -179,7 +189,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   };
 
   #call(context: HandlerContext): PostCall {
-    return new PostCall(context, this.#consistencyTokens);
+    return new PostCall(context, this.#consistencyTokens, this.#timeline());
   }
 }
 

@@ -72,8 +72,8 @@ export interface StoreCall {
   readAt?(snapshot: Snapshot): void;
   /** The database fails, and the answer to a read is what it had so many milliseconds ago. */
   servedStale?(ageMs: number): void;
-  /** This transaction has committed the write. Not called where nothing was written. */
-  committed?(xid: bigint): void;
+  /** This transaction has committed the write, on a server of this timeline; 0: not told. Not called where nothing was written. */
+  committed?(xid: bigint, timeline: number): void;
 }
 
 /** A post to create. */

@@ -1,13 +1,9 @@
 import { type Database, runText } from '#src/db/database.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
+import type { RunStatement } from '#src/posts/feed-head.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
-import {
-  type PostChangePosition,
-  type RunStatement,
-  readPostChanges,
-  readSnapshot,
-} from '#src/posts/post-change-query.ts';
+import { type PostChangePosition, readPosition, readPostChanges } from '#src/posts/post-change-query.ts';
 import type { PostFilter } from '#src/posts/post-store.ts';
 import { Alarm } from '#src/posts/watch-alarm.ts';
 
@@ -62,7 +58,7 @@ export class PostWatches {
     using alarm = new Alarm(signal, this.#stopping.signal);
     // Before the database is read, so that what is committed after that is not missed.
     using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
-    let position = start ?? { from: await readSnapshot(run) };
+    let position = start ?? (await readPosition(run));
     let isBehind = start !== undefined;
     yield { position, change: undefined };
     let toldAt = now();
@@ -81,7 +77,7 @@ export class PostWatches {
       // What a token's batch leaves is read first, and then what came after that batch.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
       for (const change of batch === undefined ? [] : ahead(batch, position)) {
-        position = { from: position.from, to: batch?.to, afterId: change.id };
+        position = { from: position.from, to: batch?.to, afterId: change.id, proof: batch?.proof };
         if (!matches(change, filter)) continue;
         const offeredAt = now();
         yield { position, change };
@@ -90,7 +86,7 @@ export class PostWatches {
         if (inbox.hasHole && toldAt - offeredAt > stalledMs)
           throw new WatcherTooSlowError('too many changes were left unread');
       }
-      if (batch?.complete) position = { from: batch.to };
+      if (batch?.complete) position = { from: batch.to, proof: batch.proof };
       if (now() - toldAt >= heartbeatMs) {
         yield { position, change: undefined };
         toldAt = now();

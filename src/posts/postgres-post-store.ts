@@ -27,6 +27,7 @@ import {
   type WriteOptions,
 } from '#src/posts/post-store.ts';
 import { distinctSlugs, untilSlugsAreFree } from '#src/posts/slug-choices.ts';
+import { WRITTEN_BY, type WrittenBy } from '#src/posts/written-by.ts';
 
 /** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
 export class PostgresPostStore implements PostStore {
@@ -72,12 +73,12 @@ export class PostgresPostStore implements PostStore {
 
   async create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]> {
     // One post is one statement, which needs no transaction around it.
-    const { created, xid } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
+    const { created, by } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
       untaken.length === 1 && !options.validateOnly
         ? this.#create(this.#db, untaken, call)
         : this.#inTransaction(options, db => this.#create(db, untaken, call)),
     );
-    if (xid !== undefined && !options.validateOnly) this.#committed(xid, call);
+    if (by !== undefined && !options.validateOnly) this.#committed(by, call);
     return created;
   }
 
@@ -111,13 +112,13 @@ export class PostgresPostStore implements PostStore {
   }
 
   async #writeAndTell(write: Promise<WrittenPost>, call: StoreCall | undefined): Promise<Post> {
-    const { post, xid } = await write;
-    this.#committed(xid, call);
+    const { post, by } = await write;
+    this.#committed(by, call);
     return post;
   }
 
-  #committed(xid: string, call: StoreCall | undefined): void {
-    call?.committed?.(BigInt(xid));
+  #committed({ xid, timeline }: WrittenBy, call: StoreCall | undefined): void {
+    call?.committed?.(BigInt(xid), Number(timeline ?? 0));
     this.#onCommit();
   }
 
@@ -141,7 +142,7 @@ export class PostgresPostStore implements PostStore {
     db: Database,
     posts: readonly NewPost[],
     call: StoreCall | undefined,
-  ): Promise<{ readonly created: Post[]; readonly xid: string | undefined }> {
+  ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
     const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(
       translateConstraint,
     );
@@ -156,7 +157,7 @@ export class PostgresPostStore implements PostStore {
       if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
       return toCreatedPost(post, result);
     });
-    return { created, xid: rows[0]?.xid };
+    return { created, by: rows[0] };
   }
 
   /** What the posts' request ids created before, by the ids that the posts would have now. */
@@ -197,14 +198,14 @@ export class PostgresPostStore implements PostStore {
       conditions.push(sql`p.revision = ${version.revision} and p.update_time = ${updateTime}::timestamptz`);
     }
     if (etag === undefined || version !== undefined) {
-      const { rows } = await sql<PostRow & { xid: string }>`
+      const { rows } = await sql<PostRow & WrittenBy>`
         update posts p
         set ${sql.join(assignments)}, revision = p.revision + 1, update_time = greatest(now(), p.update_time)
         where ${sql.join(conditions, sql` and `)}
-        returning ${postColumns('p', true)}, pg_current_xact_id()::text as xid`
+        returning ${postColumns('p', true)}, ${WRITTEN_BY}`
         .execute(db, { signal: call?.signal })
         .catch(translateConstraint);
-      if (rows[0] !== undefined) return { post: toPost(rows[0]), xid: rows[0].xid };
+      if (rows[0] !== undefined) return { post: toPost(rows[0]), by: rows[0] };
     }
     throw await this.#explainMiss(db, id, etag, wanted, call);
   }
@@ -273,7 +274,7 @@ function tellSnapshot(rows: readonly SnapshotRow[], call: StoreCall | undefined)
 /** A post, and the transaction that wrote it. */
 interface WrittenPost {
   readonly post: Post;
-  readonly xid: string;
+  readonly by: WrittenBy;
 }
 
 function setSlug(id: string, { slug, slugIfTaken }: SlugChoice): Expression<unknown> {

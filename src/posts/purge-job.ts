@@ -80,17 +80,15 @@ export async function purge(
         order by create_time limit ${batchRows}
       ), gone as (delete from create_requests r using due where r.request_id = due.request_id returning 1)
       select count(*)::int as removed from gone`,
-    // From the oldest on, in the order of the primary key: a round looks at no more than one batch that is not due. Readers have to
-    // know up to which transaction some are gone.
+    // From the oldest on, in the order of the primary key: a round looks at no more than one batch that is not due. A trigger notes
+    // the last one for readers. What was committed beside a transaction that still runs stays: a reader who waits for that one could
+    // not tell whether changes of it are gone.
     post_changes: sql<Removed>`
       with due as (
-        select id from (select id, at from post_changes order by id limit ${batchRows}) oldest
+        select id from (select id, at, xid from post_changes order by id limit ${batchRows}) oldest
         where at < now() - make_interval(secs => ${changeRetentionMs / 1000})
-      ), gone as (delete from post_changes c using due where c.id = due.id returning c.xid),
-      told as (
-        update post_changes_removed r set xid = greatest(r.xid, g.last)
-        from (select max(xid) as last from gone) g where g.last is not null
-      )
+          and xid < pg_snapshot_xmin(pg_current_snapshot())
+      ), gone as (delete from post_changes c using due where c.id = due.id returning 1)
       select count(*)::int as removed from gone`,
   };
   for (const [table, statement] of Object.entries(statements) as [keyof PurgedRows, typeof statements.posts][]) {

@@ -16,8 +16,9 @@ export class ResumeTokens {
   }
 
   /** The token for a place in the feed. */
-  seal({ from, to, afterId = 0n }: PostChangePosition): string {
-    return this.#sealer.seal(Buffer.from([from.text, to?.text ?? '', afterId].join(' ')));
+  seal({ from, to, afterId = 0n, proof }: PostChangePosition): string {
+    const proved = proof === undefined ? [] : [proof.id, proof.digest, proof.recent.join(',')];
+    return this.#sealer.seal(Buffer.from([from.text, to?.text ?? '', afterId, ...proved].join(' ')));
   }
 
   /**
@@ -33,7 +34,21 @@ export class ResumeTokens {
         description: 'is no token of this service: send the one of a response unaltered',
       });
     }
-    const [from, to, afterId] = plain.toString().split(' ') as [string, string, string];
-    return { from: new Snapshot(from), to: to === '' ? undefined : new Snapshot(to), afterId: BigInt(afterId) };
+    const [from, to, afterId, id, digest, recent = ''] = plain.toString().split(' ') as [
+      string,
+      string,
+      string,
+      ...string[],
+    ];
+    return {
+      from: new Snapshot(from),
+      to: to === '' ? undefined : new Snapshot(to),
+      afterId: BigInt(afterId),
+      // The release before made tokens without.
+      proof:
+        id === undefined || digest === undefined
+          ? undefined
+          : { id: BigInt(id), digest, recent: recent === '' ? [] : recent.split(',').map(BigInt) },
+    };
   }
 }

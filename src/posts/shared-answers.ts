@@ -59,9 +59,9 @@ export class SharedAnswers {
     return undefined;
   }
 
-  #decode(entry: SharedEntry | undefined, { isUsable }: SharedFill): LoadedAnswer | undefined {
+  #decode(entry: SharedEntry | undefined, { isUsable, era }: SharedFill): LoadedAnswer | undefined {
     if (entry === undefined) return undefined;
-    const answer = decodeAnswer(entry.text, this.#options.now(), entry.leftMs);
+    const answer = decodeAnswer(entry.text, era, this.#options.now(), entry.leftMs);
     if (answer === undefined) {
       this.#options.onOutcome?.('error');
       return undefined;
@@ -76,6 +76,8 @@ export class SharedAnswers {
 export interface SharedFill {
   readonly load: () => Promise<LoadedAnswer>;
   readonly isUsable: (answer: CachedAnswer) => boolean;
+  /** The era that the key is of. */
+  readonly era: number;
   /** Ends the wait for others. */
   readonly signal: AbortSignal;
 }

@@ -35,7 +35,7 @@ interface Remembered {
 }
 
 function isSame(a: PostChangePosition, b: PostChangePosition): boolean {
-  return a.from.text === b.from.text && a.to?.text === b.to?.text && a.afterId === b.afterId;
+  return a.from.text === b.from.text && a.to?.text === b.to?.text && a.afterId === b.afterId && a.proof === b.proof;
 }
 
 const KINDS = {

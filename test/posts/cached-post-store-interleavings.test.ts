@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { NearCache } from '#src/cache/near-cache.ts';
+import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
 import { CachedPostStore } from '#src/posts/cached-post-store.ts';
@@ -33,10 +34,28 @@ const isGap = fc.integer({ min: 1, max: 5 }).map(n => n === 1);
 const feed = fc.record({ do: fc.constant('feed' as const), instance, isGap });
 const evict = fc.record({ do: fc.constant('evict' as const), instance, id, moved });
 const wait = fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 850, 1000, 102_000) });
+const burn = fc.record({ do: fc.constant('burn' as const) });
+const crash = fc.record({ do: fc.constant('crash' as const) });
 const fail = fc.record({ do: fc.constant('fail' as const), isFailing: fc.boolean() });
 // As many of each as they stand here.
-const step = fc.oneof(read, read, read, read, read, write, write, writeElsewhere, feed, feed, evict, wait, fail);
-const slowStep = fc.oneof(read, read, read, write, writeElsewhere, feed, feed, fail);
+const step = fc.oneof(
+  read,
+  read,
+  read,
+  read,
+  read,
+  write,
+  write,
+  writeElsewhere,
+  feed,
+  feed,
+  evict,
+  wait,
+  fail,
+  burn,
+  crash,
+);
+const slowStep = fc.oneof(read, read, read, write, writeElsewhere, feed, feed, fail, burn, crash);
 /** What is known of a write of a post is forgotten after some steps, when its answers are far from too old. */
 const SLOW_STEP_MS = 6000;
 
@@ -136,11 +155,18 @@ class World {
   async take(taken: Step): Promise<void> {
     if (taken.do === 'read') await this.#read(taken);
     else if (taken.do === 'write') await this.#write(taken);
-    else if (taken.do === 'write elsewhere') this.#tokens.push(await this.#database.write(taken.id, slugOf(taken)));
+    else if (taken.do === 'write elsewhere') await this.#writeElsewhere(taken);
+    else if (taken.do === 'burn') this.#database.burn(3n);
+    else if (taken.do === 'crash') this.#database.crash();
     else if (taken.do === 'feed') await this.#at(taken).feed.poll(taken.isGap);
     else if (taken.do === 'wait') this.pass(taken.ms);
     else if (taken.do === 'fail') this.#database.isFailing = taken.isFailing;
     else for (const key of [idKey(taken.id), slugKey(slugOf(taken))]) this.#at(taken).near.delete(key);
+  }
+
+  async #writeElsewhere(write: Step<'write elsewhere'>): Promise<void> {
+    const written = await unlessItCrashes(this.#database.write(write.id, slugOf(write)));
+    if (written !== undefined) this.#tokens.push(written);
   }
 
   async #write(write: Step<'write'>): Promise<void> {
@@ -148,7 +174,10 @@ class World {
     let xid = 0n;
     const call = { committed: (by: bigint) => (xid = by) };
     const slug = slugOf(write);
-    const number = versionOf(await store.update(write.id, { slug }, { validateOnly: false, etag: undefined }, call));
+    const updating = store.update(write.id, { slug }, { validateOnly: false, etag: undefined }, call);
+    const written = await unlessItCrashes(updating);
+    if (written === undefined) return;
+    const number = versionOf(written);
     acknowledged.set(write.id, Math.max(number, acknowledged.get(write.id) ?? 0));
     this.#tokens.push({ id: write.id, slug, number, xid, previous: undefined });
   }
@@ -188,6 +217,14 @@ class World {
   #at(taken: { readonly instance: number }): Instance {
     return this.#instances[taken.instance] as Instance;
   }
+}
+
+/** The result of a write; undefined where the database has crashed before its commit. */
+async function unlessItCrashes<T>(writing: Promise<T>): Promise<T | undefined> {
+  return writing.catch(error => {
+    if (error instanceof DatabaseUnavailableError) return undefined;
+    throw error;
+  });
 }
 
 async function look(store: CachedPostStore, read: Step<'read'>, call: StoreCall): Promise<readonly Post[]> {

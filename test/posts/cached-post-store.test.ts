@@ -149,7 +149,7 @@ describe('A cached store', () => {
 
   it('lets a call see the write that it names, before the feed has told of it', async () => {
     const { id } = await create();
-    const silent = { snapshot: feed.snapshot, lagMs: 0, listen: () => () => {} };
+    const silent = { snapshot: feed.snapshot, era: 1, lastEra: 1, life: feed.life, lagMs: 0, listen: () => () => {} };
     const { store: other } = cacheOf(postgres.store, { feed: silent });
     await other.getById(id);
     let xid = 0n;
@@ -157,6 +157,17 @@ describe('A cached store', () => {
     expect((await other.getById(id))?.title).toBe('A title');
     expect((await other.getById(id, { mustSee: [xid] }))?.etag).toBe(written.etag);
     expect((await other.getById(id))?.etag).toBe(written.etag);
+  });
+
+  it('asks the database for a call that has to see what is committed by now', async () => {
+    const { id } = await create();
+    const silent = { snapshot: feed.snapshot, era: 1, lastEra: 1, life: feed.life, lagMs: 0, listen: () => () => {} };
+    const { store: other } = cacheOf(postgres.store, { feed: silent });
+    await other.getById(id);
+    const written = await store.update(id, { title: 'Elsewhere' }, WRITE);
+    const fresh = { mustSee: [], fresh: true };
+    expect((await other.getById(id, fresh))?.etag).toBe(written.etag);
+    expect((await other.getMany([id], 1e6, fresh))[0]?.etag).toBe(written.etag);
   });
 
   it('reads again when the time is over, and a little before it in the background', async () => {
@@ -206,6 +217,9 @@ describe('A cached store', () => {
     let heard: ChangeListener | undefined;
     const told = {
       snapshot: feed.snapshot,
+      era: 1,
+      lastEra: 1,
+      life: feed.life,
       lagMs: 0,
       listen: (listener: ChangeListener) => {
         heard = listener;
@@ -220,7 +234,8 @@ describe('A cached store', () => {
       told.snapshot = new Snapshot(`${1e9 + n}:${1e9 + n}:`);
       const change = { id: BigInt(n), xid: BigInt(1e9 + n), time: new Date(0), previous: undefined };
       const changes = [{ ...change, kind: 'created' as const, post: { ...post, id: `id-${n}`, slug: `slug-${n}` } }];
-      heard?.onBatch({ from, afterId: 0n, to: told.snapshot, complete: true, changes });
+      const proof = { id: BigInt(n), digest: '', recent: [] };
+      heard?.onBatch({ from, afterId: 0n, to: told.snapshot, proof, complete: true, changes });
     }
     fail(new DatabaseUnavailableError('down'));
     expect(await cold.getById(id)).toMatchObject({ id });

@@ -2,9 +2,10 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
-import { CHANGES_STATEMENT } from '#src/posts/post-change-query.ts';
+import { CHANGES_STATEMENT, changesParameters } from '#src/posts/post-change-query.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { changeByContendingWriters } from '#test/support/contending-writers.ts';
 import { FeedLedger, untilConnected } from '#test/support/feed-ledger.ts';
@@ -98,7 +99,7 @@ describe('The change feed', () => {
     );
     await ledger.until(({ changes }) => changes.length === 100);
     const statement = `explain (analyze, format json) ${CHANGES_STATEMENT}`;
-    const parameters = [feed.snapshot?.text, null, '0', 1000];
+    const parameters = changesParameters({ from: feed.snapshot as Snapshot }, 1000);
     const client = await openClient();
     // As with a feed of some size: of a small one it is cheaper to look at all.
     await client.query('set enable_seqscan = off');

@@ -3,12 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createDatabase, type Database, runText } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import {
-  PostChangesExpiredError,
-  type RunStatement,
-  readPostChanges,
-  readSnapshot,
-} from '#src/posts/post-change-query.ts';
+import type { RunStatement } from '#src/posts/feed-head.ts';
+import { PostChangesExpiredError, readPosition, readPostChanges } from '#src/posts/post-change-query.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { purge } from '#src/posts/purge-job.ts';
 import { aNewPost } from '#test/support/post-builder.ts';
@@ -64,20 +60,33 @@ describe('A purge', () => {
   });
 
   it('removes changes that are older than they are kept, and those who had not read them are told', async () => {
-    const before = await readSnapshot(run);
+    const before = await readPosition(run);
     await store.create([aNewPost()], { validateOnly: false });
-    const [{ xid }] = (await query(database.url, 'select xid::text from post_changes')) as [{ xid: string }];
-    // Transactions of other tests, in other databases, count too.
-    let between = await readSnapshot(run);
-    while (!between.hasEnded(BigInt(xid))) between = await readSnapshot(run);
-    await store.create([aNewPost()], { validateOnly: false });
-    await query(
+    const [{ xid }] = (await query(
       database.url,
-      "update post_changes set at = now() - interval '8 days' where id = (select min(id) from post_changes)",
-    );
+      "update post_changes set at = now() - interval '8 days' returning xid::text",
+    )) as [{ xid: string }];
+    // Transactions of other tests, in other databases, count too.
+    let between = await readPosition(run);
+    while (!between.from.hasEnded(BigInt(xid))) between = await readPosition(run);
+    await store.create([aNewPost()], { validateOnly: false });
     expect(await purge(db, WEEK)).toMatchObject({ post_changes: 1 });
-    await expect(readPostChanges(run, { from: before }, 10)).rejects.toThrow(PostChangesExpiredError);
-    expect((await readPostChanges(run, { from: between }, 10)).changes).toHaveLength(1);
+    await expect(readPostChanges(run, before, 10)).rejects.toThrow(PostChangesExpiredError);
+    expect((await readPostChanges(run, between, 10)).changes).toHaveLength(1);
+  });
+
+  it('leaves changes beside a transaction that still runs, so that those who wait for it can go on', async () => {
+    const running = new pg.Client(database.url);
+    await running.connect();
+    await running.query('begin');
+    await running.query('select pg_current_xact_id()');
+    await store.create([aNewPost()], { validateOnly: false });
+    await query(database.url, "update post_changes set at = now() - interval '8 days'");
+    const place = await readPosition(run);
+    expect(await purge(db, WEEK)).toMatchObject({ post_changes: 0 });
+    expect((await readPostChanges(run, place, 10)).changes).toEqual([]);
+    await running.query('rollback');
+    await running.end();
   });
 
   it('takes as many batches as there are', async () => {
@@ -116,9 +125,17 @@ describe('The service', () => {
 describe('A truncation by hand', () => {
   it('tells readers of changes that they have missed some, and empties the lists', async () => {
     await store.create([aNewPost({ tags: ['truncated'] })], { validateOnly: false });
-    const before = await readSnapshot(run);
+    const before = await readPosition(run);
     await query(database.url, 'truncate posts');
-    await expect(readPostChanges(run, { from: before }, 10)).rejects.toThrow(PostChangesExpiredError);
+    await expect(readPostChanges(run, before, 10)).rejects.toThrow(PostChangesExpiredError);
     expect(await query(database.url, "select * from post_tags where tag = 'truncated'")).toEqual([]);
+  });
+
+  it.each(['posts, post_tags', 'post_tags, posts', 'post_changes'])('of %s does so too', async tables => {
+    await store.create([aNewPost({ tags: ['truncated'] })], { validateOnly: false });
+    const before = await readPosition(run);
+    await query(database.url, `truncate ${tables}`);
+    await expect(readPostChanges(run, before, 10)).rejects.toThrow(PostChangesExpiredError);
+    expect((await readPostChanges(run, await readPosition(run), 10)).changes).toEqual([]);
   });
 });

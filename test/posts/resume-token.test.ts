@@ -12,9 +12,21 @@ const xid = fc.bigInt({ min: 3n, max: 2n ** 63n });
 const snapshots = fc
   .tuple(xid, fc.array(fc.bigInt({ min: 0n, max: 1000n }), { maxLength: 50 }))
   .map(([min, later]) => new Snapshot(`${min}:${min + 1001n}:${later.map(n => min + n).join(',')}`));
+const proofs = fc.record({
+  id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+  digest: fc.stringMatching(/^[0-9a-f]{24}$/),
+  recent: fc.array(xid, { maxLength: 32 }),
+});
 const positions: fc.Arbitrary<PostChangePosition> = fc.oneof(
-  snapshots.map(from => ({ from, to: undefined, afterId: 0n })),
-  fc.record({ from: snapshots, to: snapshots, afterId: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }) }),
+  fc.record({ from: snapshots, to: fc.constant(undefined), afterId: fc.constant(0n), proof: proofs }),
+  fc.record({ from: snapshots, to: snapshots, afterId: fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), proof: proofs }),
+  // Of the release before.
+  fc.record({
+    from: snapshots,
+    to: fc.option(snapshots, { nil: undefined }),
+    afterId: fc.constant(7n),
+    proof: fc.constant(undefined),
+  }),
 );
 
 describe('ResumeTokens', () => {
@@ -22,8 +34,9 @@ describe('ResumeTokens', () => {
     const other = new ResumeTokens(SECRET);
     fc.assert(
       fc.property(positions, position => {
-        const { from, to, afterId } = other.open(tokens.seal(position));
+        const { from, to, afterId, proof } = other.open(tokens.seal(position));
         expect([from.text, to?.text, afterId]).toEqual([position.from.text, position.to?.text, position.afterId]);
+        expect(proof).toEqual(position.proof);
       }),
     );
   });
@@ -50,7 +63,8 @@ describe('ResumeTokens', () => {
   it('are below the limit of the request with a thousand transactions running', () => {
     const running = Array.from({ length: 1000 }, (_, n) => 10_000_000_000n + BigInt(n) * 2n);
     const from = new Snapshot(`${running[0]}:${10_000_003_000n}:${running.join(',')}`);
-    expect(tokens.seal({ from, to: from, afterId: 2n ** 62n }).length).toBeLessThan(32_768);
+    const proof = { id: 2n ** 62n, digest: '0'.repeat(24), recent: running.slice(0, 32) };
+    expect(tokens.seal({ from, to: from, afterId: 2n ** 62n, proof }).length).toBeLessThan(32_768);
   });
 });
 

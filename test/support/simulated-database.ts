@@ -1,12 +1,13 @@
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import type { ChangeListener } from '#src/posts/change-feed.ts';
+import type { DatabaseLife } from '#src/posts/feed-head.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostChange } from '#src/posts/post-change.ts';
 import type { PostStore, StoreCall } from '#src/posts/post-store.ts';
 
 /**
- * As much of Postgres as caches can tell: transactions that end in another order than they began, snapshots, a change feed. Each
+ * As much of Postgres as caches can tell: transactions that end in another order than they began, snapshots, a change feed, crashes. Each
  * thing that takes time on the way waits for a point that a scheduler chooses, so that every interleaving can be tried.
  */
 export class SimulatedDatabase {
@@ -14,6 +15,9 @@ export class SimulatedDatabase {
   readonly #running = new Set<bigint>();
   readonly #versions: Version[] = [];
   #next = 100n;
+  #lastXid = 99n;
+  /** Counts its crashes. */
+  life = 1;
   isFailing = false;
 
   constructor(point: (label: string) => Promise<void>) {
@@ -22,14 +26,34 @@ export class SimulatedDatabase {
 
   /** Writes a post; resolves with the transaction when it is committed, of which the writer is to be told yet. */
   async write(id: string, slug: string): Promise<Version> {
+    const { life } = this;
     const xid = this.#next++;
     this.#running.add(xid);
     await this.#point('commit');
+    if (this.life !== life) throw new DatabaseUnavailableError('simulated');
     this.#running.delete(xid);
+    if (xid > this.#lastXid) this.#lastXid = xid;
     const number = this.#versionsOf(id).length;
     const version = { id, slug, number, xid, previous: this.#versionsOf(id).at(-1) };
     this.#versions.push(version);
     return version;
+  }
+
+  /** Uses up ids, as transactions do that fail. */
+  burn(count: bigint): void {
+    this.#next += count;
+  }
+
+  /** What was committed stays; ids that were given out after that are given out again. */
+  crash(): void {
+    this.life++;
+    this.#running.clear();
+    this.#next = this.#lastXid + 1n;
+  }
+
+  /** Of what was committed. */
+  get lastXid(): bigint {
+    return this.#lastXid;
   }
 
   get snapshot(): Snapshot {
@@ -67,7 +91,7 @@ export class SimulatedDatabase {
       update: async (id, { slug }, _options, call) => {
         const version = await this.write(id, slug ?? '');
         await this.#point('acknowledge');
-        call?.committed?.(version.xid);
+        call?.committed?.(version.xid, 1);
         return toPost(version);
       },
     };
@@ -92,6 +116,9 @@ export class SimulatedFeed {
   readonly #database: SimulatedDatabase;
   readonly #point: (label: string) => Promise<void>;
   #turn: Promise<void> = Promise.resolve();
+  /** The last one that it has met, and the last one that it has told of up to then. */
+  #life: number;
+  #heard: number;
   snapshot: Snapshot;
   /** The latest version of each post that listeners were told of. */
   readonly told = new Map<string, number>();
@@ -99,7 +126,21 @@ export class SimulatedFeed {
   constructor(database: SimulatedDatabase, point: (label: string) => Promise<void>) {
     this.#database = database;
     this.#point = point;
-    this.snapshot = database.snapshot;
+    this.#life = database.life;
+    this.#heard = database.life;
+    this.snapshot = database.snapshot.upTo(database.lastXid);
+  }
+
+  get era(): number | undefined {
+    return this.#heard === this.#database.life ? this.#heard : undefined;
+  }
+
+  get lastEra(): number {
+    return this.#life;
+  }
+
+  get life(): DatabaseLife {
+    return { name: `life ${this.#life}`, isWhole: true, timeline: 1, note: '' };
   }
 
   listen(listener: ChangeListener): () => void {
@@ -112,19 +153,28 @@ export class SimulatedFeed {
     this.#turn = this.#turn.then(async () => {
       await this.#point('feed reads');
       const from = this.snapshot;
-      const to = this.#database.snapshot;
+      const { life } = this.#database;
+      const to = this.#database.snapshot.upTo(this.#database.lastXid);
       const versions = this.#database.between(from, to);
       await this.#point('feed tells');
+      // Its connection was lost meanwhile.
+      if (life !== this.#database.life) return;
+      this.#life = life;
       this.snapshot = to;
       for (const listener of this.#listeners) {
         if (isGap) listener.onGap(to);
-        else listener.onBatch({ from, afterId: 0n, to, complete: true, changes: versions.map(toChange) });
+        else
+          listener.onBatch({ from, afterId: 0n, to, proof: NO_PROOF, complete: true, changes: versions.map(toChange) });
       }
+      this.#heard = life;
       for (const { id, number } of versions) this.told.set(id, number);
     });
     return this.#turn;
   }
 }
+
+/** Caches look at none. */
+const NO_PROOF = { id: 0n, digest: '', recent: [] };
 
 export interface Version {
   readonly id: string;
