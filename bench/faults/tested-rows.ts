@@ -25,6 +25,12 @@ export const TESTED_ROWS: readonly FaultRow[] = [
     'test/posts/create-post-once.test.ts',
     'test/rpc/killed-service.test.ts',
   ),
+  tested(
+    'R37',
+    'other defaults of the database',
+    'test/rpc/database-defaults.test.ts',
+    'test/db/session-client.test.ts',
+  ),
 ];
 
 function tested(id: string, fault: string, ...files: string[]): FaultRow {

@@ -54,10 +54,12 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
  * @param others which of the live posts `o` count.
  */
 export function slugOf(slugs: RawBuilder<unknown>, others: RawBuilder<unknown>): RawBuilder<string> {
-  return sql`case when cardinality(${slugs}) = 1 then (${slugs})[1] else coalesce((
+  const isFree = (slug: RawBuilder<unknown>) =>
+    sql`not exists (select from posts o where o.slug = ${slug} and not o.deleted and ${others})`;
+  const first = sql`(${slugs})[1]`;
+  return sql`case when cardinality(${slugs}) = 1 or ${isFree(first)} then ${first} else coalesce((
     select choice.slug from unnest(${slugs}) with ordinality choice (slug, n)
-    where not exists (select from posts o where o.slug = choice.slug and not o.deleted and ${others})
-    order by choice.n limit 1), (${slugs})[1]) end`;
+    where ${isFree(sql`choice.slug`)} order by choice.n limit 1), ${first}) end`;
 }
 
 /** The post as it was when it had just been created. */

@@ -233,7 +233,7 @@ export class PostgresPostStore implements PostStore {
 
   /** The live post, if it has the etag that is asked for. */
   async #getVersion(id: string, etag: string | undefined, call: StoreCall | undefined): Promise<Post> {
-    const post = await this.getById(id, { signal: call?.signal, fresh: true });
+    const post = await this.getById(id, { signal: call?.signal, criticality: call?.criticality, fresh: true });
     if (post === undefined) throw new PostNotFoundError([id]);
     if (post.deleteTime !== undefined) throw new PostDeletedError(id);
     if (etag !== undefined && etag !== post.etag) throw new EtagMismatchError(id, post.etag);
