@@ -135,7 +135,11 @@ export const SETTINGS = {
     '250ms',
     'How long a call whose turn has come waits for a connection before it fails. Calls wait for their turn as long as their deadlines allow.',
   ],
-  DATABASE_MAX_WAITING: [integer(0, 100_000), '1000', 'The most calls that wait for their turn at once. Beyond, the least critical are refused.'],
+  DATABASE_MAX_WAITING: [
+    integer(0, 100_000),
+    '1000',
+    'The most calls that wait for their turn at once. Beyond, the least critical are refused.',
+  ],
   DATABASE_IDLE_TIMEOUT: [duration('1s', '24h'), '10min', 'An idle connection is closed after this.'],
   DATABASE_LIFETIME: [
     duration('1s', '24h'),
