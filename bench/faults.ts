@@ -1,12 +1,14 @@
 /**
  * `npm run faults [ROW]… [-- --seconds 30 --soak 10]`: breaks what the service stands on, row by row, under a constant load with a ledger
- * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before.
+ * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before. R20, the soak, and
+ * R30, which needs Python, etcd and Debian's Postgres, run only where they are named.
  */
 import { parseArgs } from 'node:util';
 import { CLIENT_ROWS } from './faults/client-rows.ts';
 import type { Figure } from './faults/figures.ts';
 import type { CallRecord } from './faults/ledger.ts';
 import { OVERLOAD_ROWS } from './faults/overload-rows.ts';
+import { PATRONI_ROW } from './faults/patroni-rows.ts';
 import { POSTGRES_ROWS } from './faults/postgres-rows.ts';
 import { PROCESS_ROWS } from './faults/process-rows.ts';
 import { REDIS_ROWS } from './faults/redis-rows.ts';
@@ -34,7 +36,7 @@ const always = [
   ...[...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS],
   ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...TESTED_ROWS, ...CLIENT_ROWS],
 ];
-const rows = [...always, soakRow(Number(values.soak))];
+const rows = [...always, soakRow(Number(values.soak)), PATRONI_ROW];
 const unknown = positionals.filter(id => !rows.some(row => row.id === id));
 if (unknown.length > 0) {
   console.error(`There is no row ${unknown.join(', ')}; there is ${rows.map(({ id }) => id).join(', ')}.`);

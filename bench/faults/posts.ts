@@ -13,8 +13,14 @@ export async function startPosts(settings: Readonly<Record<string, string>> = {}
   const postgres = await startPrivatePostgres({
     settings: { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', ...settings },
   });
+  const ids = await insertPosts(postgres.url);
+  return { postgres, ids, [Symbol.asyncDispose]: () => postgres[Symbol.asyncDispose]() };
+}
+
+/** Posts of a kilobyte. @returns their ids. */
+export async function insertPosts(url: string): Promise<string[]> {
   const ids = Array.from({ length: POSTS }, () => uuidv7());
-  const client = new pg.Client(postgres.url);
+  const client = new pg.Client(url);
   await client.connect();
   await client.query(
     `insert into posts (id, slug, title, content, author, tags, create_time, update_time)
@@ -24,7 +30,7 @@ export async function startPosts(settings: Readonly<Record<string, string>> = {}
   );
   await client.query('analyze posts');
   await client.end();
-  return { postgres, ids, [Symbol.asyncDispose]: () => postgres[Symbol.asyncDispose]() };
+  return ids;
 }
 
 const POSTS = 2000;
