@@ -25,6 +25,8 @@ export const TESTED_ROWS: readonly FaultRow[] = [
     'test/posts/create-post-once.test.ts',
     'test/rpc/killed-service.test.ts',
   ),
+  tested('R29', 'asynchronous standby promoted, the last writes lost', 'test/posts/lost-history.test.ts'),
+  tested('R31', 'dump and restore', 'test/rpc/restored-database.test.ts', 'test/db/load-dump.test.ts'),
   tested(
     'R37',
     'other defaults of the database',

@@ -17,7 +17,9 @@ export interface PrivatePostgres extends AsyncDisposable {
   terminateBackends(): Promise<number>;
   /** As `pg_ctl stop -m immediate`: no checkpoint, no goodbye. Resolves when it has ended. */
   stopImmediately(): Promise<void>;
-  /** Starts it again after `stopImmediately`, on the same data and port; resolves when it accepts connections. */
+  /** As `kill -9` of the postmaster, whose backends notice it and end. Resolves when all have ended. */
+  kill(): Promise<void>;
+  /** Starts it again after `stopImmediately` or `kill`, on the same data and port; resolves when it accepts connections. */
   start(): Promise<void>;
   /** Stops every process of it with SIGSTOP: connections stay open, nothing answers. */
   freeze(): Promise<void>;
@@ -48,6 +50,11 @@ export async function startPrivatePostgres(
     terminateBackends: () => terminateBackends(url),
     stopImmediately: async () => {
       process.kill(await pid(), 'SIGQUIT');
+      await running?.[Symbol.asyncDispose]();
+      running = undefined;
+    },
+    kill: async () => {
+      process.kill(await pid(), 'SIGKILL');
       await running?.[Symbol.asyncDispose]();
       running = undefined;
     },

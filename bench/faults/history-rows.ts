@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Client, ConnectError, createClient } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import { PostService } from '#gen/blog/v1/post_service_pb.js';
+import { NOTHING_FLUSHED } from '#test/support/burn-ids.ts';
+import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
+import { query } from '#test/support/query.ts';
+import { startServiceProcess } from '../service-process.ts';
+import { none, toSee } from './figures.ts';
+import type { FaultRow, RowResult } from './row.ts';
+
+/** Faults after which Postgres gives transaction ids out again. */
+export const HISTORY_ROWS: readonly FaultRow[] = [
+  { id: 'R28', fault: 'Postgres or a backend killed while creates burn ids, 50 times', run: burnAndCrash },
+];
+
+async function burnAndCrash(): Promise<RowResult> {
+  await using parts = new AsyncDisposableStack();
+  const postgres = parts.use(await startPrivatePostgres({ settings: NOTHING_FLUSHED }));
+  const settings = { DATABASE_URL: postgres.url, PAGE_TOKEN_SECRET: randomBytes(32).toString('hex') };
+  const services = [parts.use(await startServiceProcess(settings)), parts.use(await startServiceProcess(settings))];
+  const [reader, writer] = services.map(({ url }) => clientOf(url)) as [PostClient, PostClient];
+  const watch = new Follower(reader);
+  const resumes = new Follower(reader);
+  await Promise.all([watch.isOpen, resumes.isOpen]);
+  const { post } = await writer.createPost({ post: { title: 'Begin', slug: 'taken' } });
+  const id = post?.id ?? '';
+  const acknowledged: string[] = [];
+  let [reads, late, stale, marked, reused] = [0, 0, 0, 0, 0];
+  for (let crash = 0; crash < CRASHES; crash++) {
+    // The database is back.
+    await update(writer, id, `Crash ${crash}`);
+    acknowledged.push(`Crash ${crash}`);
+    // Each is refused, and has used up an id.
+    const burning = Array.from({ length: BURNT }, () =>
+      writer.createPost({ post: { title: 'Burnt', slug: 'taken' } }).catch(() => {}),
+    );
+    await Promise.all(burning);
+    // What is cached and what the feed has read have seen these ids.
+    await Promise.all([read(reader, id), delay(LOOK_MS)]);
+    const before = await nextId(postgres);
+    await (crash % 2 === 0 ? killPostgres(postgres) : killBackend(postgres));
+    if ((await nextId(postgres)) < before) reused++;
+    resumes.reconnect();
+    for (let n = 0; n < WRITES; n++) {
+      const title = `Title ${crash} ${n}`;
+      await update(writer, id, title);
+      acknowledged.push(title);
+      const seen = await read(reader, id);
+      reads++;
+      if (seen.isMarked) marked++;
+      else if (seen.title !== title) {
+        late++;
+        if (!(await isSeenSoon(reader, id, title))) stale++;
+      }
+    }
+  }
+  for (const follower of [watch, resumes]) await follower.until(acknowledged.at(-1) as string);
+  const missed = (follower: Follower) => acknowledged.filter(title => !follower.titles.has(title)).length;
+  const figures = [
+    none('changes that an open watch missed', missed(watch)),
+    none('changes that a watch missed that resumed after each crash', missed(resumes)),
+    none('watches ended with OUT_OF_RANGE', watch.expired + resumes.expired),
+    none(`answers without a mark that were still old after ${SOON_MS} ms`, stale),
+    toSee('answers without a mark that were old for less', String(late - stale)),
+    toSee('crashes after which ids were given out again', `${reused} of ${CRASHES}`),
+    toSee('reads', `${reads}, of which ${marked} were marked as stale`),
+  ];
+  watch.end();
+  resumes.end();
+  return { figures };
+}
+
+type PostClient = Client<typeof PostService>;
+
+function clientOf(url: string): PostClient {
+  return createClient(PostService, createConnectTransport({ baseUrl: url, httpVersion: '1.1' }));
+}
+
+/** A watch that resumes when it ends, or is told to, with the last token that it got. */
+class Follower {
+  readonly titles = new Set<string>();
+  expired = 0;
+  readonly #client: PostClient;
+  readonly #open = Promise.withResolvers<void>();
+  #token = '';
+  #isOver = false;
+  #ending = new AbortController();
+
+  constructor(client: PostClient) {
+    this.#client = client;
+    void this.#run();
+  }
+
+  get isOpen(): Promise<void> {
+    return this.#open.promise;
+  }
+
+  reconnect(): void {
+    this.#ending.abort();
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#ending.abort();
+  }
+
+  /** Resolves when it has told of this title, or has had time enough to. */
+  async until(title: string): Promise<void> {
+    const giveUpAt = performance.now() + GIVE_UP_MS;
+    while (!this.titles.has(title) && performance.now() < giveUpAt) await delay(LOOK_MS);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isOver) {
+      this.#ending = new AbortController();
+      try {
+        const watch = this.#client.watchPosts({ resumeToken: this.#token }, { signal: this.#ending.signal });
+        for await (const { resumeToken, change } of watch) {
+          this.#token = resumeToken;
+          this.#open.resolve();
+          if (change?.post !== undefined) this.titles.add(change.post.title);
+        }
+      } catch (error) {
+        if (ConnectError.from(error).rawMessage.includes('resume_token')) {
+          this.expired++;
+          this.#token = '';
+        }
+      }
+      await delay(RETRY_MS);
+    }
+  }
+}
+
+async function killPostgres(postgres: PrivatePostgres): Promise<void> {
+  await postgres.kill();
+  await postgres.start();
+}
+
+/** Postgres ends all others then, and starts anew by itself. */
+async function killBackend(postgres: PrivatePostgres): Promise<void> {
+  const [row] = (await query(
+    postgres.url,
+    "select pid from pg_stat_activity where application_name = 'postservice' limit 1",
+  )) as { pid: number }[];
+  if (row !== undefined) process.kill(row.pid, 'SIGKILL');
+}
+
+/** The next id that is given out; waits for a server that starts. */
+async function nextId({ url }: PrivatePostgres): Promise<bigint> {
+  for (;;) {
+    const rows = await query(url, 'select pg_snapshot_xmax(pg_current_snapshot())::text as id').catch(() => []);
+    const [row] = rows as { id: string }[];
+    if (row !== undefined) return BigInt(row.id);
+    await delay(RETRY_MS);
+  }
+}
+
+async function update(client: PostClient, id: string, title: string): Promise<void> {
+  const request = { post: { id, title }, updateMask: { paths: ['title'] } };
+  while (
+    !(await client.updatePost(request).then(
+      () => true,
+      () => false,
+    ))
+  )
+    await delay(RETRY_MS);
+}
+
+async function read(client: PostClient, id: string): Promise<{ readonly title: string; readonly isMarked: boolean }> {
+  for (;;) {
+    let isMarked = false;
+    const onHeader = (fields: Headers) => {
+      isMarked = fields.has('cache-status');
+    };
+    const got = await client.getPost({ key: { case: 'id', value: id } }, { onHeader }).catch(() => undefined);
+    if (got?.post !== undefined) return { title: got.post.title, isMarked };
+    await delay(RETRY_MS);
+  }
+}
+
+/** What another instance has written is there within a moment. */
+async function isSeenSoon(client: PostClient, id: string, title: string): Promise<boolean> {
+  const giveUpAt = performance.now() + SOON_MS;
+  while (performance.now() < giveUpAt) {
+    const seen = await read(client, id);
+    if (seen.title === title || seen.isMarked) return true;
+    await delay(RETRY_MS);
+  }
+  return false;
+}
+
+const CRASHES = 50;
+const BURNT = 50;
+const WRITES = 10;
+/** The change feed looks ten times a second. */
+const LOOK_MS = 150;
+const RETRY_MS = 20;
+const SOON_MS = 1000;
+const GIVE_UP_MS = 15_000;
