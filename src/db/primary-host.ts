@@ -46,8 +46,8 @@ export class PrimaryHost implements AsyncDisposable {
   #leaving = new AbortController();
   #searching: Promise<void> | undefined;
   #searchedAt = Number.NEGATIVE_INFINITY;
-  /** What each host said when it was asked for the last time. */
-  readonly #answers = new Map<string, string>();
+  /** What each host said when it was asked for the last time, in this search. */
+  readonly #answers = new Map<string, HostAnswer>();
 
   /** It begins to look at once. @throws DatabaseUrlError where the URL is bad. */
   constructor(url: string, log?: Pick<Logger, 'info' | 'warn'>) {
@@ -86,7 +86,7 @@ export class PrimaryHost implements AsyncDisposable {
   nowhere(): DatabaseUnavailableError {
     const answers = this.#servers.map(server => {
       const { host } = new URL(server);
-      return `${host}: ${this.#answers.get(host) ?? 'no answer yet'}`;
+      return `${host}: ${this.#answers.get(host)?.words ?? 'no answer yet'}`;
     });
     const cause = new Error(answers.join('; '));
     return new DatabaseUnavailableError(`no host of the database is ${this.#wanted} now; they are asked again`, {
@@ -133,16 +133,18 @@ export class PrimaryHost implements AsyncDisposable {
     if (restMs > 0) await sleep(restMs, undefined, { signal: noRest, ref: false }).catch(() => {});
     if (signal.aborted) return;
     const isAlone = this.#servers.length === 1;
+    this.#answers.clear();
     const search = {
       servers: this.#servers,
       // One host may be any server, and is asked only where a write was refused.
       wanted: isAlone ? 'read-write' : this.#wanted,
       untilFound: !isAlone,
-      onAnswer: (server: string, answer: string, role?: ServerRole) => {
-        this.#answers.set(new URL(server).host, answer);
-        if (isAlone || role === undefined) return;
+      onAnswer: (server: string, words: string, role?: ServerRole) => {
+        const isFound = role !== undefined && isWanted(role, this.#wanted);
+        this.#answers.set(new URL(server).host, { words, isFound });
+        if (isAlone || isFound || role === undefined) return;
         if (!isBearable(role, this.#wanted)) this.#leave(server);
-        else if (!isWanted(role, this.#wanted) && this.#isMissing) this.#moveTo(server);
+        else if (this.#isMissing) this.#moveTo(server);
       },
     } as const;
     const found = await searchServers(search, signal);
@@ -150,9 +152,10 @@ export class PrimaryHost implements AsyncDisposable {
     if (found !== undefined && (isAlone || found !== this.#place?.url)) this.#moveTo(found);
   }
 
-  /** Whether there is no place, though every host had its say. */
+  /** Whether there is no place, and every host had its say, and none of them is the one. */
   get #isMissing(): boolean {
-    return this.#place === undefined && this.#answers.size === this.#servers.length;
+    const answers = [...this.#answers.values()];
+    return this.#place === undefined && answers.length === this.#servers.length && !answers.some(a => a.isFound);
   }
 
   #moveTo(url: string): void {
@@ -174,6 +177,13 @@ export class PrimaryHost implements AsyncDisposable {
     this.#found = Promise.withResolvers();
     this.#leaving.abort();
   }
+}
+
+interface HostAnswer {
+  /** For the log. */
+  readonly words: string;
+  /** Whether it is the wanted one. */
+  readonly isFound: boolean;
 }
 
 /** At least so long between two searches, while the server seems to be well. */
