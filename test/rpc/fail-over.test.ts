@@ -20,7 +20,6 @@ beforeAll(async () => {
     await startTestService({
       // The standby comes first.
       DATABASE_URL: severalHosts(second.url, first.url),
-      DATABASE_ACQUIRE_TIMEOUT: '250ms',
       CACHE_NEAR_BYTES: '0B',
     }),
   );
@@ -77,7 +76,6 @@ describe('A primary that freezes and comes back after another one was promoted',
     await using heir = await startReplica(zombie.url);
     await using other = await startTestService({
       DATABASE_URL: severalHosts(zombie.url, heir.url),
-      DATABASE_ACQUIRE_TIMEOUT: '250ms',
       DEADLINE_DEFAULT: '2s',
     });
     const shared = service;
