@@ -109,6 +109,8 @@ describe('A standby that is promoted behind the same address', () => {
     await using open = watch();
     await open.reader.until(({ places }) => places.length === 1);
     const early = await create();
+    // Changes that are read together come in the order of their transactions.
+    await open.reader.until(({ changes }) => changes.length === 1);
     await standby.catchUp();
     await standby.kill();
     await other.query('commit');
