@@ -11,7 +11,8 @@ import {
   type RawBuilder,
   type TransactionSettings,
 } from 'kysely';
-import type { ConnectionPool, PooledConnection } from '#src/db/pool.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
+import type { PooledConnection } from '#src/db/pooled-connection.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The database as queries see it. `destroy()` ends the pool. */

@@ -1,39 +1,11 @@
-import pg from 'pg';
 import type { DatabaseConfig } from '#src/config.ts';
+import { CallerLine } from '#src/db/caller-line.ts';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
-import {
-  DatabaseUnavailableError,
-  leavesConnectionUsable,
-  PoolExhaustedError,
-  translateDriverError,
-} from '#src/db/errors.ts';
+import { DatabaseUnavailableError, PoolExhaustedError, translateDriverError } from '#src/db/errors.ts';
 import { type HeldConnection, HeldConnections } from '#src/db/held-connections.ts';
+import { PooledConnection } from '#src/db/pooled-connection.ts';
 import { PrimaryClient } from '#src/db/primary-client.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
-import { cancelRunningQuery } from '#src/db/query-cancel.ts';
-import { Slots } from '#src/db/slots.ts';
-import { TimeLimitError, within } from '#src/resilience/within.ts';
-
-/** A connection that was taken out of the pool, and must be put back by `release`. */
-export interface PooledConnection {
-  /**
-   * Runs one statement and gives its result.
-   *
-   * When `signal` aborts, the statement is cancelled in Postgres, and the promise settles with undefined when the
-   * connection is free again: nobody waits for the rows any more.
-   *
-   * @param name of a statement that is parsed once a connection, where the settings have prepared statements; it belongs to its text alone.
-   * @throws what translateDriverError makes of the driver's error.
-   */
-  query(
-    sql: string,
-    parameters: readonly unknown[],
-    signal?: AbortSignal,
-    name?: string,
-  ): Promise<pg.QueryResult | undefined>;
-  /** Puts the connection back, or ends it where it failed, is too old, or has to be discarded. */
-  release(discard?: boolean): void;
-}
 
 /** Who hears of what a pool does; all times in milliseconds. */
 export interface PoolObserver {
@@ -55,140 +27,76 @@ export interface PoolState {
 /**
  * Connections to one Postgres: bounded in number, in wait and in life.
  *
- * It stands in front of pg's own pool, which waits for ever by default, takes failed clients back, and lets the process
- * die from a backend that ends while its client is in use.
+ * Callers wait in one line, and the first of them gets whatever comes first: a connection that is put back, or a new one. pg's own pool
+ * binds a caller to the connection that is opened for it. That may take long on a busy machine, while others are put back.
  */
 export class ConnectionPool {
-  readonly #pool: pg.Pool;
-  /**
-   * As many as the pool has connections, so that nobody ever waits in pg's own queue, and a few more: so many are opened at once, since a
-   * Postgres that has to start many processes takes too long for each. Who waits gets one that is put back, or opened, whichever is first.
-   */
-  readonly #slots: Slots;
-  readonly #open = new Set<pg.PoolClient>();
-  readonly #max: number;
-  readonly #acquireTimeoutMs: number;
-  readonly #maxWaiting: number;
-  readonly #lifetimeMs: number;
-  readonly #preparesStatements: boolean;
-  readonly #expiry = new WeakMap<pg.PoolClient, number>();
-  readonly #held: HeldConnections;
+  readonly #host: PrimaryHost;
+  readonly #options: DatabaseConfig;
   readonly #observer: PoolObserver;
+  readonly #held: HeldConnections;
+  readonly #line = new CallerLine<Open>();
+  /** The last one was used last: the others may become old enough to be closed. */
+  readonly #idle: Open[] = [];
+  readonly #open = new Set<Open>();
+  readonly #opening = new Set<PrimaryClient>();
+  readonly #closing = new Set<Promise<unknown>>();
+  readonly #sweep: NodeJS.Timeout;
+  /** Connections of an earlier one are used for nothing new. */
+  #generation = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #whenEmpty: (() => void) | undefined;
+  #isEnded = false;
 
   /** @param database the URL of one server, or what finds the one: it is not ended with the pool. */
   constructor(database: string | PrimaryHost, options: DatabaseConfig, observer: PoolObserver = {}) {
-    const host = PrimaryHost.of(database);
+    this.#host = PrimaryHost.of(database);
+    this.#options = options;
     this.#observer = observer;
     this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
-    this.#slots = new Slots(() => Math.min(options.poolMax, this.#open.size + OPENED_AT_ONCE));
-    this.#max = options.poolMax;
-    this.#acquireTimeoutMs = options.acquireTimeoutMs;
-    this.#maxWaiting = options.maxWaiting;
-    this.#lifetimeMs = options.lifetimeMs;
-    this.#preparesStatements = options.preparedStatements;
-    this.#pool = new pg.Pool({
-      Client: class extends PrimaryClient {
-        constructor(settings?: pg.ClientConfig) {
-          super(host, settings ?? {});
-        }
-      },
-      types: COLUMN_TYPES,
-      application_name: 'postservice',
-      max: options.poolMax,
-      connectionTimeoutMillis: options.acquireTimeoutMs,
-      idleTimeoutMillis: options.idleTimeoutMs,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 10_000,
-      statement_timeout: options.statementTimeoutMs,
-      lock_timeout: options.lockTimeoutMs,
-      idle_in_transaction_session_timeout: options.transactionIdleTimeoutMs,
-    });
-    // Both are told by the query that fails; without a listener either would end the process.
-    this.#pool.on('error', () => {});
-    this.#pool.on('remove', client => this.#open.delete(client));
-    this.#pool.on('connect', client => {
-      this.#open.add(client);
-      this.#slots.changed();
-      client.on('error', () => {});
-      // Jitter, so that connections that were opened together are not replaced together.
-      this.#expiry.set(client, performance.now() + this.#lifetimeMs * (1 - Math.random() / 10));
-    });
+    this.#sweep = setInterval(() => this.#closeIdle(), options.idleTimeoutMs / 4).unref();
   }
 
-  /** Uses the connections that are open for nothing new: each is ended when it is put back, or would be taken. */
+  /** Uses the connections that are open for nothing new: each is ended now, or when it is put back. */
   renew(): void {
-    for (const client of this.#open) this.#expiry.set(client, Number.NEGATIVE_INFINITY);
+    this.#generation++;
+    for (const idle of this.#idle.splice(0)) this.#close(idle);
   }
 
   /** Opens so many connections, or as many as it may have, for those who come later. Settles whatever becomes of them. */
   async open(count: number): Promise<void> {
-    const wanted = Array.from({ length: Math.min(count, this.#max) }, () => this.acquire());
+    const wanted = Array.from({ length: Math.min(count, this.#options.poolMax) }, () => this.acquire());
     for (const got of await Promise.allSettled(wanted)) if (got.status === 'fulfilled') got.value.release();
   }
 
   /**
    * Takes a connection, waiting for one no longer than the acquire timeout.
    *
-   * @param signal where it aborts, the caller gives its place in the queue up at once.
-   * @throws DatabaseUnavailableError where none is free in time, too many wait already, or none can be opened.
+   * @param signal where it aborts, the caller gives its place in the line up at once.
+   * @throws PoolExhaustedError where none is free in time, or too many wait already; DatabaseUnavailableError where none can be opened.
    * @throws the signal's reason, where it aborts while the caller waits.
    */
   async acquire(signal?: AbortSignal): Promise<PooledConnection> {
-    if (this.#slots.waiting >= this.#maxWaiting) {
-      throw new PoolExhaustedError(`more than ${this.#maxWaiting} queries wait for a connection`);
+    const { maxWaiting, preparedStatements } = this.#options;
+    if (this.#isEnded) throw closed();
+    if (this.#line.length >= maxWaiting) {
+      throw new PoolExhaustedError(`more than ${maxWaiting} queries wait for a connection`);
     }
     const startedAt = performance.now();
     try {
-      const client = await this.#take(signal);
+      const taken = this.#takeIdle() ?? (await this.#wait(signal));
       const putBack = this.#held.take();
-      const release = () => {
-        this.#slots.give();
+      return new PooledConnection(taken.client, preparedStatements, isUsable => {
         this.#observer.held?.(putBack());
-      };
-      return new ClientConnection(client, this.#expiry.get(client) ?? 0, this.#preparesStatements, release);
+        this.#takeBack(taken, isUsable);
+      });
     } finally {
       this.#observer.waited?.(performance.now() - startedAt);
     }
   }
 
-  async #take(signal: AbortSignal | undefined): Promise<pg.PoolClient> {
-    const slot = this.#slots.take({ timeoutMs: this.#acquireTimeoutMs, onTimeout: noneFreeInTime, signal });
-    let leftMs = this.#acquireTimeoutMs;
-    if (slot !== undefined) {
-      const startedAt = performance.now();
-      await slot;
-      leftMs -= performance.now() - startedAt;
-    }
-    for (;;) {
-      const client = await this.#connect(leftMs);
-      if (this.#expiry.get(client) !== Number.NEGATIVE_INFINITY) return client;
-      client.release(true);
-    }
-  }
-
-  /** A connection for who holds a slot, which goes back where there is none in time. */
-  async #connect(leftMs: number): Promise<pg.PoolClient> {
-    const connecting = this.#pool.connect();
-    try {
-      // pg's own limit is for who has not waited for a slot before.
-      return await (leftMs < this.#acquireTimeoutMs ? within(Math.max(leftMs, 0), connecting) : connecting);
-    } catch (error) {
-      if (!(error instanceof TimeLimitError)) {
-        this.#slots.give();
-        throw translateDriverError(error);
-      }
-      connecting
-        .then(
-          client => client.release(),
-          () => {},
-        )
-        .finally(() => this.#slots.give());
-      throw noConnectionInTime();
-    }
-  }
-
   get state(): PoolState {
-    return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#slots.waiting };
+    return { total: this.#open.size + this.#opening.size, idle: this.#idle.length, waiting: this.#line.length };
   }
 
   /** The connections that callers have, the one that is held for the longest first. */
@@ -196,74 +104,155 @@ export class ConnectionPool {
     return this.#held.list();
   }
 
-  /** Closes every connection, when each has been put back. */
+  /** Refuses who waits, and closes every connection, when each has been put back. */
   async end(): Promise<void> {
+    this.#isEnded = true;
+    clearInterval(this.#sweep);
+    clearTimeout(this.#retry);
+    while (this.#line.refuseFirst(closed()));
+    for (const client of this.#opening) client.cut();
+    for (const idle of this.#idle.splice(0)) this.#close(idle);
+    if (this.#open.size + this.#opening.size > 0) {
+      await new Promise<void>(resolve => {
+        this.#whenEmpty = resolve;
+      });
+    }
     this.#held.end();
-    await this.#pool.end();
+    await Promise.all(this.#closing);
+  }
+
+  #takeIdle(): Open | undefined {
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (performance.now() < idle.expiresAt) return idle;
+      this.#close(idle);
+    }
+    return undefined;
+  }
+
+  #wait(signal: AbortSignal | undefined): Promise<Open> {
+    const onTimeout = () => (this.#open.size > 0 ? noneFreeInTime() : noneOpenedInTime());
+    const waiting = this.#line.wait({ timeoutMs: this.#options.acquireTimeoutMs, onTimeout, signal });
+    this.#openMore();
+    return waiting;
+  }
+
+  #takeBack(connection: Open, isUsable: boolean): void {
+    const isCurrent = connection.generation === this.#generation && performance.now() < connection.expiresAt;
+    if (isUsable && isCurrent && !this.#isEnded && this.#open.has(connection)) this.#offer(connection);
+    else this.#close(connection);
+  }
+
+  /** To who has waited longest, or to who comes next. */
+  #offer(connection: Open): void {
+    if (this.#line.give(connection)) return;
+    connection.idleSince = performance.now();
+    this.#idle.push(connection);
+  }
+
+  /** Opens as many as callers wait for: a few at once, since a Postgres that starts many processes together takes too long for each. */
+  #openMore(): void {
+    if (this.#isEnded || this.#retry !== undefined) return;
+    const { poolMax } = this.#options;
+    while (
+      this.#opening.size < Math.min(this.#line.length, OPENED_AT_ONCE) &&
+      this.#open.size + this.#opening.size < poolMax
+    ) {
+      void this.#openOne();
+    }
+  }
+
+  async #openOne(): Promise<void> {
+    const generation = this.#generation;
+    const client = this.#newClient();
+    this.#opening.add(client);
+    try {
+      await client.connect();
+      this.#opening.delete(client);
+      // Jitter, so that connections that were opened together are not replaced together.
+      const expiresAt = performance.now() + this.#options.lifetimeMs * (1 - Math.random() / 10);
+      const opened: Open = { client, generation, expiresAt, idleSince: 0 };
+      this.#open.add(opened);
+      client.once('end', () => this.#lost(opened));
+      if (this.#isEnded || generation !== this.#generation) this.#close(opened);
+      else this.#offer(opened);
+    } catch (error) {
+      this.#opening.delete(client);
+      this.#couldNotOpen(error);
+    }
+    this.#openMore();
+    this.#noteEmpty();
+  }
+
+  #newClient(): PrimaryClient {
+    const { statementTimeoutMs, lockTimeoutMs, transactionIdleTimeoutMs, acquireTimeoutMs } = this.#options;
+    return new PrimaryClient(this.#host, {
+      types: COLUMN_TYPES,
+      application_name: 'postservice',
+      connectionTimeoutMillis: Math.max(acquireTimeoutMs, OPEN_TIMEOUT_MS),
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      statement_timeout: statementTimeoutMs,
+      lock_timeout: lockTimeoutMs,
+      idle_in_transaction_session_timeout: transactionIdleTimeoutMs,
+    });
+  }
+
+  /** While there are others, they may be put back; else nobody waits for the next attempt who has waited for this one. */
+  #couldNotOpen(error: unknown): void {
+    if (this.#open.size === 0) this.#line.refuseFirst(translateDriverError(error));
+    else if (!this.#isEnded)
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined;
+        this.#openMore();
+      }, RETRY_MS).unref();
+  }
+
+  #lost(connection: Open): void {
+    if (!this.#open.delete(connection)) return;
+    const place = this.#idle.indexOf(connection);
+    if (place >= 0) this.#idle.splice(place, 1);
+    this.#openMore();
+    this.#noteEmpty();
+  }
+
+  #close(connection: Open): void {
+    const closing = connection.client.end().catch(() => {});
+    this.#closing.add(closing);
+    void closing.finally(() => this.#closing.delete(closing));
+    this.#lost(connection);
+  }
+
+  #closeIdle(): void {
+    const since = performance.now() - this.#options.idleTimeoutMs;
+    while (this.#idle[0] !== undefined && this.#idle[0].idleSince < since) this.#close(this.#idle[0]);
+  }
+
+  #noteEmpty(): void {
+    if (this.#open.size + this.#opening.size === 0) this.#whenEmpty?.();
   }
 }
 
-class ClientConnection implements PooledConnection {
-  readonly #client: pg.PoolClient;
-  readonly #expiresAt: number;
-  readonly #preparesStatements: boolean;
-  readonly #released: () => void;
-  #failed = false;
-  #cancelling: Promise<void> | undefined;
-
-  constructor(client: pg.PoolClient, expiresAt: number, preparesStatements: boolean, released: () => void) {
-    this.#client = client;
-    this.#expiresAt = expiresAt;
-    this.#preparesStatements = preparesStatements;
-    this.#released = released;
-  }
-
-  async query(text: string, parameters: readonly unknown[], signal?: AbortSignal, name?: string) {
-    // A cancel request names the backend, not the query: it must have been delivered before the next query starts,
-    // such as the rollback after a cancelled query in a transaction.
-    await this.#cancelling;
-    const values = parameters as unknown[];
-    const running = this.#client.query(
-      this.#preparesStatements && name !== undefined ? { name, text, values } : { text, values },
-    );
-    if (signal === undefined) return this.#settle(running);
-    const cancel = () => {
-      this.#cancelling = cancelRunningQuery(this.#client, running);
-    };
-    if (signal.aborted) cancel();
-    else signal.addEventListener('abort', cancel, { once: true });
-    try {
-      return await this.#settle(running);
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-      await this.#cancelling;
-    }
-  }
-
-  release(discard = false) {
-    this.#client.release(discard || this.#failed || performance.now() > this.#expiresAt);
-    this.#released();
-  }
-
-  async #settle(running: Promise<pg.QueryResult>): Promise<pg.QueryResult> {
-    try {
-      return await running;
-    } catch (error) {
-      if (!leavesConnectionUsable(error)) this.#failed = true;
-      throw translateDriverError(error);
-    }
-  }
+interface Open {
+  readonly client: PrimaryClient;
+  readonly generation: number;
+  readonly expiresAt: number;
+  idleSince: number;
 }
 
 function noneFreeInTime(): Error {
   return new PoolExhaustedError('no connection to the database became free in time');
 }
 
-function noConnectionInTime(): Error {
+function noneOpenedInTime(): Error {
   return new DatabaseUnavailableError('no connection to the database was opened in time');
 }
 
+function closed(): Error {
+  return new DatabaseUnavailableError('the connections to the database have been closed');
+}
+
 const OPENED_AT_ONCE = 3;
+/** Callers wait for less, but what they have waited for is there for those who come later. */
+const OPEN_TIMEOUT_MS = 1000;
+/** Between attempts that fail while others are open, as where Postgres has no connection to spare. */
+const RETRY_MS = 50;

@@ -26,7 +26,7 @@ export class PrimaryClient extends SessionClient {
     // Whoever waits for something is told by that.
     this.on('error', () => {});
     if (place === undefined) return;
-    const cut = () => this.connection.stream.destroy();
+    const cut = () => this.cut();
     place.left.addEventListener('abort', cut, { once: true });
     this.connection.on('errorMessage', (error: unknown) => {
       if (saysReadOnly(error)) host.failed(place, error);
@@ -35,6 +35,11 @@ export class PrimaryClient extends SessionClient {
       place.left.removeEventListener('abort', cut);
       if (!this.#isEnding) host.failed(place, new Error('the connection was lost'));
     });
+  }
+
+  /** Ends the connection at once, also one that is being opened: Postgres is not told. */
+  cut(): void {
+    this.connection.stream.destroy();
   }
 
   override connect(): Promise<pg.Client>;
@@ -69,7 +74,7 @@ export class PrimaryClient extends SessionClient {
       await this.#host.check(this, place, this.#connectTimeoutMs);
       return this;
     } catch (error) {
-      this.connection.stream.destroy();
+      this.cut();
       this.#host.failed(place, error);
       throw error;
     }

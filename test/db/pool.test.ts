@@ -1,9 +1,14 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import net from 'node:net';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DatabaseConfig } from '#src/config.ts';
-import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
+import {
+  DatabaseUnavailableError,
+  PoolExhaustedError,
+  StatementTimeoutError,
+  WriteConflictError,
+} from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
 import { startTcpProxy } from '#test/support/tcp-proxy.ts';
@@ -54,6 +59,89 @@ describe('ConnectionPool', () => {
     const held = await retryUntilAcquired(pool);
     await expect(pool.acquire()).rejects.toThrow(DatabaseUnavailableError);
     held.release();
+  });
+
+  it('gives who waits for a new connection the one that is put back before', async () => {
+    await using door = await startDoor(database.url);
+    await using pool = openPool({ poolMax: 2, acquireTimeoutMs: 60_000 }, door.url);
+    const held = await pool.acquire();
+    const pid = await backendOf(held);
+    const asked = door.close();
+    const waiting = pool.acquire();
+    await asked;
+    held.release();
+    const got = await waiting;
+    expect(await backendOf(got)).toBe(pid);
+    got.release();
+  });
+
+  it('says that it is busy, and not that the database is away, where another connection opens too slowly', async () => {
+    await using door = await startDoor(database.url);
+    await using pool = openPool({ poolMax: 2, acquireTimeoutMs: 250 }, door.url);
+    const held = await retryUntilAcquired(pool);
+    door.close();
+    await expect(pool.acquire()).rejects.toThrow(PoolExhaustedError);
+    held.release();
+  });
+
+  it('keeps for the next caller what was opened for one who has gone', async () => {
+    await using pool = openPool({ poolMax: 1 });
+    const call = new AbortController();
+    const gone = expect(pool.acquire(call.signal)).rejects.toThrow('the client left');
+    call.abort(new Error('the client left'));
+    await gone;
+    const next = await pool.acquire();
+    expect(pool.state).toEqual({ total: 1, idle: 0, waiting: 0 });
+    next.release();
+  });
+
+  it('tries again to open a connection for those who wait, without haste', async () => {
+    await using door = await startDoor(database.url);
+    await using pool = openPool({ poolMax: 2, acquireTimeoutMs: 60_000 }, door.url);
+    const held = await pool.acquire();
+    door.slam();
+    const waiting = pool.acquire();
+    while (door.knocks < 3) await once(door, 'knock');
+    door.open();
+    const got = await waiting;
+    expect(await backendOf(got)).not.toBe(await backendOf(held));
+    expect(door.knocks).toBeLessThan(20);
+    got.release();
+    held.release();
+  });
+
+  it('uses no connection for anybody else that was open when it was renewed', async () => {
+    await using pool = openPool({ poolMax: 2 });
+    const [held, idle] = [await pool.acquire(), await pool.acquire()];
+    const pids = [await backendOf(held), await backendOf(idle)];
+    idle.release();
+    pool.renew();
+    held.release();
+    const [first, second] = [await pool.acquire(), await pool.acquire()];
+    for (const connection of [first, second]) {
+      expect(pids).not.toContain(await backendOf(connection));
+      connection.release();
+    }
+  });
+
+  it('closes a connection that nobody has used for long', async () => {
+    await using pool = openPool({ poolMax: 1, idleTimeoutMs: 40 });
+    (await pool.acquire()).release();
+    await expect.poll(() => pool.state.total).toBe(0);
+  });
+
+  it('refuses those who wait when it is ended, and ends when all have been put back', async () => {
+    const pool = openPool({ poolMax: 1, acquireTimeoutMs: 60_000 });
+    const held = await pool.acquire();
+    const refused = expect(pool.acquire()).rejects.toThrow(DatabaseUnavailableError);
+    const ended = pool.end();
+    await refused;
+    await expect(pool.acquire()).rejects.toThrow(DatabaseUnavailableError);
+    expect(pool.state).toEqual({ total: 1, idle: 0, waiting: 0 });
+    expect((await held.query('select 1 as one', []))?.rows).toEqual([{ one: 1 }]);
+    held.release();
+    await ended;
+    expect(pool.state.total).toBe(0);
   });
 
   it('refuses at once when too many wait', async () => {
@@ -243,6 +331,68 @@ describe('ConnectionPool', () => {
     }
   });
 });
+
+/** A way to Postgres that lets nobody new in while it is closed (it keeps them waiting) or slammed (it sends them away). */
+class Door extends EventEmitter implements AsyncDisposable {
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
+  readonly #postgres: URL;
+  #state: 'open' | 'closed' | 'slammed' = 'open';
+  knocks = 0;
+
+  constructor(url: string) {
+    super();
+    this.#postgres = new URL(url);
+    this.#server = net.createServer(socket => this.#enter(socket));
+  }
+
+  get url(): string {
+    const url = new URL(this.#postgres);
+    url.port = String((this.#server.address() as net.AddressInfo).port);
+    return url.href;
+  }
+
+  async listen(): Promise<this> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    return this;
+  }
+
+  open(): void {
+    this.#state = 'open';
+  }
+
+  /** @returns what resolves when somebody waits. */
+  close(): Promise<unknown> {
+    this.#state = 'closed';
+    return once(this, 'knock');
+  }
+
+  slam(): void {
+    this.#state = 'slammed';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+
+  #enter(socket: net.Socket): void {
+    this.#sockets.add(socket.on('error', () => {}));
+    if (this.#state === 'open') {
+      const inside = net.connect(Number(this.#postgres.port), '127.0.0.1').on('error', () => {});
+      this.#sockets.add(inside);
+      socket.pipe(inside).pipe(socket);
+      return;
+    }
+    this.knocks++;
+    this.emit('knock');
+    if (this.#state === 'slammed') socket.destroy();
+  }
+}
+
+function startDoor(url: string): Promise<Door> {
+  return new Door(url).listen();
+}
 
 class EndingPool extends ConnectionPool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
