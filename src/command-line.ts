@@ -89,7 +89,6 @@ async function serve(config: Config, io: ProcessIo): Promise<number> {
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
-  server.warm();
   // Before the garbage is collected, and with it the code that only a start runs.
   flushCompileCache();
   releaseStartupGarbage();

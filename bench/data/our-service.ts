@@ -22,5 +22,4 @@ const log = await createLogger(
   openLogOutput(openSync('/dev/null', 'w')).destination,
 );
 const server = await startServer(config, log, await provideDatabase(config, log));
-server.warm();
 announce(Number(new URL(server.url).port));
