@@ -94,8 +94,9 @@ export async function startServer(
   });
   const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas);
   const guarded = new GuardedPostStore(postgres, primary.policy);
+  const isQueueing = () => [primary, ...eachReplica].some(({ policy }) => policy.queued('read') > 0);
   // Before the watches, so that who is told of a change reads nothing older.
-  const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret }));
+  const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
   const watches = new PostWatches(feed, primary.db);
   const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
   parts.use(new PurgeJob(primary.db, config.purge, log));

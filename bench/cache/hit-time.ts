@@ -39,7 +39,7 @@ export async function measureHitTime(
     now,
     onOutcome: () => {},
   };
-  const parts = { feed, near, shared: undefined, outage: new DatabaseOutage(log, now) };
+  const parts = { feed, near, shared: undefined, outage: new DatabaseOutage(log, now, () => false) };
   using store = new CachedPostStore(backing as PostStore, parts, options);
   const ids = [...byId.keys()];
   const call = { signal: new AbortController().signal };

@@ -19,9 +19,11 @@ export class GuardedReads implements SnapshotReads {
     values: readonly unknown[],
     demand: ReadDemand = {},
   ): Promise<Row[]> {
-    return this.#policy
-      .run('read', () => this.#reads.query<Row>(statement, values, demand), demand)
-      .catch(translateBrokenCircuit);
+    const read = () => {
+      demand.begun?.();
+      return this.#reads.query<Row>(statement, values, demand);
+    };
+    return this.#policy.run('read', read, demand).catch(translateBrokenCircuit);
   }
 }
 

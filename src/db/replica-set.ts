@@ -75,7 +75,7 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     const member = demand.fresh ? undefined : this.#next();
     if (member !== undefined) {
       try {
-        const rows = await within(WAIT_MS, member.replica.reads.query<Row>(statement, values, demand));
+        const rows = await this.#read<Row>(member, statement, values, demand);
         if (hasSeen(rows[0], demand)) return rows;
       } catch (error) {
         if (demand.signal?.aborted) throw error;
@@ -90,6 +90,19 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     this.#ended.abort();
     await this.#watching;
     await Promise.all(this.#members.map(({ replica }) => replica[Symbol.asyncDispose]()));
+  }
+
+  /** @throws TimeLimitError where the replica takes too long; calls that queue for it are none of its faults. */
+  async #read<Row extends SnapshotRow>(
+    { replica }: Member,
+    statement: ReadStatement,
+    values: readonly unknown[],
+    demand: ReadDemand,
+  ): Promise<Row[]> {
+    const turn = Promise.withResolvers<void>();
+    const reading = replica.reads.query<Row>(statement, values, { ...demand, begun: turn.resolve });
+    await Promise.race([turn.promise, reading]);
+    return within(WAIT_MS, reading);
   }
 
   #next(): Member | undefined {
@@ -141,7 +154,8 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
 
   async #ask<Row extends SnapshotRow>(reads: SnapshotReads, text: string): Promise<Row[]> {
     const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(WAIT_MS)]);
-    return within(WAIT_MS, reads.query<Row>({ text }, [], { signal }));
+    // In front of all calls that queue.
+    return within(WAIT_MS, reads.query<Row>({ text }, [], { signal, criticality: 'critical-plus' }));
   }
 
   #leave(member: Member, err: unknown): void {

@@ -41,6 +41,8 @@ export interface ReadDemand {
   readonly deadline?: (() => number | undefined) | undefined;
   /** How much it matters, where not all can be served. */
   readonly criticality?: Criticality | undefined;
+  /** Told when its turn has come: what it takes from then on is the database's time, and not that of the queue in front of it. */
+  readonly begun?: (() => void) | undefined;
 }
 
 /** Reads over the pool of a database. */

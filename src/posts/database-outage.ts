@@ -13,18 +13,23 @@ import { TimeLimitError, within } from '#src/resilience/within.ts';
 export class DatabaseOutage {
   readonly #log: OutageLog;
   readonly #now: () => number;
+  readonly #isQueueing: () => boolean;
   #isOn = false;
   #since = 0;
   #tryAt = 0;
 
-  /** @param now milliseconds of a clock that never jumps. */
-  constructor(log: Logger, now: () => number) {
+  /**
+   * @param now milliseconds of a clock that never jumps.
+   * @param isQueueing whether calls wait for their turn to read: an answer that is late then says how busy we are.
+   */
+  constructor(log: Logger, now: () => number, isQueueing: () => boolean) {
     this.#log = new OutageLog(
       log,
       'the database fails: what is in the cache is served beyond its time, and marked as stale',
       'the database answers again: no stale answers are served any more',
     );
     this.#now = now;
+    this.#isQueueing = isQueueing;
   }
 
   /** For how long it has failed; 0: it does not. */
@@ -59,9 +64,11 @@ export class DatabaseOutage {
     try {
       return await Promise.race([within(WAIT_MS, work()), left.promise]);
     } catch (error) {
-      if (isOutage(error)) this.#begin(error);
       // That we are busy is no outage, and a reason to serve what there is.
-      else if (!(error instanceof OverloadedError || error instanceof PoolExhaustedError)) throw error;
+      if (error instanceof OverloadedError || error instanceof PoolExhaustedError) return undefined;
+      if (error instanceof TimeLimitError && this.#isQueueing()) return undefined;
+      if (!isOutage(error)) throw error;
+      this.#begin(error);
       return undefined;
     } finally {
       signal?.removeEventListener('abort', leave);

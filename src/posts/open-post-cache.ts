@@ -20,13 +20,13 @@ export async function openPostCache(
   const parts = new AsyncDisposableStack();
   const closing = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   if (config.cache.nearBytes === 0) return { store, canServeStale: () => false, state: () => ({}), ...closing };
-  const { feed, log, metrics } = uses;
+  const { feed, log, metrics, isQueueing } = uses;
   const near = new NearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer, now });
   metrics.readFrom({ nearCacheBytes: () => near.bytes, nearCacheEntries: () => near.size });
   const sharedCache = await openSharedCache(config.redis, uses, parts);
   const onOutcome = (outcome: string) => metrics.cacheAnswered('shared', outcome);
   const shared = sharedCache && new SharedAnswers(sharedCache, { now, onOutcome });
-  const outage = new DatabaseOutage(log, now);
+  const outage = new DatabaseOutage(log, now, isQueueing);
   const cached = new CachedPostStore(
     store,
     { feed, near, shared, outage },
@@ -65,6 +65,8 @@ export interface PostCacheUses {
   readonly feed: ChangeFeed;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Whether calls wait for their turn to read from the database. */
+  readonly isQueueing: () => boolean;
   /** The same on all instances that share a cache, and on no others: so that two services can have one Redis. */
   readonly secret: string;
 }

@@ -41,6 +41,11 @@ export class DependencyPolicy<Kind extends string> {
     return this.#admissions[kind].run(attempt, call, this.#isAnswer);
   }
 
+  /** How many calls of a kind wait for their turn. */
+  queued(kind: Kind): number {
+    return this.#admissions[kind].state.queued;
+  }
+
   get state(): { readonly breaker: CircuitBreakerState; readonly admissions: Readonly<Record<Kind, AdmissionState>> } {
     const admissions = Object.entries<Admission>(this.#admissions).map(([kind, { state }]) => [kind, state]);
     return { breaker: this.#breaker.state, admissions: Object.fromEntries(admissions) };

@@ -129,7 +129,7 @@ class World {
       const shared = isShared ? new SharedAnswers(sharedCache(texts, point), { now }) : undefined;
       const store = new CachedPostStore(
         this.#database.store,
-        { feed, near, shared, outage: new DatabaseOutage(log, now) },
+        { feed, near, shared, outage: new DatabaseOutage(log, now, () => false) },
         {
           ...{ ttlMs: TTL_MS, negativeTtlMs: TTL_MS, listTtlMs: TTL_MS, staleIfErrorMs: STALE_IF_ERROR_MS },
           ...{ replicaMaxLagMs: 0, now, random: () => 0 },

@@ -309,7 +309,7 @@ function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed'>> = {}
   return {
     store: new CachedPostStore(
       failing,
-      { feed: parts.feed ?? feed, near, shared: undefined, outage: new DatabaseOutage(log, now) },
+      { feed: parts.feed ?? feed, near, shared: undefined, outage: new DatabaseOutage(log, now, () => false) },
       options,
     ),
     clock,

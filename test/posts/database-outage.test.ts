@@ -5,10 +5,14 @@ import { DatabaseOutage } from '#src/posts/database-outage.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
-async function anOutage(): Promise<DatabaseOutage> {
+async function anOutage(isQueueing = false): Promise<DatabaseOutage> {
   const log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
   let now = 1000;
-  return new DatabaseOutage(log, () => now++);
+  return new DatabaseOutage(
+    log,
+    () => now++,
+    () => isQueueing,
+  );
 }
 
 const failing = (error: Error) => () => Promise.reject(error);
@@ -31,6 +35,15 @@ describe('An outage of the database', () => {
     expect(await outage.unlessItFails(failing(error), undefined)).toBeUndefined();
     outage.failed(error);
     expect(outage.durationMs).toBe(0);
+  });
+
+  it.each([
+    ['begins', false],
+    ['does not begin, while calls queue for it,', true],
+  ])('%s with an answer that is late, for which nobody waits', async (_what, isQueueing) => {
+    const outage = await anOutage(isQueueing);
+    expect(await outage.unlessItFails(() => new Promise(() => {}), undefined)).toBeUndefined();
+    expect(outage.durationMs > 0).toBe(!isQueueing);
   });
 
   it('does not begin with an error of what was asked for, which the caller gets', async () => {
