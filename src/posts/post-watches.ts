@@ -1,11 +1,12 @@
-import { type Database, runText } from '#src/db/database.ts';
+import type { Database } from '#src/db/database.ts';
+import { untilAborted } from '#src/db/until-aborted.ts';
+import { type CatchUpOptions, CatchUps } from '#src/posts/catch-ups.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
-import type { RunStatement } from '#src/posts/feed-head.ts';
-import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
-import { type PostChangePosition, readPosition, readPostChanges } from '#src/posts/post-change-query.ts';
-import type { PostFilter } from '#src/posts/post-store.ts';
+import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
+import { type PostChangePosition, placeBehind } from '#src/posts/post-change-query.ts';
 import { Alarm } from '#src/posts/watch-alarm.ts';
+import { LoopTurn } from '#src/resilience/loop-turn.ts';
 
 /** A place in the feed, with the change in front of it; without one it says that the watch is alive. */
 export interface WatchedPlace {
@@ -13,28 +14,33 @@ export interface WatchedPlace {
   readonly change: PostChange | undefined;
 }
 
-export type WatchFilter = Pick<PostFilter, 'author' | 'tag'>;
+export type WatchFilter = ChangeFilter;
 
 /** The reader has left so much unread that it should begin anew where it stands. */
 export class WatcherTooSlowError extends Error {
   override readonly name = 'WatcherTooSlowError';
 }
 
+/** What watches need of the change feed. */
+export type WatchedFeed = Pick<ChangeFeed, 'listen' | 'end' | 'era' | 'lookBack' | 'recent'>;
+
 /**
  * Streams of changes: each reader gets every change once, from its place on, as fast as it reads.
  *
- * All readers that keep up are served from the one reading of the feed. Who begins in the past, or falls behind by more than the
- * buffer holds, is served from the database until it has caught up.
+ * All readers that keep up are served from the one reading of the feed, and so are those who begin within what it remembers. Who begins
+ * before that, or falls behind by more, is served from the database until it has caught up.
  */
 export class PostWatches {
-  readonly #feed: Pick<ChangeFeed, 'listen'>;
-  readonly #db: Database;
+  readonly #feed: WatchedFeed;
+  readonly #catchUps: CatchUps;
   readonly #options: Required<WatchOptions>;
   readonly #stopping = new AbortController();
+  readonly #turn = new LoopTurn();
 
-  constructor(feed: Pick<ChangeFeed, 'listen'>, db: Database, options: WatchOptions = {}) {
+  /** @param db over connections of their own, CATCH_UPS_AT_ONCE of them. */
+  constructor(feed: WatchedFeed, db: Database, options: WatchOptions & CatchUpOptions = {}) {
     this.#feed = feed;
-    this.#db = db;
+    this.#catchUps = new CatchUps(db, options);
     this.#options = { ...DEFAULTS, ...options };
   }
 
@@ -45,8 +51,8 @@ export class PostWatches {
 
   /**
    * @param start where to go on; undefined: from now on. The first place comes at once.
-   * @throws PostChangesExpiredError, WatcherTooSlowError; what the database throws where there is something to catch up with; the
-   *   signal's reason.
+   * @throws PostChangesExpiredError, WatcherTooSlowError; what the database throws where there is something to catch up with;
+   *   OverloadedError, where that is not read for overload; the signal's reason.
    */
   async *watch(
     start: PostChangePosition | undefined,
@@ -54,31 +60,59 @@ export class PostWatches {
     signal: AbortSignal,
   ): AsyncGenerator<WatchedPlace> {
     const { now, heartbeatMs, stalledMs, bufferChanges } = this.#options;
-    const run: RunStatement = (text, values) => runText(this.#db, text, values, signal);
-    using alarm = new Alarm(signal, this.#stopping.signal);
+    const stopping = this.#stopping.signal;
+    using alarm = new Alarm(signal, stopping);
     // Before the database is read, so that what is committed after that is not missed.
     using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
-    let position = start ?? (await readPosition(run));
+    let position = start ?? (await untilAborted(this.#feed.end(), signal));
     let isBehind = start !== undefined;
+    let leaving: AbortSignal | undefined;
     yield { position, change: undefined };
     let toldAt = now();
 
-    while (!this.#stopping.signal.aborted) {
+    while (!stopping.aborted) {
       signal.throwIfAborted();
       if (inbox.hasHole) {
         inbox.acknowledgeHole();
         isBehind = true;
       }
-      const batch = isBehind ? await readPostChanges(run, position, READ_CHANGES) : inbox.take();
+      let batch: PostChangeBatch | undefined;
+      if (isBehind) {
+        batch = await this.#recall(position, filter);
+        if (batch === undefined) {
+          // In turn with others who are behind, which may take long.
+          leaving ??= AbortSignal.any([signal, stopping]);
+          let isRead = false;
+          const reading = this.#catchUps.read(position, filter, leaving).finally(() => {
+            isRead = true;
+            alarm.ring();
+          });
+          reading.catch(() => {});
+          while (!isRead) {
+            await alarm.wait(toldAt + heartbeatMs - now());
+            if (isRead || now() - toldAt < heartbeatMs) continue;
+            yield { position, change: undefined };
+            toldAt = now();
+          }
+          if (stopping.aborted) break;
+          batch = await reading;
+        }
+      } else batch = inbox.take();
+      for (let over = this.#turn.isOver; over !== undefined; over = this.#turn.isOver) await over;
       if (batch !== undefined && !isBehind && !joins(batch, position)) {
         isBehind = !hasRead(batch, position);
         continue;
       }
       // What a token's batch leaves is read first, and then what came after that batch.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
-      for (const change of batch === undefined ? [] : ahead(batch, position)) {
-        position = { from: position.from, to: batch?.to, afterId: change.id, proof: batch?.proof };
-        if (!matches(change, filter)) continue;
+      const behind = batch === undefined ? position : placeBehind(batch, position);
+      const changes = batch === undefined ? [] : ahead(batch, position).filter(change => isWanted(change, filter));
+      for (const change of changes) {
+        for (let over = this.#turn.isOver; over !== undefined; over = this.#turn.isOver) await over;
+        position =
+          change === changes.at(-1)
+            ? behind
+            : { from: position.from, to: behind.to ?? behind.from, afterId: change.id, proof: behind.proof };
         const offeredAt = now();
         yield { position, change };
         // It was taken by the transport, which takes no more than its reader does.
@@ -86,13 +120,24 @@ export class PostWatches {
         if (inbox.hasHole && toldAt - offeredAt > stalledMs)
           throw new WatcherTooSlowError('too many changes were left unread');
       }
-      if (batch?.complete) position = { from: batch.to, proof: batch.proof };
+      position = behind;
       if (now() - toldAt >= heartbeatMs) {
         yield { position, change: undefined };
         toldAt = now();
       } else if (batch === undefined) await alarm.wait(toldAt + heartbeatMs - now());
     }
     yield { position, change: undefined };
+  }
+
+  /** From what the feed remembers, which it looks back for once. */
+  async #recall(position: PostChangePosition, filter: WatchFilter): Promise<PostChangeBatch | undefined> {
+    const { era, recent } = this.#feed;
+    // While nothing is known of the database, it may be another one by now.
+    if (era === undefined) return undefined;
+    const known = recent.read(position, filter);
+    if (known !== undefined) return known;
+    await this.#feed.lookBack();
+    return this.#feed.era === era ? recent.read(position, filter) : undefined;
   }
 }
 
@@ -122,16 +167,6 @@ function ahead(batch: PostChangeBatch, { from, afterId = 0n }: PostChangePositio
   return batch.changes.filter(({ id, xid }) => id > afterId && !from.sees(xid));
 }
 
-/** Whether the post is one that the filter lets through, or was one before. */
-function matches({ post, previous }: PostChange, { author, tag }: WatchFilter): boolean {
-  return [post, previous].some(
-    version =>
-      version !== undefined &&
-      (author === undefined || version.author === author) &&
-      (tag === undefined || version.tags.includes(tag)),
-  );
-}
-
 const DEFAULTS: Required<WatchOptions> = {
   // Below the 30 to 60 s after which balancers cut off what is silent.
   heartbeatMs: 15_000,
@@ -140,4 +175,3 @@ const DEFAULTS: Required<WatchOptions> = {
   bufferChanges: 5000,
   now: () => performance.now(),
 };
-const READ_CHANGES = 1000;
