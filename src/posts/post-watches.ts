@@ -3,6 +3,7 @@ import { untilAborted } from '#src/db/until-aborted.ts';
 import { type CatchUpOptions, CatchUps } from '#src/posts/catch-ups.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
+import { Heartbeat } from '#src/posts/heartbeat.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostChangePosition, placeBehind } from '#src/posts/post-change-query.ts';
 import { Alarm } from '#src/posts/watch-alarm.ts';
@@ -66,9 +67,8 @@ export class PostWatches {
     using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
     let position = start ?? (await untilAborted(this.#feed.end(), signal));
     let isBehind = start !== undefined;
-    let leaving: AbortSignal | undefined;
     yield { position, change: undefined };
-    let toldAt = now();
+    const heartbeat = new Heartbeat(heartbeatMs, now);
 
     while (!stopping.aborted) {
       signal.throwIfAborted();
@@ -76,29 +76,9 @@ export class PostWatches {
         inbox.acknowledgeHole();
         isBehind = true;
       }
-      let batch: PostChangeBatch | undefined;
-      if (isBehind) {
-        batch = await this.#recall(position, filter);
-        if (batch === undefined) {
-          // In turn with others who are behind, which may take long.
-          leaving ??= AbortSignal.any([signal, stopping]);
-          let isRead = false;
-          const reading = this.#catchUps.read(position, filter, leaving).finally(() => {
-            isRead = true;
-            alarm.ring();
-          });
-          reading.catch(() => {});
-          while (!isRead) {
-            await alarm.wait(toldAt + heartbeatMs - now());
-            if (isRead || now() - toldAt < heartbeatMs) continue;
-            yield { position, change: undefined };
-            toldAt = now();
-          }
-          if (stopping.aborted) break;
-          batch = await reading;
-        }
-      } else batch = inbox.take();
-      for (let over = this.#turn.isOver; over !== undefined; over = this.#turn.isOver) await over;
+      const batch = isBehind ? yield* this.#catchUp(position, filter, signal, alarm, heartbeat) : inbox.take();
+      await this.#turn.rest();
+      if (isBehind && batch === undefined) break;
       if (batch !== undefined && !isBehind && !joins(batch, position)) {
         isBehind = !hasRead(batch, position);
         continue;
@@ -108,25 +88,54 @@ export class PostWatches {
       const behind = batch === undefined ? position : placeBehind(batch, position);
       const changes = batch === undefined ? [] : ahead(batch, position).filter(change => isWanted(change, filter));
       for (const change of changes) {
-        for (let over = this.#turn.isOver; over !== undefined; over = this.#turn.isOver) await over;
-        position =
-          change === changes.at(-1)
-            ? behind
-            : { from: position.from, to: behind.to ?? behind.from, afterId: change.id, proof: behind.proof };
+        await this.#turn.rest();
+        const isLast = change === changes.at(-1);
+        position = isLast ? behind : { ...behind, from: position.from, to: batch?.to, afterId: change.id };
         const offeredAt = now();
         yield { position, change };
         // It was taken by the transport, which takes no more than its reader does.
-        toldAt = now();
-        if (inbox.hasHole && toldAt - offeredAt > stalledMs)
+        heartbeat.told();
+        if (inbox.hasHole && now() - offeredAt > stalledMs)
           throw new WatcherTooSlowError('too many changes were left unread');
       }
       position = behind;
-      if (now() - toldAt >= heartbeatMs) {
+      if (heartbeat.dueInMs <= 0) {
         yield { position, change: undefined };
-        toldAt = now();
-      } else if (batch === undefined) await alarm.wait(toldAt + heartbeatMs - now());
+        heartbeat.told();
+      } else if (batch === undefined) await alarm.wait(heartbeat.dueInMs);
     }
     yield { position, change: undefined };
+  }
+
+  /**
+   * What comes behind a place: from what the feed remembers; or else from the database, in turn with others who are behind, which may take
+   * long. Meanwhile the watch tells that it is alive.
+   *
+   * @returns undefined where all watches are being stopped.
+   */
+  async *#catchUp(
+    position: PostChangePosition,
+    filter: WatchFilter,
+    signal: AbortSignal,
+    alarm: Alarm,
+    heartbeat: Heartbeat,
+  ): AsyncGenerator<WatchedPlace, PostChangeBatch | undefined> {
+    const recalled = await this.#recall(position, filter);
+    if (recalled !== undefined) return recalled;
+    let isRead = false;
+    const leaving = AbortSignal.any([signal, this.#stopping.signal]);
+    const reading = this.#catchUps.read(position, filter, leaving).finally(() => {
+      isRead = true;
+      alarm.ring();
+    });
+    reading.catch(() => {});
+    while (!isRead) {
+      await alarm.wait(heartbeat.dueInMs);
+      if (isRead || heartbeat.dueInMs > 0) continue;
+      yield { position, change: undefined };
+      heartbeat.told();
+    }
+    return this.#stopping.signal.aborted ? undefined : reading;
   }
 
   /** From what the feed remembers, which it looks back for once. */

@@ -52,7 +52,10 @@ export class RecentChanges {
     if (!batch.complete) return;
     const parts = this.#parts;
     const end = { from: batch.to, proof: batch.proof };
-    if (parts.length > this.#max) return this.restart(end);
+    if (parts.length > this.#max) {
+      this.restart(end);
+      return;
+    }
     this.#end = end;
     if (parts.length > 0) this.#groups.push(this.#group(end, parts));
     this.#parts = [];
