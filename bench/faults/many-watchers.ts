@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
-  type WatchPostsRequest,
   WatchPostsRequestSchema,
   type WatchPostsResponse,
   WatchPostsResponseSchema,
@@ -20,8 +19,10 @@ export interface RawWatch extends AsyncDisposable {
   readonly heartbeats: number;
 }
 
+export type WatchRequest = MessageInitShape<typeof WatchPostsRequestSchema>;
+
 /** Opens a watch. It never throws: the promises say what became of it. */
-export function openRawWatch(url: string, request: Partial<WatchPostsRequest> = {}): RawWatch {
+export function openRawWatch(url: string, request: WatchRequest = {}): RawWatch {
   const openedAt = performance.now();
   const first = Promise.withResolvers<number>();
   const changed = Promise.withResolvers<number>();
@@ -65,7 +66,7 @@ export function openRawWatch(url: string, request: Partial<WatchPostsRequest> = 
   };
 }
 
-function requestOf(host: string, request: Partial<WatchPostsRequest>): Buffer {
+function requestOf(host: string, request: WatchRequest): Buffer {
   const message = toBinary(WatchPostsRequestSchema, create(WatchPostsRequestSchema, request));
   const head = [
     'POST /blog.v1.PostService/WatchPosts HTTP/1.1',

@@ -69,7 +69,7 @@ export async function readPlaceBefore(
 }
 
 /**
- * The next changes from a place in the feed on, up to now or up to `to`: at most FOUND_MAX, out of at most SCANNED_MAX that it looks at.
+ * The next changes from a place in the feed on, up to now or up to `to`: a batch of them, within the limits.
  *
  * It depends on nothing but what is committed: a change that becomes visible late, because its transaction was long, is in the
  * batch of the snapshot that first saw it.
@@ -81,10 +81,12 @@ export async function readPostChanges(
   run: RunStatement,
   position: PostChangePosition,
   filter: ChangeFilter = EVERY_CHANGE,
+  limits: BatchLimits = BATCH_LIMITS,
 ): Promise<PostChangeBatch & { readonly head: FeedHead }> {
   const { from, to, afterId = 0n } = position;
-  const parameters = changesParameters(position, filter);
-  const { head, rows } = await readWithHead<ChangeRow>(run, CHANGES_STATEMENT, parameters, 'read-post-changes');
+  const statement = limits === BATCH_LIMITS ? CHANGES_STATEMENT : changesStatement(limits);
+  const name = limits === BATCH_LIMITS ? 'read-post-changes' : undefined;
+  const { head, rows } = await readWithHead<ChangeRow>(run, statement, changesParameters(position, filter), name);
   const [first] = rows;
   requireKept(position, head, first?.is_proved === true);
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
@@ -123,12 +125,18 @@ export function changesParameters(
   return [...place, String(id), digest, `{${recent}}`, author ?? null, tag ?? null];
 }
 
-/** The most changes of a batch: with more, the event loop is held for too long by making objects of them. */
-export const FOUND_MAX = 250;
-/** The most changes that a batch looks at, which takes Postgres 2 ms or so. */
-export const SCANNED_MAX = 2000;
-/** So many that `from` has not seen are looked for by their transactions; among more it goes by their ids. */
-const NEAR_MAX = 250;
+/** In numbers of changes. */
+export interface BatchLimits {
+  /** The most that a batch has. */
+  readonly found: number;
+  /** The most that it looks at. */
+  readonly scanned: number;
+  /** So many that `from` has not seen are looked for by their transactions; among more it goes by their ids. */
+  readonly near: number;
+}
+
+/** With more, the event loop is held for too long by making objects of them; and so many take Postgres 2 ms to look at. */
+export const BATCH_LIMITS: BatchLimits = { found: 250, scanned: 2000, near: 250 };
 
 const IS_WANTED = `
   ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and (
@@ -142,16 +150,17 @@ const IS_WANTED = `
  *
  * What began after `from` was taken is a range of the index by transaction, `near`. Where it is large, only its beginning is looked at, and
  * the changes are gone through by their ids instead: from the last mark that is older than `from`, or behind the last one that was read.
- * What ran when `from` was taken is a range for each of those transactions, however much was committed beside them.
+ * What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed beside them.
+ * So no change is in two of the three parts.
  *
  * `scanned` is read no further than `found` wants, which is why `found` has no order of its own.
  */
-export const CHANGES_STATEMENT = `
+const changesStatement = ({ found, scanned, near }: BatchLimits) => `
   with ${HEAD}, near as materialized (
     select c.id from post_changes c where $3::bigint = 0 and c.xid >= pg_snapshot_xmax($1::pg_snapshot)
-    order by c.xid, c.id limit ${NEAR_MAX + 1}
+    order by c.xid, c.id limit ${near + 1}
   ), start as materialized (
-    select $3::bigint = 0 and (select count(*) from near) <= ${NEAR_MAX} as is_near, greatest($3::bigint, (
+    select $3::bigint = 0 and (select count(*) from near) <= ${near} as is_near, greatest($3::bigint, (
       select k.id from post_changes_marks k where k.xid < pg_snapshot_xmax($1::pg_snapshot) order by k.xid desc limit 1
     )) as after_id
   ), scanned as materialized (
@@ -160,21 +169,23 @@ export const CHANGES_STATEMENT = `
         select c.id, ${IS_WANTED} as is_wanted from post_changes c
         where (select is_near from start) and c.id = any (array(select id from near)) order by c.id
       ) union all (
-        select c.id, c.xid >= pg_snapshot_xmax($1::pg_snapshot) and ${IS_WANTED} as is_wanted from post_changes c
-        where not (select is_near from start) and c.id > (select after_id from start) order by c.id limit ${SCANNED_MAX}
+        select c.id, not pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and ${IS_WANTED} as is_wanted from post_changes c
+        where not (select is_near from start) and c.id > (select after_id from start) order by c.id limit ${scanned}
       ) union all (
         select c.id, ${IS_WANTED} as is_wanted
         from unnest(array(select pg_snapshot_xip($1::pg_snapshot))) as running (xid) cross join lateral (
-          select * from post_changes o where o.xid = running.xid and o.id > $3::bigint order by o.id limit ${SCANNED_MAX}
+          select * from post_changes o where o.xid = running.xid and o.id > $3::bigint
+            and ((select is_near from start) or o.id <= (select after_id from start))
+          order by o.id limit ${scanned}
         ) c order by c.id
       )
-    ) unseen order by id limit ${SCANNED_MAX}
+    ) unseen order by id limit ${scanned}
   ), found as materialized (
-    select id from scanned where is_wanted limit ${FOUND_MAX}
+    select id from scanned where is_wanted limit ${found}
   ), reached as materialized (
     select
-      case when f.count = ${FOUND_MAX} then f.last else coalesce((select max(id) from scanned), $3::bigint) end as end_id,
-      f.count < ${FOUND_MAX} and (select count(*) from scanned) < ${SCANNED_MAX} as is_complete
+      case when f.count = ${found} then f.last else coalesce((select max(id) from scanned), $3::bigint) end as end_id,
+      f.count < ${found} and (select count(*) from scanned) < ${scanned} as is_complete
     from (select count(*), max(id) as last from found) f
   )
   select ${HEAD_COLUMNS}, ${isProved('$4::bigint', '$5', '$6')} as is_proved, reached.end_id::text as end_id, reached.is_complete,
@@ -183,6 +194,8 @@ export const CHANGES_STATEMENT = `
     c.previous_slug, c.previous_author, c.previous_tags, ${digestOf('c.xid', 'c.id', 'c.post_id', 'c.at')} as change_digest
   from head cross join reached cross join mark m left join (found f join post_changes c on c.id = f.id) on true
   order by c.id`;
+
+export const CHANGES_STATEMENT = changesStatement(BATCH_LIMITS);
 
 function toChange(row: ChangeRow): PostChange {
   return {

@@ -36,6 +36,8 @@ export class PostWatches {
   readonly #catchUps: CatchUps;
   readonly #options: Required<WatchOptions>;
   readonly #stopping = new AbortController();
+  /** Of the watches that are open: thousands of listeners of one signal cost each new one a look at all of them. */
+  readonly #alarms = new Set<Alarm>();
   readonly #turn = new LoopTurn();
 
   /** @param db over connections of their own, CATCH_UPS_AT_ONCE of them. */
@@ -48,6 +50,7 @@ export class PostWatches {
   /** Ends all watches, each after a last place. */
   stop(): void {
     this.#stopping.abort();
+    for (const alarm of this.#alarms) alarm.ring();
   }
 
   /**
@@ -62,9 +65,12 @@ export class PostWatches {
   ): AsyncGenerator<WatchedPlace> {
     const { now, heartbeatMs, stalledMs, bufferChanges } = this.#options;
     const stopping = this.#stopping.signal;
-    using alarm = new Alarm(signal, stopping);
+    using parts = new DisposableStack();
+    const alarm = parts.use(new Alarm(signal));
+    this.#alarms.add(alarm);
+    parts.defer(() => this.#alarms.delete(alarm));
     // Before the database is read, so that what is committed after that is not missed.
-    using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
+    const inbox = parts.use(new ChangeInbox(this.#feed, bufferChanges, alarm.ring));
     let position = start ?? (await untilAborted(this.#feed.end(), signal));
     let isBehind = start !== undefined;
     yield { position, change: undefined };
