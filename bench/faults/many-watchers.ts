@@ -15,8 +15,8 @@ export interface RawWatch extends AsyncDisposable {
   readonly first: Promise<number>;
   /** The same of its first change. */
   readonly changed: Promise<number>;
-  /** How many responses came without a change. */
-  readonly heartbeats: number;
+  /** How many responses have come. */
+  readonly responses: number;
 }
 
 export type WatchRequest = MessageInitShape<typeof WatchPostsRequestSchema>;
@@ -27,7 +27,7 @@ export function openRawWatch(url: string, request: WatchRequest = {}): RawWatch 
   const first = Promise.withResolvers<number>();
   const changed = Promise.withResolvers<number>();
   for (const { promise } of [first, changed]) promise.catch(() => {});
-  const state = { resumeToken: '', heartbeats: 0 };
+  const state = { resumeToken: '', responses: 0 };
   const { hostname, port, host } = new URL(url);
   const socket = connect(Number(port), hostname);
   socket.on('error', () => {});
@@ -41,8 +41,8 @@ export function openRawWatch(url: string, request: WatchRequest = {}): RawWatch 
     response => {
       state.resumeToken = response.resumeToken;
       first.resolve(performance.now() - openedAt);
-      if (response.change === undefined) state.heartbeats++;
-      else changed.resolve(performance.now() - openedAt);
+      state.responses++;
+      if (response.change !== undefined) changed.resolve(performance.now() - openedAt);
     },
     reason => {
       first.reject(new Error(reason));
@@ -53,8 +53,8 @@ export function openRawWatch(url: string, request: WatchRequest = {}): RawWatch 
     get resumeToken() {
       return state.resumeToken;
     },
-    get heartbeats() {
-      return state.heartbeats;
+    get responses() {
+      return state.responses;
     },
     first: first.promise,
     changed: changed.promise,
