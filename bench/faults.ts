@@ -14,6 +14,7 @@ import { POSTGRES_ROWS } from './faults/postgres-rows.ts';
 import { PROCESS_ROWS } from './faults/process-rows.ts';
 import { REDIS_ROWS } from './faults/redis-rows.ts';
 import { RESTART_ROWS } from './faults/restart-rows.ts';
+import { RESUME_ROWS } from './faults/resume-rows.ts';
 import type { FaultRow, RunLength } from './faults/row.ts';
 import { soakRow } from './faults/soak-row.ts';
 import { TESTED_ROWS } from './faults/tested-rows.ts';
@@ -35,7 +36,7 @@ const third = Number(values.seconds) / 3;
 const length: RunLength = { total: third * 3, faultAt: third, faultFor: third };
 const always = [
   ...[...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS],
-  ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...TESTED_ROWS, ...HISTORY_ROWS, ...CLIENT_ROWS],
+  ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...RESUME_ROWS, ...TESTED_ROWS, ...HISTORY_ROWS, ...CLIENT_ROWS],
 ];
 const rows = [...always, soakRow(Number(values.soak)), PATRONI_ROW];
 const unknown = positionals.filter(id => !rows.some(row => row.id === id));

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { migrateToLatest } from '#src/db/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { createLogger } from '#src/observability/logger.ts';
+import { measureDeliveryCost } from './feed/delivery-cost.ts';
 import { type FeedResult, feedReport, missedTargets } from './feed/feed-report.ts';
 import { measureNotifyCost } from './feed/notify-cost.ts';
 import { measureStaleness } from './feed/staleness.ts';
@@ -15,9 +16,9 @@ import { RESULTS_DIR, writeResults } from './results.ts';
 import { startServiceProcess } from './service-process.ts';
 
 /**
- * Measures the change feed: what it costs writers, how soon three instances follow, and what watchers cost that do not read.
+ * Measures the change feed: what it costs writers, how soon three instances follow, and what watchers cost, who read and who do not.
  *
- * @param args the parts to run: `notify`, `staleness`, `stalled`; default: all. `--rounds` of the first and the last (5), `--seconds`
+ * @param args the parts to run: `notify`, `staleness`, `stalled`, `delivery`; default: all. `--rounds` of all but the second (5), `--seconds`
  *   of the one in between with faults (300).
  * @returns the targets that were missed.
  */
@@ -56,9 +57,15 @@ export async function benchFeed(args: readonly string[]): Promise<string[]> {
     await using service = await startServiceProcess(settings);
     result = { ...result, stalled: { machine, found: await measureStalledWatchers(service, Number(values.rounds)) } };
   }
+  if (runs('delivery')) {
+    const machine = describeMachine();
+    await using service = await startServiceProcess(settings);
+    const found = await measureDeliveryCost(service, postgres.url, Number(values.rounds));
+    result = { ...result, delivery: { machine, found } };
+  }
   console.log(feedReport(result));
   await writeResults({ 'feed.md': feedReport(result), 'feed.json': result });
   return missedTargets(result);
 }
 
-const PARTS: readonly string[] = ['notify', 'staleness', 'stalled'];
+const PARTS: readonly string[] = ['notify', 'staleness', 'stalled', 'delivery'];

@@ -22,6 +22,7 @@ import { createMetrics } from '#src/observability/metrics.ts';
 import { Readiness } from '#src/observability/readiness.ts';
 import { redactConfig } from '#src/observability/redacted-config.ts';
 import { keptPageTokenSecret } from '#src/page-token-secret.ts';
+import { CATCH_UPS_AT_ONCE } from '#src/posts/catch-ups.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { GuardedPostStore } from '#src/posts/guarded-post-store.ts';
 import { type CacheState, openPostCache } from '#src/posts/open-post-cache.ts';
@@ -71,7 +72,7 @@ export async function startServer(
   parts.use(database);
   const metrics = createMetrics({ version: packageJson.version });
   const primaryHost = parts.use(new PrimaryHost(database.url, log));
-  const opening = openPrimary(primaryHost, config.database, log, metrics);
+  const opening = openPrimary(primaryHost, config.database, CATCH_UPS_AT_ONCE, log, metrics);
   const validator = new RequestValidator(message => posts.tokenFaults(message));
   // Some 75 ms of work, which the first calls would wait for: done while the database is asked for its schema.
   validator.warm([...PostService.methods.map(method => method.input), PostSchema]);
@@ -97,7 +98,11 @@ export async function startServer(
   const isQueueing = () => [primary, ...eachReplica].some(({ policy }) => policy.queued('read') > 0);
   // Before the watches, so that who is told of a change reads nothing older.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
-  const watches = new PostWatches(feed, primary.db);
+  const watches = new PostWatches(feed, primary.catchUps, {
+    isBusy: () => Object.values(primary.policy.state.admissions).some(({ queued }) => queued > 0),
+    isOverloaded: () => shedder.isShedding,
+    onShed: () => metrics.callShed('catch-ups', 'sheddable'),
+  });
   const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
   parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);

@@ -1,6 +1,7 @@
 import { formatMachine, type Machine } from '../machine.ts';
 import { formatQuartiles } from '../quartiles.ts';
 import { markdownTable } from '../results.ts';
+import type { DeliveryCost } from './delivery-cost.ts';
 import { type NotifyCost, WAYS } from './notify-cost.ts';
 import type { Staleness } from './staleness.ts';
 import type { StalledWatchers } from './stalled-watchers.ts';
@@ -9,6 +10,7 @@ import type { StalledWatchers } from './stalled-watchers.ts';
 export interface FeedResult {
   readonly notify?: Part<readonly NotifyCost[]>;
   readonly stalled?: Part<StalledWatchers>;
+  readonly delivery?: Part<DeliveryCost>;
   readonly staleness?: Part<{ readonly calm: Staleness; readonly faults: Staleness }>;
 }
 
@@ -47,6 +49,7 @@ export function feedReport(result: FeedResult): string {
     ...(result.notify === undefined ? [] : [notifySection(result.notify)]),
     ...(result.staleness === undefined ? [] : [stalenessSection(result.staleness)]),
     ...(result.stalled === undefined ? [] : [stalledSection(result.stalled)]),
+    ...(result.delivery === undefined ? [] : [deliverySection(result.delivery)]),
   ]
     .join('\n\n')
     .concat('\n');
@@ -115,4 +118,16 @@ ${formatMachine(machine)}
 ${streams} streams of WatchPosts that give the service no window to send in, while ${changes} changes of 2.5 KB each are made. The service's memory
 grew from ${rssMiBWithout.toFixed(0)} MiB by ${rssMiBMore.toFixed(0)} MiB at most (target: 64). The p99 of others' GetPost once all have stalled, medians of the rounds: ${p99MsWithout.toFixed(2)} ms
 without, ${p99MsWith.toFixed(2)} ms with them; with, of the two phases without in the same round: ${found.p99Ratio.toFixed(2)} (target: 1.10; without against without: ${found.p99AaRatio.toFixed(2)}). ${failed} of their calls failed.`;
+}
+
+function deliverySection({ machine, found }: Part<DeliveryCost>): string {
+  const rows = Object.entries(found.microseconds).map(([name, of]) => [name, formatQuartiles(of, 1)]);
+  return `## What it costs to tell a watcher of a change
+
+${formatMachine(machine)}
+
+Processor time of the service, in microseconds a delivery: what it takes more of with ${found.watchers} watchers of all posts than without any, while ${found.changes}
+changes are made by hand, 50 a second. Medians (quartiles) of the rounds.
+
+${markdownTable(['protocol', 'us a delivery'], rows)}`;
 }

@@ -35,14 +35,20 @@ export function createDatabase(pool: ConnectionPool): Database {
   return new Kysely<Schema>({ dialect });
 }
 
-/** Runs a statement that is written as text, and gives its rows. An aborted signal cancels it in Postgres. */
+/**
+ * Runs a statement that is written as text, and gives its rows. An aborted signal cancels it in Postgres.
+ *
+ * @param name of one that Postgres is to parse once a connection: it belongs to the text alone.
+ */
 export async function runText<Row extends object>(
   db: Database,
   text: string,
   values: readonly unknown[],
   signal?: AbortSignal,
+  name?: string,
 ): Promise<Row[]> {
-  return (await db.executeQuery<Row>(CompiledQuery.raw(text, [...values]), { signal })).rows;
+  const query: NamedQuery = { ...CompiledQuery.raw(text, [...values]), ...(name !== undefined && { name }) };
+  return (await db.executeQuery<Row>(query as CompiledQuery<Row>, { signal })).rows;
 }
 
 /**

@@ -16,6 +16,8 @@ export interface Primary extends AsyncDisposable {
   readonly pool: ConnectionPool;
   /** Statements and transactions over the pool. */
   readonly db: Database;
+  /** Statements over connections of their own, so many of them, for those who are behind in the change feed. */
+  readonly catchUps: Database;
   readonly lanes: ReadLanes;
   /** In front of both. */
   readonly policy: DatabasePolicy;
@@ -30,27 +32,32 @@ export interface Primary extends AsyncDisposable {
 /**
  * Opens the ways to the primary as the settings want them, and reports on them, once it answers and has a schema for this code.
  *
+ * @param catchUpsMax how many connections there are for `catchUps`.
  * @throws where it can't be reached for a while, or has another schema.
  */
 export async function openPrimary(
   host: PrimaryHost,
   config: DatabaseConfig,
+  catchUpsMax: number,
   log: Logger,
   metrics: Metrics,
 ): Promise<Primary> {
   const pool = openPool('primary', host, config, log, metrics);
   const db = createDatabase(pool);
+  const catchUpPool = openPool('primary-catch-ups', host, { ...config, poolMax: catchUpsMax }, log, metrics);
+  const catchUps = createDatabase(catchUpPool);
   try {
     await requireSchema(db);
   } catch (error) {
-    await db.destroy();
+    await Promise.all([db.destroy(), catchUps.destroy()]);
     throw error;
   }
   const { lanes, policy, reads } = openReads('primary', host, config, pool, log, metrics);
   return {
-    ...{ pool, db, lanes, policy, reads },
+    ...{ pool, db, catchUps, lanes, policy, reads },
     renew: () => {
       pool.renew();
+      catchUpPool.renew();
       lanes.renew();
     },
     opened: async withinMs => {
@@ -58,7 +65,7 @@ export async function openPrimary(
     },
     [Symbol.asyncDispose]: async () => {
       await lanes[Symbol.asyncDispose]();
-      await db.destroy();
+      await Promise.all([db.destroy(), catchUps.destroy()]);
     },
   };
 }

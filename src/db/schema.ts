@@ -8,6 +8,7 @@ export interface Schema {
   post_changes: PostChangesTable;
   post_changes_removed: PostChangesRemovedTable;
   post_changes_history: PostChangesHistoryTable;
+  post_changes_marks: PostChangesMarksTable;
 }
 
 /** One row a post, soft-deleted ones included. Times have millisecond precision. */
@@ -105,6 +106,14 @@ export interface PostChangesHistoryTable {
   system_identifier: string | null;
   database_oid: string | null;
   timeline: string | null;
+}
+
+/** One row some thousands of changes. Written by `post_changes_mark`. */
+export interface PostChangesMarksTable {
+  /** Of the changes of every later transaction … */
+  xid: string;
+  /** … the ids are higher than this. */
+  id: string;
 }
 
 /** Read as a Date; written as one, or as text that Postgres understands. */

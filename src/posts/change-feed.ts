@@ -1,10 +1,20 @@
+import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
-import type { PostChangeBatch } from '#src/posts/post-change.ts';
-import { type PostChangePosition, PostChangesExpiredError, readPostChanges } from '#src/posts/post-change-query.ts';
+import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
+import {
+  type PostChangePosition,
+  PostChangesExpiredError,
+  placeBehind,
+  placeOf,
+  readPlaceBefore,
+  readPostChanges,
+} from '#src/posts/post-change-query.ts';
+import { RecentChanges } from '#src/posts/recent-changes.ts';
+import { TimeLimitError, within } from '#src/resilience/within.ts';
 
 /** Who is told of changes. Listeners do no work that takes long, and throw nothing. */
 export interface ChangeListener {
@@ -21,6 +31,8 @@ export interface ChangeListener {
  * lost connection, delays changes and loses none.
  */
 export class ChangeFeed implements AsyncDisposable {
+  /** What it has told lately. */
+  readonly recent = new RecentChanges(RECENT_CHANGES);
   readonly #listeners = new Set<ChangeListener>();
   readonly #connection: ListeningConnection;
   readonly #log: Logger;
@@ -40,6 +52,10 @@ export class ChangeFeed implements AsyncDisposable {
   #reading = false;
   #again = false;
   #wasLost = false;
+  /** Who wants to know where the feed ends, by a look that begins from now on. */
+  #asking: ((end: PostChangePosition) => void)[] = [];
+  #lookingBack: Promise<void> | undefined;
+  #sinceMark = 0;
 
   /**
    * @param primary where it is, or its URL.
@@ -95,6 +111,37 @@ export class ChangeFeed implements AsyncDisposable {
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
   get lagMs(): number {
     return performance.now() - this.#freshAt;
+  }
+
+  /**
+   * Where the feed ends now: a place that has seen all that was committed before this call. All who ask at about the same time share one
+   * look on the feed's own connection.
+   *
+   * @throws DatabaseUnavailableError where the feed has no connection, and gets none soon.
+   */
+  async end(): Promise<PostChangePosition> {
+    const { promise, resolve } = Promise.withResolvers<PostChangePosition>();
+    this.#asking.push(resolve);
+    this.#read();
+    try {
+      return await within(TIMEOUT_MS, promise);
+    } catch (error) {
+      this.#asking = this.#asking.filter(asking => asking !== resolve);
+      if (!(error instanceof TimeLimitError)) throw error;
+      throw new DatabaseUnavailableError('the change feed is cut off from the database');
+    }
+  }
+
+  /**
+   * Reads into `recent` what came before it, once for all who ask: for those who resume after a start of this process. It changes nothing
+   * where that can't be had.
+   */
+  lookBack(): Promise<void> {
+    this.#lookingBack ??= this.#lookBack().catch(error => {
+      this.#lookingBack = undefined;
+      this.#log.debug({ err: error }, 'the change feed could not look back');
+    });
+    return this.#lookingBack;
   }
 
   /** This process has committed a write: the feeds of all instances, this one's too, look for it now. */
@@ -160,33 +207,67 @@ export class ChangeFeed implements AsyncDisposable {
   }
 
   async #readOnce(): Promise<void> {
-    const from = this.#position;
-    if (from === undefined) {
-      const head = await readHead(this.#run);
-      this.#meet(head.life);
-      return this.#standAt(head);
-    }
-    let position = from;
+    if (this.#position === undefined) return this.#standAt(await this.#answering(() => readHead(this.#run)));
+    let position = this.#position;
     for (;;) {
       let batch: PostChangeBatch & { readonly head: FeedHead };
       try {
-        batch = await readPostChanges(this.#run, position, BATCH_CHANGES);
+        batch = await this.#answering(() => readPostChanges(this.#run, position));
       } catch (error) {
         if (!(error instanceof PostChangesExpiredError)) throw error;
         this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
-        const head = await readHead(this.#run);
-        this.#meet(head.life);
+        this.recent.restart(undefined);
+        const head = await this.#answering(() => readHead(this.#run));
         this.#standAt(head);
         for (const listener of this.#listeners) listener.onGap(head.place);
         return;
       }
       this.#meet(batch.head.life);
-      const { to, proof, complete, changes } = batch;
-      position = complete ? { from: to, proof } : { from: from.from, to, proof, afterId: changes.at(-1)?.id };
-      if (complete) this.#position = position;
+      position = placeBehind(batch, position);
+      if (batch.complete) this.#position = position;
+      this.recent.add(batch);
       for (const listener of this.#listeners) listener.onBatch(batch);
-      if (complete) return;
+      this.#sinceMark += batch.changes.length;
+      if (batch.complete) break;
     }
+    if (this.#sinceMark >= MARK_CHANGES) await this.#mark();
+  }
+
+  /** Does a look, which answers those who have asked before it began. Where it fails they wait for the next one. */
+  async #answering<T extends FeedHead | { readonly head: FeedHead }>(look: () => Promise<T>): Promise<T> {
+    const asking = new Set(this.#asking);
+    const found = await look();
+    const end = placeOf('head' in found ? found.head : found);
+    this.#asking = this.#asking.filter(resolve => !asking.has(resolve));
+    for (const resolve of asking) resolve(end);
+    return found;
+  }
+
+  /** So that who is far behind begins near where it stands: see src/db/migrations/0006-post-change-marks.ts. */
+  async #mark(): Promise<void> {
+    this.#sinceMark = 0;
+    try {
+      await this.#run('select post_changes_mark($1)', [MARK_CHANGES]);
+    } catch (error) {
+      this.#log.debug({ err: error }, 'the change feed could not be marked');
+    }
+  }
+
+  async #lookBack(): Promise<void> {
+    const { start, size } = this.recent;
+    if (start === undefined) throw new Error('the change feed has not been read yet');
+    if (size > RECENT_CHANGES / 2) return;
+    const first = await readPlaceBefore(this.#run, start, RECENT_CHANGES / 2);
+    const changes: PostChange[] = [];
+    let position = first;
+    for (let complete = false; !complete; ) {
+      const batch = await readPostChanges(this.#run, position);
+      changes.push(...batch.changes);
+      position = placeBehind(batch, position);
+      complete = batch.complete;
+    }
+    // Unless it has begun anew, or has dropped its oldest, meanwhile.
+    if (this.recent.start === start) this.recent.addBefore({ from: first.from }, changes);
   }
 
   /** Notes the life that was read in, before anybody is told what was read. */
@@ -202,13 +283,20 @@ export class ChangeFeed implements AsyncDisposable {
     this.#onNewEra?.();
   }
 
-  #standAt({ place, proof, wasReset }: FeedHead): void {
-    this.#position = { from: place, proof };
-    if (wasReset) this.#log.warn('the database was restored, or merged with another one: its change feed begins anew');
+  #standAt(head: FeedHead): void {
+    this.#meet(head.life);
+    this.#position = placeOf(head);
+    this.recent.restart(this.#position);
+    this.#lookingBack = undefined;
+    if (head.wasReset)
+      this.#log.warn('the database was restored, or merged with another one: its change feed begins anew');
   }
 }
 
-const BATCH_CHANGES = 1000;
+/** About 5 MB: of the last seconds at the most writes, and of the last minutes else. */
+const RECENT_CHANGES = 4000;
+/** Who is far behind looks at so many in vain. */
+const MARK_CHANGES = 5000;
 const CHANNEL = 'post_changes';
 /** Writes within this of an announcement share the next one. */
 const ANNOUNCE_MS = 5;

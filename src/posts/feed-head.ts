@@ -4,8 +4,12 @@ import { HISTORY_NOTE } from '#src/db/history-note.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
 
-/** Runs one statement, and gives its rows. */
-export type RunStatement = <Row extends object>(text: string, values: readonly unknown[]) => Promise<Row[]>;
+/** Runs one statement, and gives its rows. With a name, which belongs to its text alone, it may be parsed once a connection. */
+export type RunStatement = <Row extends object>(
+  text: string,
+  values: readonly unknown[],
+  name?: string,
+) => Promise<Row[]>;
 
 /** Where the feed ends now, and whose history it is; all of it of one snapshot. */
 export interface FeedHead {
@@ -124,10 +128,11 @@ export async function readWithHead<Row extends HeadRow>(
   run: RunStatement,
   text: string,
   values: readonly unknown[],
+  name?: string,
 ): Promise<{ readonly head: FeedHead; readonly rows: readonly Row[] }> {
   let wasReset = false;
   for (let attempt = 0; attempt < ADOPT_ATTEMPTS; attempt++) {
-    const rows = await run<Row>(text, values);
+    const rows = await run<Row>(text, values, name);
     const [row] = rows;
     if (row === undefined) throw new Error('post_changes_removed or post_changes_history has lost its row');
     if (row.is_standby) throw new StandbyError('the server is a standby: the change feed needs the primary');
@@ -161,7 +166,8 @@ function toHead(row: HeadRow, wasReset: boolean): FeedHead {
   };
 }
 
-function digestOf(xid: string, id: string, postId: string, at: string): string {
+/** Of a change by its columns, where `mark` is there as `m`. */
+export function digestOf(xid: string, id: string, postId: string, at: string): string {
   return digest('change', xid, id, postId, `extract(epoch from ${at})`);
 }
 

@@ -1,5 +1,6 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 import {
+  digestOf,
   type FeedHead,
   HEAD,
   HEAD_COLUMNS,
@@ -10,7 +11,7 @@ import {
   readWithHead,
 } from '#src/posts/feed-head.ts';
 import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
-import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
+import { type ChangeFilter, EVERY_CHANGE, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
 /** Where a reader of the feed stands. */
@@ -24,6 +25,17 @@ export interface PostChangePosition {
   readonly proof?: PlaceProof | undefined;
 }
 
+/** Where readers begin who have read nothing of a head. */
+export function placeOf({ place, proof }: FeedHead): PostChangePosition {
+  return { from: place, proof };
+}
+
+/** Where a reader who stood at this place stands when it has read a batch that goes on from there. */
+export function placeBehind(batch: PostChangeBatch, { from, afterId = 0n }: PostChangePosition): PostChangePosition {
+  const { to, endId, proof, complete } = batch;
+  return complete ? { from: to, proof } : { from, to, afterId: endId > afterId ? endId : afterId, proof };
+}
+
 /** The reader can't go on: changes that it has not read were removed for their age, or its place is of another history. */
 export class PostChangesExpiredError extends Error {
   override readonly name = 'PostChangesExpiredError';
@@ -31,27 +43,52 @@ export class PostChangesExpiredError extends Error {
 
 /** The feed's end now, as a place to begin at. @throws what `readHead` does. */
 export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
-  const { place, proof } = await readHead(run);
-  return { from: place, proof };
+  return placeOf(await readHead(run));
 }
 
 /**
- * The changes from a place in the feed on, up to now or up to `to`.
+ * A place that is so many changes, or fewer, before another one: where a part of them was removed, behind that. Reading goes on from there
+ * up to the other place.
+ *
+ * @throws what `readHead` does.
+ */
+export async function readPlaceBefore(
+  run: RunStatement,
+  { from, proof }: PostChangePosition,
+  changes: number,
+): Promise<PostChangePosition> {
+  const { removed, truncated = 0n } = await readHead(run);
+  const [first] = await run<{ xid: string | null; id: string | null }>(
+    `select min(xid::text::numeric)::text as xid, min(id)::text as id from (
+       select xid, id from post_changes where xid < pg_snapshot_xmax($1::pg_snapshot) order by xid desc, id desc limit $2
+     ) latest`,
+    [from.text, changes],
+  );
+  const unread = [removed, truncated, BigInt(first?.xid ?? 0)].reduce((a, b) => (a > b ? a : b));
+  return { from: from.upTo(unread), to: from, afterId: BigInt(first?.id ?? 1) - 1n, proof };
+}
+
+/**
+ * The next changes from a place in the feed on, up to now or up to `to`: a batch of them, within the limits.
  *
  * It depends on nothing but what is committed: a change that becomes visible late, because its transaction was long, is in the
  * batch of the snapshot that first saw it.
  *
- * @param limit the most changes to read; there are more where the batch is not complete.
+ * @param filter leaves out changes that it does not let through: a batch may have none and not be the last.
  * @throws PostChangesExpiredError; what `readWithHead` does.
  */
 export async function readPostChanges(
   run: RunStatement,
   position: PostChangePosition,
-  limit: number,
+  filter: ChangeFilter = EVERY_CHANGE,
+  limits: BatchLimits = BATCH_LIMITS,
 ): Promise<PostChangeBatch & { readonly head: FeedHead }> {
   const { from, to, afterId = 0n } = position;
-  const { head, rows } = await readWithHead<ChangeRow>(run, CHANGES_STATEMENT, changesParameters(position, limit));
-  requireKept(position, head, rows[0]?.is_proved === true);
+  const statement = limits === BATCH_LIMITS ? CHANGES_STATEMENT : changesStatement(limits);
+  const name = limits === BATCH_LIMITS ? 'read-post-changes' : undefined;
+  const { head, rows } = await readWithHead<ChangeRow>(run, statement, changesParameters(position, filter), name);
+  const [first] = rows;
+  requireKept(position, head, first?.is_proved === true);
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
   const proof = withRecent(
     head.proof,
@@ -60,7 +97,8 @@ export async function readPostChanges(
   );
   return {
     ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
-    complete: changes.length < limit,
+    endId: BigInt(first?.end_id ?? 0),
+    complete: first?.is_complete === true,
   };
 }
 
@@ -78,32 +116,86 @@ function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, is
 }
 
 /** For CHANGES_STATEMENT. */
-export function changesParameters({ from, to, afterId = 0n, proof }: PostChangePosition, limit: number): unknown[] {
+export function changesParameters(
+  { from, to, afterId = 0n, proof }: PostChangePosition,
+  { author, tag }: ChangeFilter = EVERY_CHANGE,
+): unknown[] {
   const { id = 0n, digest = '', recent = [] } = proof ?? {};
-  return [from.text, to?.text ?? null, String(afterId), limit, String(id), digest, `{${recent}}`];
+  const place = [from.text, to?.text ?? null, String(afterId)];
+  return [...place, String(id), digest, `{${recent}}`, author ?? null, tag ?? null];
 }
 
+/** In numbers of changes. */
+export interface BatchLimits {
+  /** The most that a batch has. */
+  readonly found: number;
+  /** The most that it looks at. */
+  readonly scanned: number;
+  /** So many that `from` has not seen are looked for by their transactions; among more it goes by their ids. */
+  readonly near: number;
+}
+
+/** With more, the event loop is held for too long by making objects of them; and so many take Postgres 2 ms to look at. */
+export const BATCH_LIMITS: BatchLimits = { found: 250, scanned: 2000, near: 250 };
+
+const IS_WANTED = `
+  ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and (
+    (($7::text is null or c.author = $7) and ($8::text is null or $8 = any (c.tags)))
+    or (c.previous_slug is not null
+      and ($7::text is null or c.previous_author = $7) and ($8::text is null or $8 = any (c.previous_tags)))
+  )`;
+
 /**
- * What `from` has not seen: what began after it was taken, and what ran when it was. Each is a range of the index, so that a transaction that
- * runs for hours makes nobody read what was committed beside it again and again. Joined afterwards, so that no plan reads the feed from its
- * beginning.
+ * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.
+ *
+ * What began after `from` was taken is a range of the index by transaction, `near`. Where it is large, only its beginning is looked at, and
+ * the changes are gone through by their ids instead: from the last mark that is older than `from`, or behind the last one that was read.
+ * What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed beside them.
+ * So no change is in two of the three parts.
+ *
+ * `scanned` is read no further than `found` wants, which is why `found` has no order of its own.
  */
-export const CHANGES_STATEMENT = `
-  with ${HEAD}, found as materialized (
-    select id from (
-      select c.id, c.xid from post_changes c where c.xid >= pg_snapshot_xmax($1::pg_snapshot)
-      union all
-      select c.id, c.xid from post_changes c where c.xid = any (array(select pg_snapshot_xip($1::pg_snapshot)))
-    ) unseen
-    where ($2::pg_snapshot is null or pg_visible_in_snapshot(xid, $2::pg_snapshot)) and id > $3::bigint
-    order by id limit $4
+const changesStatement = ({ found, scanned, near }: BatchLimits) => `
+  with ${HEAD}, near as materialized (
+    select c.id from post_changes c where $3::bigint = 0 and c.xid >= pg_snapshot_xmax($1::pg_snapshot)
+    order by c.xid, c.id limit ${near + 1}
+  ), start as materialized (
+    select $3::bigint = 0 and (select count(*) from near) <= ${near} as is_near, greatest($3::bigint, (
+      select k.id from post_changes_marks k where k.xid < pg_snapshot_xmax($1::pg_snapshot) order by k.xid desc limit 1
+    )) as after_id
+  ), scanned as materialized (
+    select id, is_wanted from (
+      (
+        select c.id, ${IS_WANTED} as is_wanted from post_changes c
+        where (select is_near from start) and c.id = any (array(select id from near)) order by c.id
+      ) union all (
+        select c.id, not pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and ${IS_WANTED} as is_wanted from post_changes c
+        where not (select is_near from start) and c.id > (select after_id from start) order by c.id limit ${scanned}
+      ) union all (
+        select c.id, ${IS_WANTED} as is_wanted
+        from unnest(array(select pg_snapshot_xip($1::pg_snapshot))) as running (xid) cross join lateral (
+          select * from post_changes o where o.xid = running.xid and o.id > $3::bigint
+            and ((select is_near from start) or o.id <= (select after_id from start))
+          order by o.id limit ${scanned}
+        ) c order by c.id
+      )
+    ) unseen order by id limit ${scanned}
+  ), found as materialized (
+    select id from scanned where is_wanted limit ${found}
+  ), reached as materialized (
+    select
+      case when f.count = ${found} then f.last else coalesce((select max(id) from scanned), $3::bigint) end as end_id,
+      f.count < ${found} and (select count(*) from scanned) < ${scanned} as is_complete
+    from (select count(*), max(id) as last from found) f
   )
-  select ${HEAD_COLUMNS}, ${isProved('$5::bigint', '$6', '$7')} as is_proved,
+  select ${HEAD_COLUMNS}, ${isProved('$4::bigint', '$5', '$6')} as is_proved, reached.end_id::text as end_id, reached.is_complete,
     c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
     c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
-    c.previous_slug, c.previous_author, c.previous_tags
-  from head left join (found f join post_changes c on c.id = f.id) on true
+    c.previous_slug, c.previous_author, c.previous_tags, ${digestOf('c.xid', 'c.id', 'c.post_id', 'c.at')} as change_digest
+  from head cross join reached cross join mark m left join (found f join post_changes c on c.id = f.id) on true
   order by c.id`;
+
+export const CHANGES_STATEMENT = changesStatement(BATCH_LIMITS);
 
 function toChange(row: ChangeRow): PostChange {
   return {
@@ -111,6 +203,7 @@ function toChange(row: ChangeRow): PostChange {
     xid: BigInt(row.xid),
     kind: row.kind,
     time: row.at,
+    digest: row.change_digest,
     post: toPost(toReadable(row)),
     previous:
       row.previous_slug === null
@@ -123,7 +216,10 @@ function toChange(row: ChangeRow): PostChange {
 interface ChangeRow extends PostRow, HeadRow {
   readonly taken: string;
   readonly is_proved: boolean;
+  readonly end_id: string;
+  readonly is_complete: boolean;
   readonly change_id: string | null;
+  readonly change_digest: string;
   readonly xid: string;
   readonly kind: PostChange['kind'];
   readonly at: Date;

@@ -1,6 +1,7 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { PlaceProof } from '#src/posts/place-proof.ts';
 import type { Post } from '#src/posts/post.ts';
+import type { PostFilter } from '#src/posts/post-store.ts';
 
 /** What happened to a post, from the change feed. */
 export interface PostChange {
@@ -12,6 +13,8 @@ export interface PostChange {
   readonly time: Date;
   /** As it was after the change, without its content; where it was purged, as it was before. */
   readonly post: Post;
+  /** What proves that a history has it (PlaceProof). */
+  readonly digest: string;
   /** What it was before; undefined for a new post. */
   readonly previous: Pick<Post, 'slug' | 'author' | 'tags'> | undefined;
 }
@@ -29,6 +32,23 @@ export interface PostChangeBatch {
   readonly afterId: bigint;
   /** Each post's changes in their order; others in about the order of their writes. */
   readonly changes: readonly PostChange[];
-  /** False: there are more between the two, with higher ids. */
+  /** Where it is not complete: it has all up to the one with this id. */
+  readonly endId: bigint;
+  /** False: there may be more between the two, with higher ids. */
   readonly complete: boolean;
+}
+
+/** Which changes are wanted: of posts with this author and this tag, now or before the change. */
+export type ChangeFilter = Pick<PostFilter, 'author' | 'tag'>;
+
+export const EVERY_CHANGE: ChangeFilter = { author: undefined, tag: undefined };
+
+/** Whether the post is one that the filter lets through, or was one before. */
+export function isWanted({ post, previous }: PostChange, { author, tag }: ChangeFilter): boolean {
+  return [post, previous].some(
+    version =>
+      version !== undefined &&
+      (author === undefined || version.author === author) &&
+      (tag === undefined || version.tags.includes(tag)),
+  );
 }

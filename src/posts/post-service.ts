@@ -20,6 +20,7 @@ import {
   ListPostsRequestSchema,
   ListPostsResponseSchema,
   WatchPostsRequestSchema,
+  WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
 import { orderFault } from '#gen/post-rules.js';
 import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
@@ -41,6 +42,7 @@ import {
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
 import type { PostWatches } from '#src/posts/post-watches.ts';
+import { responseSenderKey } from '#src/posts/response-sender.ts';
 import { countFitting, createdSize, RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { ResumeTokens } from '#src/posts/resume-token.ts';
 import { toChanges } from '#src/posts/update-mask.ts';
@@ -164,11 +166,20 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
 
   async *watchPosts(
     { resumeToken, author, tag }: WatchPostsRequest,
-    { signal }: HandlerContext,
+    { signal, values }: HandlerContext,
   ): AsyncGenerator<WatchPostsResponse> {
     const start = resumeToken === '' ? undefined : this.#resumeTokens.open(resumeToken);
     const filter = { author: author || undefined, tag: tag || undefined };
-    for await (const place of this.#watches.watch(start, filter, signal)) yield this.#watchResponses.of(place);
+    const sender = values.get(responseSenderKey);
+    let isFirst = true;
+    for await (const place of this.#watches.watch(start, filter, signal)) {
+      // Until it has read anything, it stands where it began.
+      const response =
+        place.position === start ? create(WatchPostsResponseSchema, { resumeToken }) : this.#watchResponses.of(place);
+      if (isFirst || sender === undefined) yield response;
+      else await sender.send(response);
+      isFirst = false;
+    }
   }
 
   /** What is wrong with the tokens of a request, whatever else is. One of a list whose order is unknown can't be checked. */

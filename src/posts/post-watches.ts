@@ -1,11 +1,13 @@
-import { type Database, runText } from '#src/db/database.ts';
+import type { Database } from '#src/db/database.ts';
+import { untilAborted } from '#src/db/until-aborted.ts';
+import { type CatchUpOptions, CatchUps } from '#src/posts/catch-ups.ts';
 import type { ChangeFeed } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
-import type { RunStatement } from '#src/posts/feed-head.ts';
-import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
-import { type PostChangePosition, readPosition, readPostChanges } from '#src/posts/post-change-query.ts';
-import type { PostFilter } from '#src/posts/post-store.ts';
+import { Heartbeat } from '#src/posts/heartbeat.ts';
+import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
+import { type PostChangePosition, placeBehind } from '#src/posts/post-change-query.ts';
 import { Alarm } from '#src/posts/watch-alarm.ts';
+import { LoopTurn } from '#src/resilience/loop-turn.ts';
 
 /** A place in the feed, with the change in front of it; without one it says that the watch is alive. */
 export interface WatchedPlace {
@@ -13,40 +15,48 @@ export interface WatchedPlace {
   readonly change: PostChange | undefined;
 }
 
-export type WatchFilter = Pick<PostFilter, 'author' | 'tag'>;
+export type WatchFilter = ChangeFilter;
 
 /** The reader has left so much unread that it should begin anew where it stands. */
 export class WatcherTooSlowError extends Error {
   override readonly name = 'WatcherTooSlowError';
 }
 
+/** What watches need of the change feed. */
+export type WatchedFeed = Pick<ChangeFeed, 'listen' | 'end' | 'era' | 'lookBack' | 'recent'>;
+
 /**
  * Streams of changes: each reader gets every change once, from its place on, as fast as it reads.
  *
- * All readers that keep up are served from the one reading of the feed. Who begins in the past, or falls behind by more than the
- * buffer holds, is served from the database until it has caught up.
+ * All readers that keep up are served from the one reading of the feed, and so are those who begin within what it remembers. Who begins
+ * before that, or falls behind by more, is served from the database until it has caught up.
  */
 export class PostWatches {
-  readonly #feed: Pick<ChangeFeed, 'listen'>;
-  readonly #db: Database;
+  readonly #feed: WatchedFeed;
+  readonly #catchUps: CatchUps;
   readonly #options: Required<WatchOptions>;
   readonly #stopping = new AbortController();
+  /** Of the watches that are open: thousands of listeners of one signal cost each new one a look at all of them. */
+  readonly #alarms = new Set<Alarm>();
+  readonly #turn = new LoopTurn();
 
-  constructor(feed: Pick<ChangeFeed, 'listen'>, db: Database, options: WatchOptions = {}) {
+  /** @param db over connections of their own, CATCH_UPS_AT_ONCE of them. */
+  constructor(feed: WatchedFeed, db: Database, options: WatchOptions & CatchUpOptions = {}) {
     this.#feed = feed;
-    this.#db = db;
+    this.#catchUps = new CatchUps(db, options);
     this.#options = { ...DEFAULTS, ...options };
   }
 
   /** Ends all watches, each after a last place. */
   stop(): void {
     this.#stopping.abort();
+    for (const alarm of this.#alarms) alarm.ring();
   }
 
   /**
    * @param start where to go on; undefined: from now on. The first place comes at once.
-   * @throws PostChangesExpiredError, WatcherTooSlowError; what the database throws where there is something to catch up with; the
-   *   signal's reason.
+   * @throws PostChangesExpiredError, WatcherTooSlowError; what the database throws where there is something to catch up with;
+   *   OverloadedError, where that is not read for overload; the signal's reason.
    */
   async *watch(
     start: PostChangePosition | undefined,
@@ -54,45 +64,95 @@ export class PostWatches {
     signal: AbortSignal,
   ): AsyncGenerator<WatchedPlace> {
     const { now, heartbeatMs, stalledMs, bufferChanges } = this.#options;
-    const run: RunStatement = (text, values) => runText(this.#db, text, values, signal);
-    using alarm = new Alarm(signal, this.#stopping.signal);
+    const stopping = this.#stopping.signal;
+    using parts = new DisposableStack();
+    const alarm = parts.use(new Alarm(signal));
+    this.#alarms.add(alarm);
+    parts.defer(() => this.#alarms.delete(alarm));
     // Before the database is read, so that what is committed after that is not missed.
-    using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
-    let position = start ?? (await readPosition(run));
+    const inbox = parts.use(new ChangeInbox(this.#feed, bufferChanges, alarm.ring));
+    let position = start ?? (await untilAborted(this.#feed.end(), signal));
     let isBehind = start !== undefined;
     yield { position, change: undefined };
-    let toldAt = now();
+    const heartbeat = new Heartbeat(heartbeatMs, now);
 
-    while (!this.#stopping.signal.aborted) {
+    while (!stopping.aborted) {
       signal.throwIfAborted();
       if (inbox.hasHole) {
         inbox.acknowledgeHole();
         isBehind = true;
       }
-      const batch = isBehind ? await readPostChanges(run, position, READ_CHANGES) : inbox.take();
+      const batch = isBehind ? yield* this.#catchUp(position, filter, signal, alarm, heartbeat) : inbox.take();
+      await this.#turn.rest();
+      if (isBehind && batch === undefined) break;
       if (batch !== undefined && !isBehind && !joins(batch, position)) {
         isBehind = !hasRead(batch, position);
         continue;
       }
       // What a token's batch leaves is read first, and then what came after that batch.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
-      for (const change of batch === undefined ? [] : ahead(batch, position)) {
-        position = { from: position.from, to: batch?.to, afterId: change.id, proof: batch?.proof };
-        if (!matches(change, filter)) continue;
+      const behind = batch === undefined ? position : placeBehind(batch, position);
+      const changes = batch === undefined ? [] : ahead(batch, position).filter(change => isWanted(change, filter));
+      for (const change of changes) {
+        await this.#turn.rest();
+        const isLast = change === changes.at(-1);
+        position = isLast ? behind : { ...behind, from: position.from, to: batch?.to, afterId: change.id };
         const offeredAt = now();
         yield { position, change };
         // It was taken by the transport, which takes no more than its reader does.
-        toldAt = now();
-        if (inbox.hasHole && toldAt - offeredAt > stalledMs)
+        heartbeat.told();
+        if (inbox.hasHole && now() - offeredAt > stalledMs)
           throw new WatcherTooSlowError('too many changes were left unread');
       }
-      if (batch?.complete) position = { from: batch.to, proof: batch.proof };
-      if (now() - toldAt >= heartbeatMs) {
+      position = behind;
+      if (heartbeat.dueInMs <= 0) {
         yield { position, change: undefined };
-        toldAt = now();
-      } else if (batch === undefined) await alarm.wait(toldAt + heartbeatMs - now());
+        heartbeat.told();
+      } else if (batch === undefined) await alarm.wait(heartbeat.dueInMs);
     }
     yield { position, change: undefined };
+  }
+
+  /**
+   * What comes behind a place: from what the feed remembers; or else from the database, in turn with others who are behind, which may take
+   * long. Meanwhile the watch tells that it is alive.
+   *
+   * @returns undefined where all watches are being stopped.
+   */
+  async *#catchUp(
+    position: PostChangePosition,
+    filter: WatchFilter,
+    signal: AbortSignal,
+    alarm: Alarm,
+    heartbeat: Heartbeat,
+  ): AsyncGenerator<WatchedPlace, PostChangeBatch | undefined> {
+    const recalled = await this.#recall(position, filter);
+    if (recalled !== undefined) return recalled;
+    let isRead = false;
+    const leaving = AbortSignal.any([signal, this.#stopping.signal]);
+    const reading = this.#catchUps.read(position, filter, leaving).finally(() => {
+      isRead = true;
+      alarm.ring();
+    });
+    reading.catch(() => {});
+    while (!isRead) {
+      await alarm.wait(heartbeat.dueInMs);
+      if (isRead || heartbeat.dueInMs > 0) continue;
+      yield { position, change: undefined };
+      heartbeat.told();
+    }
+    return this.#stopping.signal.aborted ? undefined : reading;
+  }
+
+  /** From what the feed remembers, which it looks back for once. */
+  async #recall(position: PostChangePosition, filter: WatchFilter): Promise<PostChangeBatch | undefined> {
+    const { era, recent } = this.#feed;
+    // While nothing is known of the database, it may be another one by now.
+    if (era === undefined) return undefined;
+    const known = recent.read(position, filter);
+    if (known !== undefined) return known;
+    await this.#feed.lookBack();
+    return this.#feed.era === era ? recent.read(position, filter) : undefined;
   }
 }
 
@@ -122,16 +182,6 @@ function ahead(batch: PostChangeBatch, { from, afterId = 0n }: PostChangePositio
   return batch.changes.filter(({ id, xid }) => id > afterId && !from.sees(xid));
 }
 
-/** Whether the post is one that the filter lets through, or was one before. */
-function matches({ post, previous }: PostChange, { author, tag }: WatchFilter): boolean {
-  return [post, previous].some(
-    version =>
-      version !== undefined &&
-      (author === undefined || version.author === author) &&
-      (tag === undefined || version.tags.includes(tag)),
-  );
-}
-
 const DEFAULTS: Required<WatchOptions> = {
   // Below the 30 to 60 s after which balancers cut off what is silent.
   heartbeatMs: 15_000,
@@ -140,4 +190,3 @@ const DEFAULTS: Required<WatchOptions> = {
   bufferChanges: 5000,
   now: () => performance.now(),
 };
-const READ_CHANGES = 1000;

@@ -24,7 +24,7 @@ export class Alarm implements Disposable {
   async wait(ms: number): Promise<void> {
     if (!this.#rung) {
       await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, ms);
+        const timer = setTimeout(resolve, Math.max(0, ms));
         this.#wake = () => {
           clearTimeout(timer);
           resolve();

@@ -6,10 +6,11 @@ import { toMessage, toTimestamp } from '#src/posts/post-message.ts';
 import type { WatchedPlace } from '#src/posts/post-watches.ts';
 import type { ResumeTokens } from '#src/posts/resume-token.ts';
 
-/** Makes the responses of WatchPosts: one for all watchers that keep up, who stand at the same place. */
+/** Makes the responses of WatchPosts: one for all watchers that keep up, who stand at the same place. They are frozen: they never change. */
 export class WatchResponses {
   readonly #tokens: ResumeTokens;
   readonly #remembered = new WeakMap<PostChange, Remembered>();
+  #lastAlive: Remembered | undefined;
 
   constructor(tokens: ResumeTokens) {
     this.#tokens = tokens;
@@ -17,14 +18,23 @@ export class WatchResponses {
 
   /** The response for a place. */
   of({ position, change }: WatchedPlace): WatchPostsResponse {
-    if (change === undefined) return create(WatchPostsResponseSchema, { resumeToken: this.#tokens.seal(position) });
+    if (change === undefined) return this.#alive(position);
     const remembered = this.#remembered.get(change);
     if (remembered !== undefined && isSame(remembered.position, position)) return remembered.response;
     const response = create(WatchPostsResponseSchema, {
       resumeToken: this.#tokens.seal(position),
       change: { kind: KINDS[change.kind], post: toMessage(change.post), changeTime: toTimestamp(change.time) },
     });
-    this.#remembered.set(change, { position, response });
+    this.#remembered.set(change, { position, response: Object.freeze(response) });
+    return response;
+  }
+
+  /** Those who hear of nothing stand at one place, too. */
+  #alive(position: PostChangePosition): WatchPostsResponse {
+    const last = this.#lastAlive;
+    if (last !== undefined && isSame(last.position, position)) return last.response;
+    const response = Object.freeze(create(WatchPostsResponseSchema, { resumeToken: this.#tokens.seal(position) }));
+    this.#lastAlive = { position, response };
     return response;
   }
 }

@@ -4,7 +4,9 @@ import { Code, createContextValues } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { responseSenderKey } from '#src/posts/response-sender.ts';
 import type { Call } from '#src/rpc/call.ts';
+import { DirectResponses } from '#src/rpc/direct-responses.ts';
 import { writeHttp2Response } from '#src/rpc/http2-response.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
@@ -31,6 +33,11 @@ export function createConnectAdapter(
   options: ConnectAdapterOptions,
 ): ConnectAdapter {
   const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
+  const streams = new Map(
+    handlers
+      .filter(({ method }) => method.methodKind === 'server_streaming')
+      .map(({ requestPath, method }) => [requestPath, new DirectResponses(method)]),
+  );
   const encodings = options.acceptCompression.map(compression => compression.name);
 
   return (request, response, call) => {
@@ -41,6 +48,8 @@ export function createConnectAdapter(
     if (format === undefined) throw new Error(`there is no format for ${contentType}`);
     call.protocol = format.protocol === 'connect-stream' ? 'connect' : format.protocol;
     const values = createContextValues().set(callKey, call);
+    const stream = streams.get(handler.requestPath);
+    if (stream !== undefined) values.set(responseSenderKey, stream.to(response, format.binary));
     void (async () => {
       try {
         const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);

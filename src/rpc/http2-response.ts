@@ -69,4 +69,4 @@ function isErrorAlone({ header, trailer }: UniversalServerResponse): boolean {
 }
 
 /** A few messages, so that what a reader takes is there before it asks. */
-const UNSENT_MAX_BYTES = 4096;
+export const UNSENT_MAX_BYTES = 4096;

@@ -232,10 +232,10 @@ describe('A cached store', () => {
       clock.now += 10;
       const from = told.snapshot as Snapshot;
       told.snapshot = new Snapshot(`${1e9 + n}:${1e9 + n}:`);
-      const change = { id: BigInt(n), xid: BigInt(1e9 + n), time: new Date(0), previous: undefined };
+      const change = { id: BigInt(n), xid: BigInt(1e9 + n), time: new Date(0), digest: '', previous: undefined };
       const changes = [{ ...change, kind: 'created' as const, post: { ...post, id: `id-${n}`, slug: `slug-${n}` } }];
       const proof = { id: BigInt(n), digest: '', recent: [] };
-      heard?.onBatch({ from, afterId: 0n, to: told.snapshot, proof, complete: true, changes });
+      heard?.onBatch({ from, afterId: 0n, endId: 0n, to: told.snapshot, proof, complete: true, changes });
     }
     fail(new DatabaseUnavailableError('down'));
     expect(await cold.getById(id)).toMatchObject({ id });

@@ -99,7 +99,7 @@ describe('The change feed', () => {
     );
     await ledger.until(({ changes }) => changes.length === 100);
     const statement = `explain (analyze, format json) ${CHANGES_STATEMENT}`;
-    const parameters = changesParameters({ from: feed.snapshot as Snapshot }, 1000);
+    const parameters = changesParameters({ from: feed.snapshot as Snapshot });
     const client = await openClient();
     // As with a feed of some size: of a small one it is cheaper to look at all.
     await client.query('set enable_seqscan = off');

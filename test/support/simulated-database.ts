@@ -163,8 +163,10 @@ export class SimulatedFeed {
       this.snapshot = to;
       for (const listener of this.#listeners) {
         if (isGap) listener.onGap(to);
-        else
-          listener.onBatch({ from, afterId: 0n, to, proof: NO_PROOF, complete: true, changes: versions.map(toChange) });
+        else {
+          const changes = versions.map(toChange);
+          listener.onBatch({ from, afterId: 0n, endId: 0n, to, proof: NO_PROOF, complete: true, changes });
+        }
       }
       this.#heard = life;
       for (const { id, number } of versions) this.told.set(id, number);
@@ -200,7 +202,7 @@ function toPost({ id, slug, number }: Version): Post {
 function toChange(version: Version): PostChange {
   const { xid, previous } = version;
   return {
-    ...{ id: xid, xid, kind: 'updated', time: new Date(0), post: toPost(version) },
+    ...{ id: xid, xid, kind: 'updated', time: new Date(0), digest: '', post: toPost(version) },
     previous: previous && toPost(previous),
   };
 }
