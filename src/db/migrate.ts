@@ -5,6 +5,7 @@ import * as posts from '#src/db/migrations/0001-posts.ts';
 import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
 import * as postHistory from '#src/db/migrations/0003-post-history.ts';
 import * as readablePosts from '#src/db/migrations/0004-readable-posts.ts';
+import * as postLives from '#src/db/migrations/0007-post-lives.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 import { SessionClient } from '#src/db/session-client.ts';
@@ -60,5 +61,6 @@ const MIGRATIONS: Record<string, Migration> = {
   '0001-posts': posts,
   '0002-post-changes': postChanges,
   '0003-post-history': postHistory,
-  [LATEST_MIGRATION]: readablePosts,
+  '0004-readable-posts': readablePosts,
+  [LATEST_MIGRATION]: postLives,
 };

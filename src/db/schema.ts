@@ -105,6 +105,12 @@ export interface PostChangesHistoryTable {
   system_identifier: string | null;
   database_oid: string | null;
   timeline: string | null;
+  /** What `post_changes_life` said when the row was written; null: nobody has asked yet. */
+  life: unknown;
+  /** Another one for each life. */
+  life_id: string | null;
+  /** The transaction that has written the row here; another one than the row's own in a copy. */
+  written_by: string | null;
 }
 
 /** Read as a Date; written as one, or as text that Postgres understands. */

@@ -89,7 +89,7 @@ export class ChangeFeed implements AsyncDisposable {
 
   /** What the primary has noted of its history; undefined before the first reading. */
   get note(): string | undefined {
-    return this.#life?.note;
+    return this.#life?.name;
   }
 
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
@@ -177,7 +177,7 @@ export class ChangeFeed implements AsyncDisposable {
         const head = await readHead(this.#run);
         this.#meet(head.life);
         this.#standAt(head);
-        for (const listener of this.#listeners) listener.onGap(head.place);
+        for (const listener of this.#listeners) listener.onGap(head.taken);
         return;
       }
       this.#meet(batch.head.life);

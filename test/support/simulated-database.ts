@@ -140,7 +140,7 @@ export class SimulatedFeed {
   }
 
   get life(): DatabaseLife {
-    return { name: `life ${this.#life}`, isWhole: true, timeline: 1, note: '' };
+    return { name: `life ${this.#life}`, isWhole: true, timeline: 1 };
   }
 
   listen(listener: ChangeListener): () => void {
