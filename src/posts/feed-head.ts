@@ -1,7 +1,7 @@
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { HISTORY_NOTE } from '#src/db/history-note.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
+import { mostRecent, type PlaceProof } from '#src/posts/place-proof.ts';
 
 /** Runs one statement, and gives its rows. */
 export type RunStatement = <Row extends object>(text: string, values: readonly unknown[]) => Promise<Row[]>;
@@ -136,12 +136,11 @@ export async function readWithHead<Row extends HeadRow>(
 function toHead(row: HeadRow, wasReset: boolean): FeedHead {
   const taken = new Snapshot(row.taken);
   const lastXid = BigInt(row.last_xid);
-  const proof = { id: BigInt(row.last_id), digest: row.digest, recent: [] };
   const { timeline, started, reset } = JSON.parse(row.life) as Partial<Record<string, string | null>>;
   return {
     taken,
     place: taken.upTo(lastXid),
-    proof: withRecent(proof, row.recent.map(BigInt), lastXid),
+    proof: { id: BigInt(row.last_id), digest: row.digest, recent: mostRecent(row.recent.map(BigInt), lastXid) },
     lastXid,
     removed: BigInt(row.removed),
     truncated: row.truncated === null ? undefined : BigInt(row.truncated),

@@ -9,7 +9,7 @@ import {
   readHead,
   readWithHead,
 } from '#src/posts/feed-head.ts';
-import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
+import { mostRecent, type PlaceProof } from '#src/posts/place-proof.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
@@ -29,10 +29,10 @@ export class PostChangesExpiredError extends Error {
   override readonly name = 'PostChangesExpiredError';
 }
 
-/** The feed's end now, as a place to begin at. @throws what `readHead` does. */
-export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
-  const { place, proof } = await readHead(run);
-  return { from: place, proof };
+/** The feed's end now, as a place to begin at, and the name of the life that it was read in. @throws what `readHead` does. */
+export async function readPosition(run: RunStatement): Promise<PostChangePosition & { readonly life: string }> {
+  const { place, proof, life } = await readHead(run);
+  return { from: place, proof, life: life.name };
 }
 
 /**
@@ -53,15 +53,22 @@ export async function readPostChanges(
   const { head, rows } = await readWithHead<ChangeRow>(run, CHANGES_STATEMENT, changesParameters(position, limit));
   requireKept(position, head, rows[0]?.is_proved === true);
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
-  const proof = withRecent(
-    head.proof,
-    changes.map(({ xid }) => xid),
-    head.lastXid,
-  );
+  const proof = { ...head.proof, recent: recentOf(changes, position, head) };
   return {
     ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
+    life: head.life.name,
     complete: changes.length < limit,
   };
+}
+
+/** Long transactions first, which are the likeliest to be committed after a later one. */
+function recentOf(changes: readonly PostChange[], { from, proof }: PostChangePosition, head: FeedHead): bigint[] {
+  const xids = changes.map(({ xid }) => xid).reverse();
+  const long = xids.filter(xid => from.hasRunning(xid));
+  return mostRecent(
+    [...long, ...xids, ...head.proof.recent, ...(proof?.recent ?? []).slice(0, KEPT_RECENT)],
+    head.lastXid,
+  );
 }
 
 function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, isProved: boolean): void {
@@ -131,3 +138,6 @@ interface ChangeRow extends PostRow, HeadRow {
   readonly previous_author: string | null;
   readonly previous_tags: string[] | null;
 }
+
+/** Of those of the place before: a transaction may be seen before another one whose commit was logged before its own. */
+const KEPT_RECENT = 8;

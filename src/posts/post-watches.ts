@@ -58,7 +58,10 @@ export class PostWatches {
     using alarm = new Alarm(signal, this.#stopping.signal);
     // Before the database is read, so that what is committed after that is not missed.
     using inbox = new ChangeInbox(this.#feed, bufferChanges, alarm.ring);
-    let position = start ?? (await readPosition(run));
+    const begin = start === undefined ? await readPosition(run) : undefined;
+    let position: PostChangePosition = start ?? (begin as PostChangePosition);
+    // Undefined: the place is one that the feed has come by, which proves it in each life.
+    let readIn = begin?.life;
     let isBehind = start !== undefined;
     yield { position, change: undefined };
     let toldAt = now();
@@ -70,10 +73,16 @@ export class PostWatches {
         isBehind = true;
       }
       const batch = isBehind ? await readPostChanges(run, position, READ_CHANGES) : inbox.take();
+      if (batch !== undefined && !isBehind && readIn !== undefined && batch.life !== readIn) {
+        // The place may be beyond what is left of the history that it was read of.
+        isBehind = true;
+        continue;
+      }
       if (batch !== undefined && !isBehind && !joins(batch, position)) {
         isBehind = !hasRead(batch, position);
         continue;
       }
+      if (batch !== undefined) readIn = isBehind ? batch.life : undefined;
       // What a token's batch leaves is read first, and then what came after that batch.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
       for (const change of batch === undefined ? [] : ahead(batch, position)) {

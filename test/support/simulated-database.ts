@@ -164,7 +164,15 @@ export class SimulatedFeed {
       for (const listener of this.#listeners) {
         if (isGap) listener.onGap(to);
         else
-          listener.onBatch({ from, afterId: 0n, to, proof: NO_PROOF, complete: true, changes: versions.map(toChange) });
+          listener.onBatch({
+            from,
+            afterId: 0n,
+            to,
+            proof: NO_PROOF,
+            life: '',
+            complete: true,
+            changes: versions.map(toChange),
+          });
       }
       this.#heard = life;
       for (const { id, number } of versions) this.told.set(id, number);
