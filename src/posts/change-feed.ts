@@ -33,7 +33,7 @@ export class ChangeFeed implements AsyncDisposable {
   #isCut = true;
   /** The connection was lost since its life was read: one that does not tell all of itself may be another one. */
   #isUnmet = true;
-  readonly #onNewEra: (() => void) | undefined;
+  readonly #options: ChangeFeedOptions;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -43,11 +43,10 @@ export class ChangeFeed implements AsyncDisposable {
 
   /**
    * @param primary where it is, or its URL.
-   * @param options.onNewEra called where another era follows the first one: connections to what was the primary may still be open.
    */
-  constructor(primary: string | PrimaryHost, log: Logger, options: { readonly onNewEra?: () => void } = {}) {
+  constructor(primary: string | PrimaryHost, log: Logger, options: ChangeFeedOptions = {}) {
     this.#log = log;
-    this.#onNewEra = options.onNewEra;
+    this.#options = options;
     this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
@@ -109,7 +108,9 @@ export class ChangeFeed implements AsyncDisposable {
       if (this.#announceAgain) this.announce();
     }, ANNOUNCE_MS).unref();
     this.#announceAgain = false;
-    this.#run("select pg_notify($1, '')", [CHANNEL])
+    this.#run(ANNOUNCEMENT, [CHANNEL])
+      // While its own connection is lost, those of others may be back.
+      .catch(() => this.#options.announceElsewhere?.(ANNOUNCEMENT, [CHANNEL]))
       // Those that listen look by themselves soon.
       .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
   }
@@ -199,7 +200,7 @@ export class ChangeFeed implements AsyncDisposable {
     this.#era++;
     if (this.#era === 1) return;
     this.#log.info({ era: this.#era }, 'the database has another life: what was cached before is used no more');
-    this.#onNewEra?.();
+    this.#options.onNewEra?.();
   }
 
   #standAt({ place, proof, wasReset }: FeedHead): void {
@@ -208,8 +209,16 @@ export class ChangeFeed implements AsyncDisposable {
   }
 }
 
+export interface ChangeFeedOptions {
+  /** Called where another era follows the first one: connections to what was the primary may still be open. */
+  readonly onNewEra?: () => void;
+  /** Runs a statement on another connection. */
+  readonly announceElsewhere?: (text: string, values: readonly unknown[]) => Promise<unknown>;
+}
+
 const BATCH_CHANGES = 1000;
 const CHANNEL = 'post_changes';
+const ANNOUNCEMENT = "select pg_notify($1, '')";
 /** Writes within this of an announcement share the next one. */
 const ANNOUNCE_MS = 5;
 /** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */
