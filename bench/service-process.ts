@@ -30,9 +30,13 @@ export interface ServiceProcess extends AsyncDisposable {
  * Starts the service on free ports, and waits until it is ready.
  *
  * @param settings environment variables, beside those of this process that a program needs.
+ * @param onEvent told of each line of its log after that.
  * @throws with what it wrote, where it ends before.
  */
-export async function startServiceProcess(settings: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+export async function startServiceProcess(
+  settings: Readonly<Record<string, string>>,
+  onEvent?: (event: LogEvent) => void,
+): Promise<ServiceProcess> {
   const { PATH, HOME, TMPDIR } = inherited();
   const env = { PATH, HOME, TMPDIR, PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', ...settings };
   const begin = performance.now();
@@ -46,7 +50,8 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
     const event = line.startsWith('{') ? JSON.parse(line) : {};
     if (event.event !== 'ready') continue;
     const readyMs = performance.now() - begin;
-    child.stdout.resume();
+    if (onEvent === undefined) child.stdout.resume();
+    else createInterface({ input: child.stdout }).on('line', text => onEvent(JSON.parse(text)));
     return {
       url: event.url,
       adminUrl: event.adminUrl,
@@ -64,6 +69,13 @@ export async function startServiceProcess(settings: Readonly<Record<string, stri
     };
   }
   throw new Error(`the service ended before it was ready: ${wrote.join('\n')}\n${errorOutput()}`);
+}
+
+/** A line of the log, as JSON. */
+export interface LogEvent {
+  readonly msg?: string;
+  /** As ISO 8601 has it, in UTC. */
+  readonly time: string;
 }
 
 /** @returns what has come by then. */

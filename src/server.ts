@@ -7,6 +7,7 @@ import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
 import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
 import packageJson from '#package.json' with { type: 'json' };
 import type { Config } from '#src/config.ts';
+import { runText } from '#src/db/database.ts';
 import { openPrimary } from '#src/db/open-primary.ts';
 import { openReplicas } from '#src/db/open-replicas.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
@@ -81,7 +82,8 @@ export async function startServer(
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const feed = parts.use(new ChangeFeed(primaryHost, log, { onNewEra: primary.renew }));
+  const announceElsewhere = (text: string, values: readonly unknown[]) => runText(primary.db, text, values);
+  const feed = parts.use(new ChangeFeed(primaryHost, log, { onNewEra: primary.renew, announceElsewhere }));
   const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, feed, log, metrics);
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });

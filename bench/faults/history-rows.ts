@@ -6,7 +6,7 @@ import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { NOTHING_FLUSHED } from '#test/support/burn-ids.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
 import { query } from '#test/support/query.ts';
-import { startServiceProcess } from '../service-process.ts';
+import { type LogEvent, startServiceProcess } from '../service-process.ts';
 import { none, toSee } from './figures.ts';
 import type { FaultRow, RowResult } from './row.ts';
 
@@ -19,7 +19,11 @@ async function burnAndCrash(): Promise<RowResult> {
   await using parts = new AsyncDisposableStack();
   const postgres = parts.use(await startPrivatePostgres({ settings: NOTHING_FLUSHED }));
   const settings = { DATABASE_URL: postgres.url, PAGE_TOKEN_SECRET: randomBytes(32).toString('hex') };
-  const services = [parts.use(await startServiceProcess(settings)), parts.use(await startServiceProcess(settings))];
+  const cuts = new FeedCuts();
+  const services = [
+    parts.use(await startServiceProcess(settings, cuts.heard)),
+    parts.use(await startServiceProcess(settings)),
+  ];
   const [reader, writer] = services.map(({ url }) => clientOf(url)) as [PostClient, PostClient];
   const watch = new Follower(reader);
   const resumes = new Follower(reader);
@@ -27,7 +31,8 @@ async function burnAndCrash(): Promise<RowResult> {
   const { post } = await writer.createPost({ post: { title: 'Begin', slug: 'taken' } });
   const id = post?.id ?? '';
   const acknowledged: string[] = [];
-  let [reads, late, stale, marked, reused] = [0, 0, 0, 0, 0];
+  let [reads, stale, marked, reused] = [0, 0, 0, 0];
+  const old: OldRead[] = [];
   for (let crash = 0; crash < CRASHES; crash++) {
     // The database is back.
     await update(writer, id, `Crash ${crash}`);
@@ -44,14 +49,17 @@ async function burnAndCrash(): Promise<RowResult> {
     if ((await nextId(postgres)) < before) reused++;
     resumes.reconnect();
     for (let n = 0; n < WRITES; n++) {
+      // Half of them while the reader's feed is cut, and half when it has caught up.
+      if (n === WRITES / 2) await cuts.end();
       const title = `Title ${crash} ${n}`;
       await update(writer, id, title);
       acknowledged.push(title);
+      const begin = Date.now();
       const seen = await read(reader, id);
       reads++;
       if (seen.isMarked) marked++;
       else if (seen.title !== title) {
-        late++;
+        old.push({ begin, end: Date.now() });
         if (!(await isSeenSoon(reader, id, title))) stale++;
       }
     }
@@ -62,14 +70,57 @@ async function burnAndCrash(): Promise<RowResult> {
     none('changes that an open watch missed', missed(watch)),
     none('changes that a watch missed that resumed after each crash', missed(resumes)),
     none('watches ended with OUT_OF_RANGE', watch.expired + resumes.expired),
+    none(
+      'old answers without a mark, from the moment that the feed is cut until it has caught up',
+      old.filter(cuts.hold).length,
+    ),
     none(`answers without a mark that were still old after ${SOON_MS} ms`, stale),
-    toSee('answers without a mark that were old for less', String(late - stale)),
+    toSee(
+      'old answers without a mark while the feed was whole, before it had heard of the write',
+      `${old.filter(each => !cuts.hold(each)).length}`,
+    ),
+    toSee('times that the feed was cut', `${cuts.count}, for ${cuts.totalMs} ms together`),
     toSee('crashes after which ids were given out again', `${reused} of ${CRASHES}`),
     toSee('reads', `${reads}, of which ${marked} were marked as stale`),
   ];
   watch.end();
   resumes.end();
   return { figures };
+}
+
+/** When it began and ended, in milliseconds since 1970. */
+interface OldRead {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** When the reader knew that its change feed was cut, as its own log tells. */
+class FeedCuts {
+  readonly #cuts: { readonly from: number; to: number }[] = [];
+
+  readonly heard = ({ msg, time: text }: LogEvent): void => {
+    const time = Date.parse(text);
+    if (msg?.startsWith('the change feed has lost its connection'))
+      this.#cuts.push({ from: time, to: Number.POSITIVE_INFINITY });
+    const last = this.#cuts.at(-1);
+    if (msg === 'the change feed has caught up' && last !== undefined) last.to = time;
+  };
+
+  /** Whether all of the read was within one. */
+  readonly hold = ({ begin, end }: OldRead): boolean => this.#cuts.some(({ from, to }) => from <= begin && end < to);
+
+  /** Resolves when the feed has caught up. */
+  async end(): Promise<void> {
+    while (this.#cuts.at(-1)?.to === Number.POSITIVE_INFINITY) await delay(RETRY_MS);
+  }
+
+  get count(): number {
+    return this.#cuts.length;
+  }
+
+  get totalMs(): number {
+    return this.#cuts.reduce((sum, { from, to }) => sum + to - from, 0);
+  }
 }
 
 type PostClient = Client<typeof PostService>;

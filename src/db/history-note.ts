@@ -1,5 +1,5 @@
-/** What the database has noted of its history (`post_changes_history`), as one text: another one after a restore or a promotion. */
-export const HISTORY_NOTE = "concat_ws(' ', epoch, timeline)";
+/** The name that the primary has given to its life (`post_changes_history`): another one after a restart, a promotion or a restore. */
+export const HISTORY_NOTE = 'life_id::text';
 
 /** The history that replicas have to follow. */
 export interface FollowedHistory {

@@ -6,6 +6,7 @@ import * as postChanges from '#src/db/migrations/0002-post-changes.ts';
 import * as postHistory from '#src/db/migrations/0003-post-history.ts';
 import * as readablePosts from '#src/db/migrations/0004-readable-posts.ts';
 import * as postChangeMarks from '#src/db/migrations/0006-post-change-marks.ts';
+import * as postLives from '#src/db/migrations/0007-post-lives.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 import { SessionClient } from '#src/db/session-client.ts';
@@ -62,5 +63,6 @@ const MIGRATIONS: Record<string, Migration> = {
   '0002-post-changes': postChanges,
   '0003-post-history': postHistory,
   '0004-readable-posts': readablePosts,
-  [LATEST_MIGRATION]: postChangeMarks,
+  '0006-post-change-marks': postChangeMarks,
+  [LATEST_MIGRATION]: postLives,
 };

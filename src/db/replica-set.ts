@@ -113,9 +113,9 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     return undefined;
   }
 
-  /** While nothing is known of the primary, they are read from as before. */
+  /** While nothing is known of the primary, they are read from as before; not before anything was known of it. */
   #isUsable({ isUsable, era }: Member): boolean {
-    return isUsable && (this.#history.era === undefined || this.#history.era === era);
+    return isUsable && era !== undefined && (this.#history.era === undefined || this.#history.era === era);
   }
 
   async #watch(): Promise<void> {

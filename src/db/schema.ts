@@ -106,6 +106,12 @@ export interface PostChangesHistoryTable {
   system_identifier: string | null;
   database_oid: string | null;
   timeline: string | null;
+  /** What `post_changes_life` said when the row was written; null: nobody has asked yet. */
+  life: unknown;
+  /** Another one for each life. */
+  life_id: string | null;
+  /** The transaction that has written the row here; another one than the row's own in a copy. */
+  written_by: string | null;
 }
 
 /** One row some thousands of changes. Written by `post_changes_mark`. */

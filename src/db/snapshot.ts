@@ -33,6 +33,11 @@ export class Snapshot {
     return xid < this.#max && !this.#running.has(xid);
   }
 
+  /** Whether this transaction is one that ran when it was taken. */
+  hasRunning(xid: bigint): boolean {
+    return this.#running.has(xid);
+  }
+
   /** Whether this transaction, and every one with a lower id, had ended before it was taken. */
   hasEnded(xid: bigint): boolean {
     return xid < this.#min;

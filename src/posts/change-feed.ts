@@ -45,7 +45,7 @@ export class ChangeFeed implements AsyncDisposable {
   #isCut = true;
   /** The connection was lost since its life was read: one that does not tell all of itself may be another one. */
   #isUnmet = true;
-  readonly #onNewEra: (() => void) | undefined;
+  readonly #options: ChangeFeedOptions;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -53,17 +53,16 @@ export class ChangeFeed implements AsyncDisposable {
   #again = false;
   #wasLost = false;
   /** Who wants to know where the feed ends, by a look that begins from now on. */
-  #asking: ((end: PostChangePosition) => void)[] = [];
+  #asking: ((end: FeedEnd) => void)[] = [];
   #lookingBack: Promise<void> | undefined;
   #sinceMark = 0;
 
   /**
    * @param primary where it is, or its URL.
-   * @param options.onNewEra called where another era follows the first one: connections to what was the primary may still be open.
    */
-  constructor(primary: string | PrimaryHost, log: Logger, options: { readonly onNewEra?: () => void } = {}) {
+  constructor(primary: string | PrimaryHost, log: Logger, options: ChangeFeedOptions = {}) {
     this.#log = log;
-    this.#onNewEra = options.onNewEra;
+    this.#options = options;
     this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
@@ -105,7 +104,7 @@ export class ChangeFeed implements AsyncDisposable {
 
   /** What the primary has noted of its history; undefined before the first reading. */
   get note(): string | undefined {
-    return this.#life?.note;
+    return this.#life?.name;
   }
 
   /** For how long nothing is known of changes, in milliseconds: some hundred at most while all is well. */
@@ -119,8 +118,8 @@ export class ChangeFeed implements AsyncDisposable {
    *
    * @throws DatabaseUnavailableError where the feed has no connection, and gets none soon.
    */
-  async end(): Promise<PostChangePosition> {
-    const { promise, resolve } = Promise.withResolvers<PostChangePosition>();
+  async end(): Promise<FeedEnd> {
+    const { promise, resolve } = Promise.withResolvers<FeedEnd>();
     this.#asking.push(resolve);
     this.#read();
     try {
@@ -156,7 +155,9 @@ export class ChangeFeed implements AsyncDisposable {
       if (this.#announceAgain) this.announce();
     }, ANNOUNCE_MS).unref();
     this.#announceAgain = false;
-    this.#run("select pg_notify($1, '')", [CHANNEL])
+    this.#run(ANNOUNCEMENT, [CHANNEL])
+      // While its own connection is lost, those of others may be back.
+      .catch(() => this.#options.announceElsewhere?.(ANNOUNCEMENT, [CHANNEL]))
       // Those that listen look by themselves soon.
       .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
   }
@@ -219,7 +220,7 @@ export class ChangeFeed implements AsyncDisposable {
         this.recent.restart(undefined);
         const head = await this.#answering(() => readHead(this.#run));
         this.#standAt(head);
-        for (const listener of this.#listeners) listener.onGap(head.place);
+        for (const listener of this.#listeners) listener.onGap(head.taken);
         return;
       }
       this.#meet(batch.head.life);
@@ -237,7 +238,8 @@ export class ChangeFeed implements AsyncDisposable {
   async #answering<T extends FeedHead | { readonly head: FeedHead }>(look: () => Promise<T>): Promise<T> {
     const asking = new Set(this.#asking);
     const found = await look();
-    const end = placeOf('head' in found ? found.head : found);
+    const head: FeedHead = 'head' in found ? found.head : found;
+    const end = { position: placeOf(head), life: head.life.name };
     this.#asking = this.#asking.filter(resolve => !asking.has(resolve));
     for (const resolve of asking) resolve(end);
     return found;
@@ -280,7 +282,7 @@ export class ChangeFeed implements AsyncDisposable {
     this.#era++;
     if (this.#era === 1) return;
     this.#log.info({ era: this.#era }, 'the database has another life: what was cached before is used no more');
-    this.#onNewEra?.();
+    this.#options.onNewEra?.();
   }
 
   #standAt(head: FeedHead): void {
@@ -293,11 +295,26 @@ export class ChangeFeed implements AsyncDisposable {
   }
 }
 
+/** Where the feed ended when it was looked at. */
+export interface FeedEnd {
+  readonly position: PostChangePosition;
+  /** The name of the life that it was read in. */
+  readonly life: string;
+}
+
+export interface ChangeFeedOptions {
+  /** Called where another era follows the first one: connections to what was the primary may still be open. */
+  readonly onNewEra?: () => void;
+  /** Runs a statement on another connection. */
+  readonly announceElsewhere?: (text: string, values: readonly unknown[]) => Promise<unknown>;
+}
+
 /** About 5 MB: of the last seconds at the most writes, and of the last minutes else. */
 const RECENT_CHANGES = 4000;
 /** Who is far behind looks at so many in vain. */
 const MARK_CHANGES = 5000;
 const CHANNEL = 'post_changes';
+const ANNOUNCEMENT = "select pg_notify($1, '')";
 /** Writes within this of an announcement share the next one. */
 const ANNOUNCE_MS = 5;
 /** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */

@@ -49,7 +49,8 @@ export class ChangeInbox implements Disposable {
   #add(batch: PostChangeBatch): void {
     if (this.#hasHole) return;
     const last = this.#batches.at(-1);
-    if (last?.complete && batch.complete && batch.changes.length === 0 && last.to === batch.from) {
+    const goesOn = last?.to === batch.from && last.life === batch.life;
+    if (last?.complete && batch.complete && batch.changes.length === 0 && goesOn) {
       // Nothing has changed since, which takes no place.
       this.#batches[this.#batches.length - 1] = { ...last, to: batch.to, proof: batch.proof };
     } else {

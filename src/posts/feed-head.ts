@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { HISTORY_NOTE } from '#src/db/history-note.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
+import { mostRecent, type PlaceProof } from '#src/posts/place-proof.ts';
 
 /** Runs one statement, and gives its rows. With a name, which belongs to its text alone, it may be parsed once a connection. */
 export type RunStatement = <Row extends object>(
@@ -32,22 +31,20 @@ export interface FeedHead {
 
 /** For how long transaction ids are given out once each: from a start of the server to its end. */
 export interface DatabaseLife {
-  /** The same for all who ask during one life and one epoch. */
+  /** The same for all who ask during one life. The database itself has it, so that who shows it follows this history. */
   readonly name: string;
   /** False: the server does not tell some of it, so that another life may have the same name. */
   readonly isWhole: boolean;
   /** Counts promotions; undefined: not told. */
   readonly timeline: number | undefined;
-  /** Of the epoch and the timeline, as the database itself has noted them: who shows the same note follows this history. */
-  readonly note: string;
 }
 
 /** What the head reads: to be put in front of a statement's select. Its one row is `head`. */
 export const HEAD = `
   mark as materialized (
-    select r.*, epoch, takes_old_tokens, system_identifier, database_oid, timeline,
-      ${HISTORY_NOTE} as note, post_changes_life() as life
-    from post_changes_removed r cross join post_changes_history
+    select r.*, epoch, takes_old_tokens, ${HISTORY_NOTE} as note, life as known_life, post_changes_life() as life,
+      coalesce(h.xmin <> xid(written_by), true) as is_copied
+    from post_changes_removed r cross join post_changes_history h
   ),
   top as materialized (select id, xid, post_id, at from post_changes order by xid desc, id desc limit 1),
   head as materialized (
@@ -56,9 +53,7 @@ export const HEAD = `
       last.xid as last_xid, last.id as last_id, last.digest,
       array(select c.xid::text from post_changes c order by c.xid desc, c.id desc limit 8) as recent,
       coalesce(last.xid >= pg_snapshot_xmax(pg_current_snapshot()), false)
-        or coalesce(m.life->>'system' <> coalesce(m.system_identifier, ''), false)
-        or coalesce(m.life->>'timeline' <> coalesce(m.timeline, ''), false)
-        or m.life->>'database' is distinct from m.database_oid as is_unknown
+        or m.is_copied or m.life is distinct from m.known_life as is_unknown
     from mark m left join top t on true cross join lateral (
       select e.* from (values
         (t.xid, t.id, ${digestOf('t.xid', 't.id', 't.post_id', 't.at')}),
@@ -100,13 +95,13 @@ export interface HeadRow {
   readonly takes_old_tokens: boolean;
   readonly removed: string;
   readonly truncated: string | null;
-  readonly note: string;
+  readonly note: string | null;
   readonly life: string;
   readonly last_xid: string;
   readonly last_id: string;
   readonly digest: string;
   readonly recent: readonly string[];
-  /** The database has not been adopted by this code, or by another cluster. */
+  /** The database has not been adopted in this life, or was copied. */
   readonly is_unknown: boolean;
 }
 
@@ -119,8 +114,8 @@ export async function readHead(run: RunStatement): Promise<FeedHead> {
 }
 
 /**
- * Runs a statement that begins with HEAD and has a row at least, and gives its rows with the head. A database that is new to this code,
- * or that was restored, is adopted first.
+ * Runs a statement that begins with HEAD and has a row at least, and gives its rows with the head. A database that has
+ * another life, or was restored, is adopted first.
  *
  * @throws StandbyError; DatabaseUnavailableError where the database can't be adopted.
  */
@@ -146,21 +141,19 @@ export async function readWithHead<Row extends HeadRow>(
 function toHead(row: HeadRow, wasReset: boolean): FeedHead {
   const taken = new Snapshot(row.taken);
   const lastXid = BigInt(row.last_xid);
-  const proof = { id: BigInt(row.last_id), digest: row.digest, recent: [] };
   const { timeline, started, reset } = JSON.parse(row.life) as Partial<Record<string, string | null>>;
   return {
     taken,
     place: taken.upTo(lastXid),
-    proof: withRecent(proof, row.recent.map(BigInt), lastXid),
+    proof: { id: BigInt(row.last_id), digest: row.digest, recent: mostRecent(row.recent.map(BigInt), lastXid) },
     lastXid,
     removed: BigInt(row.removed),
     truncated: row.truncated === null ? undefined : BigInt(row.truncated),
     takesOldTokens: row.takes_old_tokens,
     life: {
-      name: createHash('sha256').update(`${row.note} ${row.life}`).digest('base64url').slice(0, 16),
+      name: row.note ?? '',
       isWhole: timeline != null && started != null && reset != null,
       timeline: timeline == null ? undefined : Number(timeline),
-      note: row.note,
     },
     wasReset,
   };

@@ -13,13 +13,10 @@ export interface PlaceProof {
   readonly recent: readonly bigint[];
 }
 
-/** The most transactions of `recent`: as many as commit within a moment. */
-export const RECENT_MAX = 32;
-
-/** The proof with these transactions of `changes` added to its own, as far as they are before `last`. */
-export function withRecent(proof: PlaceProof, xids: Iterable<bigint>, last: bigint): PlaceProof {
-  const all = new Set([...proof.recent, ...xids]);
-  all.delete(last);
-  const recent = [...all].sort((a, b) => (a < b ? 1 : -1)).slice(0, RECENT_MAX);
-  return { ...proof, recent };
+/** Each of these transactions once but the last change's own, the first ones as far as a token has room. */
+export function mostRecent(xids: readonly bigint[], last: bigint): bigint[] {
+  return [...new Set(xids)].filter(xid => xid !== last).slice(0, RECENT_MAX);
 }
+
+/** As many as commit within a moment. */
+const RECENT_MAX = 32;

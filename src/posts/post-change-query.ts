@@ -10,7 +10,7 @@ import {
   readHead,
   readWithHead,
 } from '#src/posts/feed-head.ts';
-import { type PlaceProof, withRecent } from '#src/posts/place-proof.ts';
+import { mostRecent, type PlaceProof } from '#src/posts/place-proof.ts';
 import { type ChangeFilter, EVERY_CHANGE, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
@@ -90,16 +90,23 @@ export async function readPostChanges(
   const [first] = rows;
   requireKept(position, head, first?.is_proved === true);
   const changes = rows.filter(row => row.change_id !== null).map(toChange);
-  const proof = withRecent(
-    head.proof,
-    changes.map(({ xid }) => xid),
-    head.lastXid,
-  );
+  const proof = { ...head.proof, recent: recentOf(changes, position, head) };
   return {
     ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
+    life: head.life.name,
     endId: BigInt(first?.end_id ?? 0),
     complete: first?.is_complete === true,
   };
+}
+
+/** Long transactions first, which are the likeliest to be committed after a later one. */
+function recentOf(changes: readonly PostChange[], { from, proof }: PostChangePosition, head: FeedHead): bigint[] {
+  const xids = changes.map(({ xid }) => xid).reverse();
+  const long = xids.filter(xid => from.hasRunning(xid));
+  return mostRecent(
+    [...long, ...xids, ...head.proof.recent, ...(proof?.recent ?? []).slice(0, KEPT_RECENT)],
+    head.lastXid,
+  );
 }
 
 function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, isProved: boolean): void {
@@ -227,3 +234,6 @@ interface ChangeRow extends PostRow, HeadRow {
   readonly previous_author: string | null;
   readonly previous_tags: string[] | null;
 }
+
+/** Of those of the place before: a transaction may be seen before another one whose commit was logged before its own. */
+const KEPT_RECENT = 8;

@@ -28,6 +28,8 @@ export interface PostChangeBatch {
   readonly to: Snapshot;
   /** That the database's history has come by `to`. */
   readonly proof: PlaceProof;
+  /** The name of the life in which it was read. */
+  readonly life: string;
   /** It begins behind the change with this id: 0 where it is the first part of all between the two. */
   readonly afterId: bigint;
   /** Each post's changes in their order; others in about the order of their writes. */

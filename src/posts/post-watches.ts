@@ -1,7 +1,7 @@
 import type { Database } from '#src/db/database.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';
 import { type CatchUpOptions, CatchUps } from '#src/posts/catch-ups.ts';
-import type { ChangeFeed } from '#src/posts/change-feed.ts';
+import type { ChangeFeed, FeedEnd } from '#src/posts/change-feed.ts';
 import { ChangeInbox } from '#src/posts/change-inbox.ts';
 import { Heartbeat } from '#src/posts/heartbeat.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
@@ -71,7 +71,10 @@ export class PostWatches {
     parts.defer(() => this.#alarms.delete(alarm));
     // Before the database is read, so that what is committed after that is not missed.
     const inbox = parts.use(new ChangeInbox(this.#feed, bufferChanges, alarm.ring));
-    let position = start ?? (await untilAborted(this.#feed.end(), signal));
+    const end = start === undefined ? await untilAborted(this.#feed.end(), signal) : undefined;
+    let position = start ?? (end as FeedEnd).position;
+    // Undefined: the place is one that the feed has come by, which proves it in each life.
+    let readIn = end?.life;
     let isBehind = start !== undefined;
     yield { position, change: undefined };
     const heartbeat = new Heartbeat(heartbeatMs, now);
@@ -85,10 +88,16 @@ export class PostWatches {
       const batch = isBehind ? yield* this.#catchUp(position, filter, signal, alarm, heartbeat) : inbox.take();
       await this.#turn.rest();
       if (isBehind && batch === undefined) break;
+      if (batch !== undefined && !isBehind && readIn !== undefined && batch.life !== readIn) {
+        // The place may be beyond what is left of the history that it was read of.
+        isBehind = true;
+        continue;
+      }
       if (batch !== undefined && !isBehind && !joins(batch, position)) {
         isBehind = !hasRead(batch, position);
         continue;
       }
+      if (batch !== undefined) readIn = isBehind ? batch.life : undefined;
       // What a token's batch leaves is read first, and then what came after that batch.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
       const behind = batch === undefined ? position : placeBehind(batch, position);

@@ -14,6 +14,8 @@ export class RecentChanges {
   /** All that was seen after this one and up to `#end` is here. */
   #start: PostChangePosition | undefined;
   #end: PostChangePosition | undefined;
+  /** The life in which `#end` was proved for the last time. */
+  #life = '';
   #groups: Group[] = [];
   /** Of a batch that is told in parts: what has come of it. */
   #parts: PostChange[] = [];
@@ -50,6 +52,7 @@ export class RecentChanges {
     if (this.#end === undefined) return;
     if (this.#parts.length <= this.#max) this.#parts.push(...batch.changes);
     if (!batch.complete) return;
+    this.#life = batch.life;
     const parts = this.#parts;
     const end = { from: batch.to, proof: batch.proof };
     if (parts.length > this.#max) {
@@ -79,7 +82,7 @@ export class RecentChanges {
     const changes = this.#unseenBy(from)
       .filter(change => change.id > afterId && last.sees(change.xid) && isWanted(change, filter))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
-    return { from, to: last, proof: lastProof, afterId, changes, endId: afterId, complete: true };
+    return { from, to: last, proof: lastProof, afterId, changes, life: this.#life, endId: afterId, complete: true };
   }
 
   #proves({ id, digest, recent }: PlaceProof, end: PlaceProof): boolean {

@@ -235,7 +235,7 @@ describe('A cached store', () => {
       const change = { id: BigInt(n), xid: BigInt(1e9 + n), time: new Date(0), digest: '', previous: undefined };
       const changes = [{ ...change, kind: 'created' as const, post: { ...post, id: `id-${n}`, slug: `slug-${n}` } }];
       const proof = { id: BigInt(n), digest: '', recent: [] };
-      heard?.onBatch({ from, afterId: 0n, endId: 0n, to: told.snapshot, proof, complete: true, changes });
+      heard?.onBatch({ from, afterId: 0n, endId: 0n, to: told.snapshot, proof, life: '', complete: true, changes });
     }
     fail(new DatabaseUnavailableError('down'));
     expect(await cold.getById(id)).toMatchObject({ id });

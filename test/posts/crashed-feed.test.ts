@@ -53,6 +53,8 @@ describe('A crash of Postgres that gives transaction ids out again', () => {
     };
     for (let crash = 0; crash < CRASHES; crash++) {
       await create();
+      // What the feed writes when it is back would flush what is burnt.
+      await untilRead();
       const burnt = await burnIds(postgres.url, BURNT);
       await untilRead();
       await postgres.stopImmediately();

@@ -2,7 +2,8 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
-import { createLogger } from '#src/observability/logger.ts';
+import type { Snapshot } from '#src/db/snapshot.ts';
+import { createLogger, type Logger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/change-feed.ts';
 import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/post-change-query.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
@@ -30,6 +31,7 @@ let store: PostgresPostStore;
 let feed: ChangeFeed;
 let ledger: FeedLedger;
 let watches: PostWatches;
+let log: Logger;
 
 beforeEach(async () => {
   parts = new AsyncDisposableStack();
@@ -40,7 +42,7 @@ beforeEach(async () => {
   db = createDatabase(new ConnectionPool(proxy.through(primary.url), aDatabaseConfig()));
   parts.defer(() => db.destroy());
   store = new PostgresPostStore(db);
-  const log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
+  log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
   feed = parts.use(new ChangeFeed(proxy.through(primary.url), log));
   await untilConnected(feed);
   ledger = new FeedLedger(feed);
@@ -122,6 +124,31 @@ describe('A standby that is promoted behind the same address', () => {
     await failOver();
     await expect(open.reader.until(() => false)).rejects.toThrow(PostChangesExpiredError);
   });
+
+  it('ends a watch that has read from the database what it lacks, before the feed came to that', async () => {
+    const line = parts.use(await startTcpProxy(address));
+    const slow = parts.use(new ChangeFeed(line.through(primary.url), log));
+    await untilConnected(slow);
+    await create();
+    await new FeedLedger(slow).until(() => slow.lagMs < 50);
+    const place = { from: slow.snapshot as Snapshot };
+    await standby.catchUp();
+    await standby.kill();
+    line.set({ blackHole: true });
+    const lost = await create();
+    await using open = watch(place, new PostWatches(slow, db));
+    await open.reader.until(({ changes }) => changes.some(({ post }) => post.id === lost));
+    await primary.stopImmediately();
+    await standby.start();
+    await failOver();
+    // Their ids are those of what was lost, and then come changes that the watch would take for new ones.
+    await create();
+    await burnIds(proxy.through(primary.url), 100);
+    line.reset();
+    line.heal();
+    await create();
+    await expect(open.reader.until(() => false)).rejects.toThrow(PostChangesExpiredError);
+  });
 });
 
 async function create(): Promise<string> {
@@ -141,9 +168,9 @@ interface OpenWatch extends AsyncDisposable {
   readonly reader: WatchReader;
 }
 
-function watch(start?: PostChangePosition): OpenWatch {
+function watch(start?: PostChangePosition, of = watches): OpenWatch {
   const ending = new AbortController();
-  const reader = new WatchReader(watches.watch(start, ALL, ending.signal));
+  const reader = new WatchReader(of.watch(start, ALL, ending.signal));
   const end = async () => {
     ending.abort(new Error('the test is over'));
     await reader.until(({ end }) => end !== undefined);

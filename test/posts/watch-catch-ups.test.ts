@@ -205,7 +205,7 @@ describe('A watch that needs nothing from the past', () => {
   });
 
   it('is refused all the same where its place is of another history', async () => {
-    const { proof, from } = await feed.end();
+    const { proof, from } = (await feed.end()).position;
     const forged = { from, proof: { id: 1n, recent: [], ...proof, digest: '0'.repeat(24) } };
     await expect(open(new PostWatches(feed, db), forged, ALL).until(() => false)).rejects.toThrow(
       PostChangesExpiredError,

@@ -140,7 +140,7 @@ export class SimulatedFeed {
   }
 
   get life(): DatabaseLife {
-    return { name: `life ${this.#life}`, isWhole: true, timeline: 1, note: '' };
+    return { name: `life ${this.#life}`, isWhole: true, timeline: 1 };
   }
 
   listen(listener: ChangeListener): () => void {
@@ -165,7 +165,7 @@ export class SimulatedFeed {
         if (isGap) listener.onGap(to);
         else {
           const changes = versions.map(toChange);
-          listener.onBatch({ from, afterId: 0n, endId: 0n, to, proof: NO_PROOF, complete: true, changes });
+          listener.onBatch({ from, afterId: 0n, endId: 0n, to, proof: NO_PROOF, life: '', complete: true, changes });
         }
       }
       this.#heard = life;
