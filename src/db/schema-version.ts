@@ -5,7 +5,7 @@ import type { ConnectionPool } from '#src/db/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The newest migration, whose schema this code needs. */
-export const LATEST_MIGRATION = '0004-readable-posts';
+export const LATEST_MIGRATION = '0005-list-shelves';
 
 /**
  * Tells whether the database has the schema that this code needs, or a newer one (migrations only expand).

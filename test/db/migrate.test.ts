@@ -7,7 +7,7 @@ import { isSchemaUpToDate } from '#src/db/schema-version.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 
-const ALL = ['0001-posts', '0002-post-changes', '0003-post-history', '0004-readable-posts'];
+const ALL = ['0001-posts', '0002-post-changes', '0003-post-history', '0004-readable-posts', '0005-list-shelves'];
 
 describe('migrateToLatest', () => {
   it('brings an empty database up to date, and leaves an up-to-date one alone', async () => {
