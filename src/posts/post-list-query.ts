@@ -47,10 +47,7 @@ function rangeQuery(range: ListRange, query: PostQuery, withContent: boolean): R
   const direction = sql.raw(order.descending ? 'desc' : 'asc');
   const comparison = sql.raw(order.descending ? '<' : '>');
   const conditions = [...range.conditions];
-  if (after !== undefined && query.state === 'draft' && order.by === 'publishTime') {
-    // All of them stand at infinity, so only the ids tell them apart.
-    conditions.push(sql`${id} ${comparison} ${after.id}::uuid`);
-  } else if (after !== undefined) {
+  if (after !== undefined) {
     const afterTime = after.time?.toISOString() ?? 'infinity';
     conditions.push(sql`(${time}, ${id}) ${comparison} (${afterTime}::timestamptz, ${after.id}::uuid)`);
   }
