@@ -31,6 +31,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     purpose: 'whether slow connections, HTTP/2 floods and mutated requests hurt the service or its other clients',
     run: async args => (await import('./hostile.ts')).benchHostile(args),
   },
+  'list-plans': {
+    purpose: 'how much every list reads, first page and last, among a million posts that lie as badly as they can',
+    run: async args => (await import('./list-plans.ts')).benchListPlans(args),
+  },
   lists: {
     purpose: 'what page 50,000 of a list costs, against page 1 and against OFFSET, among a million posts',
     run: async args => (await import('./lists.ts')).benchLists(args),

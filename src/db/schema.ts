@@ -30,6 +30,8 @@ export interface PostsTable {
   deleted: GeneratedAlways<boolean>;
   /** `publish_time`, or infinity for a draft, so that drafts have a place in the order. */
   publish_order: GeneratedAlways<Timestamp>;
+  /** The publish time, once it was noted that it has come; null or another time: it was not. For `post_shelf`. */
+  due_time: Timestamp | null;
 }
 
 /** One row a tag of a post, with the columns that lists by tag are filtered and ordered by. Kept by triggers on `posts`. */
@@ -40,6 +42,7 @@ export interface PostTagsTable {
   create_time: Timestamp;
   update_time: Timestamp;
   publish_order: Timestamp;
+  due_time: Timestamp | null;
   post_id: string;
 }
 

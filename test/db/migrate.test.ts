@@ -12,6 +12,7 @@ const ALL = [
   '0002-post-changes',
   '0003-post-history',
   '0004-readable-posts',
+  '0005-list-shelves',
   '0006-post-change-marks',
   '0007-post-lives',
 ];
