@@ -83,7 +83,13 @@ export async function startServer(
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
   const announceElsewhere = (text: string, values: readonly unknown[]) => runText(primary.db, text, values);
-  const feed = parts.use(new ChangeFeed(primaryHost, log, { onNewEra: primary.renew, announceElsewhere }));
+  const feed = parts.use(
+    new ChangeFeed(primaryHost, log, {
+      onNewEra: primary.renew,
+      announceElsewhere,
+      preparesStatements: config.database.preparedStatements,
+    }),
+  );
   const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, feed, log, metrics);
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });

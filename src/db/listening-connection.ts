@@ -28,10 +28,11 @@ export class ListeningConnection implements AsyncDisposable {
   /**
    * Runs a statement on this connection, after those before it.
    *
+   * @param name of a statement that is parsed once, where the settings have prepared statements; it belongs to its text alone.
    * @throws where there is no connection, or no answer within the time limit; the connection is made anew then.
    */
-  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
-    const rows = this.#last.then(() => this.#query<Row>(text, values));
+  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[], name?: string): Promise<Row[]> {
+    const rows = this.#last.then(() => this.#query<Row>({ text, values: [...values], name }));
     this.#last = rows.catch(() => {});
     return rows;
   }
@@ -47,12 +48,13 @@ export class ListeningConnection implements AsyncDisposable {
     await this.#running;
   }
 
-  async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+  async #query<Row extends pg.QueryResultRow>({ name, ...statement }: NamedQuery): Promise<Row[]> {
     const client = this.#client;
     if (client === undefined) throw new Error('there is no connection to the database');
     const timer = setTimeout(() => cut(client), this.#options.timeoutMs);
     try {
-      return (await client.query<Row>(text, values as unknown[])).rows;
+      const isPrepared = this.#options.preparesStatements && name !== undefined;
+      return (await client.query<Row>(isPrepared ? { ...statement, name } : statement)).rows;
     } finally {
       clearTimeout(timer);
     }
@@ -83,6 +85,8 @@ export class ListeningConnection implements AsyncDisposable {
     const client = new PrimaryClient(this.#host, {
       types: COLUMN_TYPES,
       application_name: 'postservice feed',
+      // It runs the same few statements all the time: planned for each time, they take twice as long.
+      options: '-c plan_cache_mode=force_generic_plan',
       connectionTimeoutMillis: this.#options.timeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
@@ -111,11 +115,19 @@ export interface ListeningOptions {
   readonly channel: string;
   /** For connecting, and for each statement, in milliseconds. */
   readonly timeoutMs: number;
+  /** Whether statements with a name are prepared: not every pooler keeps them. */
+  readonly preparesStatements: boolean;
   /** It listens now: again, where it had been lost. */
   readonly onConnect: () => void;
   readonly onNotify: () => void;
   /** It could not be had, or was lost; it is tried again. */
   readonly onLost: (error: unknown) => void;
+}
+
+interface NamedQuery {
+  readonly text: string;
+  readonly values: unknown[];
+  readonly name: string | undefined;
 }
 
 /** Not by `end()`, which waits for a server that may be frozen. */

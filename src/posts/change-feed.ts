@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
@@ -37,8 +38,8 @@ export class ChangeFeed implements AsyncDisposable {
   readonly #connection: ListeningConnection;
   readonly #log: Logger;
   readonly #poll: NodeJS.Timeout;
-  readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
-    this.#connection.query<Row>(text, values);
+  readonly #run = <Row extends object>(text: string, values: readonly unknown[], name?: string) =>
+    this.#connection.query<Row>(text, values, name);
   #position: PostChangePosition | undefined;
   #life: DatabaseLife | undefined;
   #era = 0;
@@ -49,6 +50,7 @@ export class ChangeFeed implements AsyncDisposable {
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
+  readonly #ended = new AbortController();
   #reading = false;
   #again = false;
   #wasLost = false;
@@ -66,6 +68,7 @@ export class ChangeFeed implements AsyncDisposable {
     this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
+      preparesStatements: options.preparesStatements ?? false,
       onConnect: () => this.#read(),
       onNotify: () => this.#read(),
       onLost: error => {
@@ -170,6 +173,7 @@ export class ChangeFeed implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#poll);
+    this.#ended.abort();
     clearTimeout(this.#announcing);
     this.#listeners.clear();
     await this.#connection[Symbol.asyncDispose]();
@@ -202,6 +206,9 @@ export class ChangeFeed implements AsyncDisposable {
       await this.#readOnce();
       this.#isCut = false;
       this.#freshAt = startedAt;
+      // Where readings take long, since the database is busy, they are not to keep it busy.
+      const restMs = Math.min(REST_SHARE * (performance.now() - startedAt), REST_MOST_MS);
+      if (this.#again) await sleep(restMs, undefined, { signal: this.#ended.signal, ref: false });
     } while (this.#again);
     if (this.#wasLost) this.#log.info('the change feed has caught up');
     this.#wasLost = false;
@@ -307,6 +314,8 @@ export interface ChangeFeedOptions {
   readonly onNewEra?: () => void;
   /** Runs a statement on another connection. */
   readonly announceElsewhere?: (text: string, values: readonly unknown[]) => Promise<unknown>;
+  /** Whether its statements are parsed once: not every pooler keeps them. Default: no. */
+  readonly preparesStatements?: boolean;
 }
 
 /** About 5 MB: of the last seconds at the most writes, and of the last minutes else. */
@@ -320,3 +329,6 @@ const ANNOUNCE_MS = 5;
 /** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */
 const POLL_MS = 100;
 const TIMEOUT_MS = 2000;
+/** Of what a reading took. */
+const REST_SHARE = 2;
+const REST_MOST_MS = 50;

@@ -160,7 +160,8 @@ const IS_WANTED = `
  * What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed beside them.
  * So no change is in two of the three parts.
  *
- * `scanned` is read no further than `found` wants, which is why `found` has no order of its own.
+ * `scanned` is read no further than `found` wants, which is why `found` has no order of its own. Each change is fetched by its id, with a
+ * limit, since a plan of old statistics would join them with all that there are.
  */
 const changesStatement = ({ found, scanned, near }: BatchLimits) => `
   with ${HEAD}, near as materialized (
@@ -199,7 +200,9 @@ const changesStatement = ({ found, scanned, near }: BatchLimits) => `
     c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
     c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
     c.previous_slug, c.previous_author, c.previous_tags, ${digestOf('c.xid', 'c.id', 'c.post_id', 'c.at')} as change_digest
-  from head cross join reached cross join mark m left join (found f join post_changes c on c.id = f.id) on true
+  from head cross join reached cross join mark m left join (
+    found f cross join lateral (select * from post_changes o where o.id = f.id limit 1) c
+  ) on true
   order by c.id`;
 
 export const CHANGES_STATEMENT = changesStatement(BATCH_LIMITS);
