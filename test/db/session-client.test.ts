@@ -40,7 +40,14 @@ describe('Defaults of the database', () => {
 
   it('change nothing for the connection that listens', async () => {
     const { promise: connected, resolve: onConnect } = Promise.withResolvers<void>();
-    const options = { channel: 'c', timeoutMs: 30_000, preparesStatements: true, onConnect, onNotify: () => {}, onLost: () => {} };
+    const options = {
+      channel: 'c',
+      timeoutMs: 30_000,
+      preparesStatements: true,
+      onConnect,
+      onNotify: () => {},
+      onLost: () => {},
+    };
     await using connection = new ListeningConnection(database.url, options);
     await connected;
     expect(await connection.query(FROM_DATABASE, [])).toEqual([]);
