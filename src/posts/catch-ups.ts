@@ -42,13 +42,14 @@ export class CatchUps {
    */
   read(position: PostChangePosition, filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
     const key = keyOf(position);
-    let batch = this.#waiting.get(key);
-    if (batch === undefined || batch.left.aborted) {
-      batch = new SharedBatch(position);
-      this.#waiting.set(key, batch);
-      this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
-    }
-    return batch.join(filter, signal);
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined && !waiting.left.aborted) return waiting.join(filter, signal);
+    const batch = new SharedBatch(position);
+    this.#waiting.set(key, batch);
+    // Its turn may be now.
+    const joined = batch.join(filter, signal);
+    this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
+    return joined;
   }
 
   #turnOf(key: string, batch: SharedBatch): () => Promise<void> {
