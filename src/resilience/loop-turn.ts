@@ -1,15 +1,13 @@
 /**
  * Keeps work of many small steps, for many clients, from holding the event loop: each step waits where this turn of the loop has lasted
- * for long enough, or has had many. One for all of such work in a process.
- *
- * Their number counts, too, since those who have waited are all let on before any of them does its step.
+ * for long enough, or has had many steps. Those who wait go on in their order, as many in each turn. One for all of such work in a process.
  */
 export class LoopTurn {
   readonly #limitMs: number;
   readonly #stepsMax: number;
   #startedAt: number | undefined;
   #steps = 0;
-  #next = Promise.resolve();
+  #waiting: (() => void)[] = [];
 
   /**
    * @param options.limitMs how long a turn may last, since so long all others wait.
@@ -20,33 +18,27 @@ export class LoopTurn {
     this.#stepsMax = stepsMax;
   }
 
-  /** Undefined where a step may be done at once; else resolves when one may. */
+  /** Undefined where a step may be done at once; else resolves when it may. */
   rest(): Promise<void> | undefined {
-    return this.#takesStep() ? undefined : this.#rest();
-  }
-
-  async #rest(): Promise<void> {
-    // Others waited for the same turn, and may have taken all of it.
-    do await this.#next;
-    while (!this.#takesStep());
-  }
-
-  #takesStep(): boolean {
     const now = performance.now();
     if (this.#startedAt === undefined) this.#begin(now);
-    else if (this.#steps >= this.#stepsMax || now - this.#startedAt >= this.#limitMs) return false;
+    if (this.#waiting.length > 0 || this.#steps >= this.#stepsMax || now - (this.#startedAt ?? now) >= this.#limitMs)
+      return new Promise(resolve => this.#waiting.push(resolve));
     this.#steps++;
-    return true;
+    return undefined;
   }
 
   #begin(now: number): void {
     this.#startedAt = now;
     this.#steps = 0;
-    this.#next = new Promise(resolve => {
-      setImmediate(() => {
-        this.#startedAt = undefined;
-        resolve();
-      });
+    setImmediate(() => {
+      this.#startedAt = undefined;
+      if (this.#waiting.length === 0) return;
+      this.#begin(performance.now());
+      const next = this.#waiting.slice(0, this.#stepsMax);
+      this.#waiting = this.#waiting.slice(next.length);
+      this.#steps = next.length;
+      for (const step of next) step();
     });
   }
 }

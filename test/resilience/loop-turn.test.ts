@@ -30,7 +30,7 @@ describe('LoopTurn', () => {
   });
 
   it('comes to an end for each of those who wait', async () => {
-    const turn = new LoopTurn({ limitMs: 0 });
+    const turn = new LoopTurn({ stepsMax: 1 });
     await Promise.all(Array.from({ length: 50 }, async () => turn.rest()));
   });
 });
