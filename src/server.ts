@@ -111,6 +111,7 @@ export async function startServer(
     isOverloaded: () => shedder.isShedding,
     onShed: () => metrics.callShed('catch-ups', 'sheddable'),
   });
+  metrics.watchAdmission('catch-ups', () => watches.catchUps);
   const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
   parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);

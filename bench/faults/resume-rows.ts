@@ -30,6 +30,7 @@ async function resumeFarBehind(): Promise<RowResult> {
     tokens.set(behind, await tokenOf(subject.url));
     await addChanges(postgres.url, changes);
     await untilHeard(subject.adminUrl ?? '');
+    console.log(`${changes} changes were made`);
   }
 
   const load = { url: () => subject.url, ids, ledger: new WriteLedger() };
@@ -185,7 +186,7 @@ const STEPS = [
 ] as const;
 const WATCHES = 20;
 const RECONNECTING = 3000;
-const ROUNDS = 2;
+const ROUNDS = 1;
 const WARM_SECONDS = 5;
 const STEP_SECONDS = 3;
 const PHASE_SECONDS = 5;

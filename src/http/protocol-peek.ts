@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
  */
 export function peekProtocol(socket: Socket, timeoutMs: number, decided: (http2: boolean) => void): void {
   let seen: Buffer | undefined;
+  let isDecided = false;
 
   const onReadable = () => {
     const chunk: Buffer | null = socket.read();
@@ -16,14 +17,21 @@ export function peekProtocol(socket: Socket, timeoutMs: number, decided: (http2:
     const length = Math.min(seen.length, PREFACE_START.length);
     const agrees = seen.compare(PREFACE_START, 0, length, 0, length) === 0;
     if (agrees && length < PREFACE_START.length) return;
-    socket.off('readable', onReadable).off('end', drop).off('error', drop).off('timeout', drop);
+    isDecided = true;
+    socket.off('readable', onReadable).off('end', drop).off('error', drop).off('timeout', onTimeout);
     socket.setTimeout(0);
     socket.unshift(seen);
     decided(agrees);
   };
   const drop = () => socket.destroy();
+  // After timers Node reads what sockets have received: where this process was late, and not the client, that is here by then.
+  const onTimeout = () => {
+    setImmediate(() => {
+      if (!isDecided) drop();
+    });
+  };
 
-  socket.on('readable', onReadable).on('end', drop).on('error', drop).on('timeout', drop);
+  socket.on('readable', onReadable).on('end', drop).on('error', drop).on('timeout', onTimeout);
   socket.setTimeout(timeoutMs);
 }
 

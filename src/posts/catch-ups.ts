@@ -1,26 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bulkhead } from 'cockatiel';
-import { SingleFlight } from '#src/cache/single-flight.ts';
 import { type Database, runText } from '#src/db/database.ts';
 import type { RunStatement } from '#src/posts/feed-head.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostChangePosition, readPostChanges } from '#src/posts/post-change-query.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { SharedBatch } from '#src/posts/shared-batch.ts';
+import { type AdmissionState, OverloadedError } from '#src/resilience/admission.ts';
 
 /**
  * Reads the past of the change feed for watchers who are behind, in small batches over connections of its own. Nobody else is to notice:
  *
  * - CATCH_UPS_AT_ONCE batches are read at once, and after each there is a pause. Watchers take turns, a batch each, so that who is a little
  *   behind does not wait for who is far behind.
- * - Who stands at the same place and wants the same shares the batch.
+ * - Those who stand at one place share the batch, whatever they want of it.
  * - While others wait for the database, a turn begins somewhat later; while calls are refused for overload, none begins. Where that lasts,
  *   the watchers are refused too: they come back later, to this instance or another one.
  */
 export class CatchUps {
   readonly #db: Database;
   readonly #options: Required<CatchUpOptions>;
-  readonly #bulkhead = bulkhead(CATCH_UPS_AT_ONCE, Number.POSITIVE_INFINITY);
-  readonly #flights = new SingleFlight<PostChangeBatch>();
+  readonly #bulkhead = bulkhead(CATCH_UPS_AT_ONCE, QUEUE_MAX);
+  /** By place: those that are not read yet. */
+  readonly #waiting = new Map<string, SharedBatch>();
   #overloadedSince: number | undefined;
 
   constructor(db: Database, options: CatchUpOptions = {}) {
@@ -28,38 +29,46 @@ export class CatchUps {
     this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** How many catch-ups are read for, and how many wait. */
-  get state(): { readonly inFlight: number; readonly queued: number } {
+  /** How many batches may be read at once, are, and are waited for. */
+  get state(): AdmissionState {
     const { executionSlots, queueSlots } = this.#bulkhead;
-    return { inFlight: CATCH_UPS_AT_ONCE - executionSlots, queued: queueSlots };
+    return { limit: CATCH_UPS_AT_ONCE, inFlight: CATCH_UPS_AT_ONCE - executionSlots, queued: QUEUE_MAX - queueSlots };
   }
 
   /**
-   * The next batch from a place on, when it is its turn.
+   * The next batch from a place on, when it is its turn. It may have changes that the filter does not let through, and others want.
    *
    * @throws OverloadedError where calls have been refused for too long; what `readPostChanges` does; the signal's reason.
    */
   read(position: PostChangePosition, filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
-    const { from, to, afterId, proof } = position;
-    const key = JSON.stringify([from.text, to?.text, `${afterId}`, proof?.digest, `${proof?.recent}`, filter]);
-    return this.#flights.run(key, flight => this.#take(position, filter, flight.signal), { signal });
+    const key = keyOf(position);
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined && !waiting.left.aborted) return waiting.join(filter, signal);
+    const batch = new SharedBatch(position);
+    this.#waiting.set(key, batch);
+    // Its turn may be now.
+    const joined = batch.join(filter, signal);
+    this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
+    return joined;
   }
 
-  #take(position: PostChangePosition, filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
-    const run: RunStatement = (text, values, name) => runText(this.#db, text, values, signal, name);
-    return new Promise((resolve, reject) => {
-      const turn = async () => {
-        await this.#untilCalm(signal);
-        const startedAt = performance.now();
-        await readPostChanges(run, position, filter).then(resolve, reject);
-        // The reader has it by now. Its slot stays taken, so that others get most of the processors.
-        await sleep((performance.now() - startedAt) * PAUSE, undefined, { ref: false });
-      };
-      this.#bulkhead.execute(turn, signal).catch(reject);
-    });
+  #turnOf(key: string, batch: SharedBatch): () => Promise<void> {
+    return async () => {
+      try {
+        if (!batch.isAwaited) return;
+        await this.#untilCalm();
+      } finally {
+        if (this.#waiting.get(key) === batch) this.#waiting.delete(key);
+      }
+      const startedAt = performance.now();
+      const run: RunStatement = (text, values, name) => runText(this.#db, text, values, batch.left, name);
+      await readPostChanges(run, batch.position, batch.filters).then(batch.resolve, batch.reject);
+      // The readers have it by now. The slot stays taken, so that others get most of the processors.
+      await sleep((performance.now() - startedAt) * PAUSE, undefined, { ref: false });
+    };
   }
 
-  async #untilCalm(signal: AbortSignal): Promise<void> {
+  async #untilCalm(): Promise<void> {
     const { isBusy, isOverloaded, patienceMs, onShed } = this.#options;
     for (let looks = 0; ; looks++) {
       if (isOverloaded()) {
@@ -72,9 +81,13 @@ export class CatchUps {
         this.#overloadedSince = undefined;
         if (!isBusy() || looks >= BUSY_LOOKS) return;
       }
-      await sleep(LOOK_EACH_MS, undefined, { signal, ref: false });
+      await sleep(LOOK_EACH_MS, undefined, { ref: false });
     }
   }
+}
+
+function keyOf({ from, to, afterId = 0n, proof }: PostChangePosition): string {
+  return [from.text, to?.text, afterId, proof?.digest, proof?.recent].join(' ');
 }
 
 export interface CatchUpOptions {
@@ -97,8 +110,10 @@ const DEFAULTS: Required<CatchUpOptions> = {
   patienceMs: 10_000,
   onShed: () => {},
 };
+/** More than there are watches: those who wait have their streams, and cost nothing else. */
+const QUEUE_MAX = 1_000_000;
 /** After a batch, in times that it took. */
-const PAUSE = 1;
+const PAUSE = 3;
 const LOOK_EACH_MS = 20;
 /** A database on which some always wait must not keep those who are behind for ever. */
 const BUSY_LOOKS = 10;

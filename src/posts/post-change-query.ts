@@ -11,7 +11,13 @@ import {
   readWithHead,
 } from '#src/posts/feed-head.ts';
 import { mostRecent, type PlaceProof } from '#src/posts/place-proof.ts';
-import { type ChangeFilter, EVERY_CHANGE, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
+import {
+  type ChangeFilter,
+  EVERY_CHANGE,
+  isWanted,
+  type PostChange,
+  type PostChangeBatch,
+} from '#src/posts/post-change.ts';
 import { type PostRow, toPost, toReadable, toTags } from '#src/posts/post-row.ts';
 
 /** Where a reader of the feed stands. */
@@ -74,23 +80,24 @@ export async function readPlaceBefore(
  * It depends on nothing but what is committed: a change that becomes visible late, because its transaction was long, is in the
  * batch of the snapshot that first saw it.
  *
- * @param filter leaves out changes that it does not let through: a batch may have none and not be the last.
+ * @param filters a change that none of them lets through is left out: a batch may have none and not be the last.
  * @throws PostChangesExpiredError; what `readWithHead` does.
  */
 export async function readPostChanges(
   run: RunStatement,
   position: PostChangePosition,
-  filter: ChangeFilter = EVERY_CHANGE,
+  filters: readonly ChangeFilter[] = [EVERY_CHANGE],
   limits: BatchLimits = BATCH_LIMITS,
 ): Promise<PostChangeBatch & { readonly head: FeedHead }> {
   const { from, to, afterId = 0n } = position;
   const statement = limits === BATCH_LIMITS ? CHANGES_STATEMENT : changesStatement(limits);
   const name = limits === BATCH_LIMITS ? 'read-post-changes' : undefined;
-  const { head, rows } = await readWithHead<ChangeRow>(run, statement, changesParameters(position, filter), name);
+  const { head, rows } = await readWithHead<ChangeRow>(run, statement, changesParameters(position, filters), name);
   const [first] = rows;
   requireKept(position, head, first?.is_proved === true);
-  const changes = rows.filter(row => row.change_id !== null).map(toChange);
-  const proof = { ...head.proof, recent: recentOf(changes, position, head) };
+  const found = rows.filter(row => row.change_id !== null).map(toChange);
+  const changes = found.filter(change => filters.some(filter => isWanted(change, filter)));
+  const proof = { ...head.proof, recent: recentOf(found, position, head) };
   return {
     ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
     life: head.life.name,
@@ -125,11 +132,14 @@ function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, is
 /** For CHANGES_STATEMENT. */
 export function changesParameters(
   { from, to, afterId = 0n, proof }: PostChangePosition,
-  { author, tag }: ChangeFilter = EVERY_CHANGE,
+  filters: readonly ChangeFilter[] = [EVERY_CHANGE],
 ): unknown[] {
   const { id = 0n, digest = '', recent = [] } = proof ?? {};
-  const place = [from.text, to?.text ?? null, String(afterId)];
-  return [...place, String(id), digest, `{${recent}}`, author ?? null, tag ?? null];
+  const place = [from.text, to?.text ?? null, String(afterId), String(id), digest, `{${recent}}`];
+  if (filters.some(({ author, tag }) => author === undefined && tag === undefined)) return [...place, null, null];
+  const authors = filters.flatMap(({ author }) => author ?? []);
+  // Where a filter has both, its author is looked for: of that author's posts others have that tag, or not.
+  return [...place, authors, filters.flatMap(({ author, tag }) => (author === undefined ? (tag ?? []) : []))];
 }
 
 /** In numbers of changes. */
@@ -146,11 +156,8 @@ export interface BatchLimits {
 export const BATCH_LIMITS: BatchLimits = { found: 250, scanned: 2000, near: 250 };
 
 const IS_WANTED = `
-  ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and (
-    (($7::text is null or c.author = $7) and ($8::text is null or $8 = any (c.tags)))
-    or (c.previous_slug is not null
-      and ($7::text is null or c.previous_author = $7) and ($8::text is null or $8 = any (c.previous_tags)))
-  )`;
+  ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and ($7::text[] is null
+    or c.author = any ($7) or c.previous_author = any ($7) or c.tags && $8::text[] or c.previous_tags && $8)`;
 
 /**
  * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.

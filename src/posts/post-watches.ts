@@ -7,6 +7,7 @@ import { Heartbeat } from '#src/posts/heartbeat.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/post-change.ts';
 import { type PostChangePosition, placeBehind } from '#src/posts/post-change-query.ts';
 import { Alarm } from '#src/posts/watch-alarm.ts';
+import type { AdmissionState } from '#src/resilience/admission.ts';
 import { LoopTurn } from '#src/resilience/loop-turn.ts';
 
 /** A place in the feed, with the change in front of it; without one it says that the watch is alive. */
@@ -45,6 +46,11 @@ export class PostWatches {
     this.#feed = feed;
     this.#catchUps = new CatchUps(db, options);
     this.#options = { ...DEFAULTS, ...options };
+  }
+
+  /** Of the catch-ups with the past, in batches. */
+  get catchUps(): AdmissionState {
+    return this.#catchUps.state;
   }
 
   /** Ends all watches, each after a last place. */

@@ -105,7 +105,7 @@ describe('Whoever reads from any place, while transactions of any length begin a
         recent.restart(followed);
         const follow = async () => {
           for (let complete = false; !complete; ) {
-            const batch = await readPostChanges(run, followed, EVERY, LIMITS);
+            const batch = await readPostChanges(run, followed, [EVERY], LIMITS);
             recent.add(batch);
             followed = placeBehind(batch, followed);
             complete = batch.complete;
@@ -117,7 +117,7 @@ describe('Whoever reads from any place, while transactions of any length begin a
             recalls++;
             await expectSame(recalled, reader.position);
           }
-          const batch = await readPostChanges(run, reader.position, EVERY, LIMITS);
+          const batch = await readPostChanges(run, reader.position, [EVERY], LIMITS);
           reader.told.push(...batch.changes);
           reader.position = placeBehind(batch, reader.position);
           return batch.complete;
@@ -163,7 +163,7 @@ async function expectSame(recalled: NonNullable<ReturnType<RecentChanges['read']
   const read: PostChange[] = [];
   let place: PostChangePosition = { ...position, to: recalled.to, afterId: position.afterId ?? 0n };
   for (let complete = false; !complete; ) {
-    const batch = await readPostChanges(run, place, EVERY, LIMITS);
+    const batch = await readPostChanges(run, place, [EVERY], LIMITS);
     read.push(...batch.changes);
     place = placeBehind(batch, place);
     complete = batch.complete;

@@ -75,7 +75,7 @@ describe('A batch of the change feed', () => {
     let position = places[0] as PostChangePosition;
     const batches: number[] = [];
     for (let complete = false; !complete; ) {
-      const batch = await readPostChanges(run, position, NOBODY);
+      const batch = await readPostChanges(run, position, [NOBODY]);
       batches.push(batch.changes.length);
       expect(batch.complete || batch.endId > (position.afterId ?? 0n)).toBe(true);
       position = placeBehind(batch, position);
@@ -128,7 +128,7 @@ async function readAll(start: PostChangePosition, by: RunStatement = run) {
 /** Pages that the statement has looked at. */
 async function buffersOf(position: PostChangePosition, filter: ChangeFilter | undefined): Promise<number> {
   const explain = `explain (analyze, buffers, timing off, format json) ${CHANGES_STATEMENT}`;
-  const { rows } = await client.query(explain, changesParameters(position, filter));
+  const { rows } = await client.query(explain, changesParameters(position, filter && [filter]));
   const plan = rows[0]['QUERY PLAN'][0].Plan;
   return plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];
 }

@@ -137,6 +137,29 @@ describe('The change feed', () => {
     expect(ledger.changes).toHaveLength(2500);
   });
 
+  it('leaves a mark where it has read many, which says that the changes of later transactions have higher ids', async () => {
+    for (let n = 0; n < 6; n++)
+      await sqlOf(`insert into post_changes (kind, post_id, slug, title, author, tags, create_time, update_time, revision)
+        select 'created', gen_random_uuid(), '', '', '', '{}', now(), now(), 1 from generate_series(1, 1000)`);
+    await ledger.until(({ changes }) => changes.length === 6000);
+    const client = await openClient();
+    const marks = async () => (await client.query('select xid::text, id from post_changes_marks')).rows;
+    while ((await marks()).length === 0);
+    for (const { xid, id } of await marks()) {
+      const { rows } = await client.query('select count(*) from post_changes where xid > $1::text::xid8 and id <= $2', [
+        xid,
+        id,
+      ]);
+      expect(rows).toEqual([{ count: '0' }]);
+    }
+    await client.query('begin; select pg_current_xact_id(); delete from post_changes_marks');
+    expect((await client.query('select post_changes_mark(0)')).rows).toEqual([{ post_changes_mark: false }]);
+    await client.query('rollback; truncate post_changes');
+    expect(await marks()).toEqual([]);
+    await client.query('update post_changes_removed set truncate_xid = null');
+    await client.end();
+  });
+
   it('loses nothing where its connection is killed, or cut for a while', async () => {
     await using proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
     await using cutFeed = await openFeed(proxy.through(database.url));
