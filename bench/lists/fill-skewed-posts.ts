@@ -33,8 +33,8 @@ export async function fillSkewedPosts(client: pg.Client, distribution: string, c
         array['all', 'tag-' || i % 1009] as tags,
         case state when 'published' then created + interval '1 minute' when 'scheduled' then now() + (i % 1000 + 1) * interval '1 day' end as publish_time,
         created as create_time,
-        case when i % 5 = 0 then created + interval '2 days' when i % 5 < 3 then created + i % 100000 * interval '1 minute' else created end as update_time,
-        case when i % 5 = 0 then created + interval '2 days' end as delete_time
+        least(now(), case when i % 5 = 0 then created + interval '2 days' when i % 5 < 3 then created + i % 100000 * interval '1 minute' else created end) as update_time,
+        case when i % 5 = 0 then least(now(), created + interval '2 days') end as delete_time
       from (select i, ${state} as state, now() - interval '1000 days' + i * interval '1000 days' / n as created
         from (select i, ${count}::bigint as n from generate_series(1::bigint, ${count}) i) s) s
     ) s`);

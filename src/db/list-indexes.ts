@@ -48,6 +48,7 @@ const INDEXES = {
   posts_author_shelf_create_time: sql`posts (post_list_key(author, ${POSTS_SHELF}), create_time, id)`,
   posts_author_shelf_update_time: sql`
     posts (post_list_key(author, ${POSTS_SHELF}), update_time, id) where update_time <> create_time`,
+  posts_author_key_publish_order: sql`posts (post_list_key(author, deleted::int), publish_order, id)`,
   posts_waiting: sql`posts (publish_order, id) where ${IS_WAITING}`,
   ...tagIndexes('post_tags', list => sql`post_list_key(tag, ${list})`),
   ...tagIndexes('post_tags_author', list => sql`post_list_key(author, post_list_key(tag, ${list}))`),
@@ -64,7 +65,7 @@ function tagIndexes(prefix: string, keyOf: (list: ReturnType<typeof sql>) => Ret
 
 const OLD_INDEXES = [
   ...['posts_update_time', 'posts_draft_create_time', 'posts_draft_update_time'],
-  ...['posts_author_create_time', 'posts_author_update_time'],
+  ...['posts_author_create_time', 'posts_author_update_time', 'posts_author_publish_order'],
   ...['post_tags_create_time', 'post_tags_update_time', 'post_tags_publish_order'],
   ...['post_tags_author_create_time', 'post_tags_author_update_time', 'post_tags_author_publish_order'],
 ];

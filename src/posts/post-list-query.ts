@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { type ListRange, listRanges } from '#src/posts/post-list-ranges.ts';
 import { type PostRow, postColumns } from '#src/posts/post-row.ts';
-import type { PostQuery } from '#src/posts/post-store.ts';
+import type { PostCursor, PostQuery } from '#src/posts/post-store.ts';
 
 /** A row of a page, with the number of rows that were found before the page was cut to its size in bytes. */
 export interface PostPageRow extends PostRow {
@@ -47,10 +47,7 @@ function rangeQuery(range: ListRange, query: PostQuery, withContent: boolean): R
   const direction = sql.raw(order.descending ? 'desc' : 'asc');
   const comparison = sql.raw(order.descending ? '<' : '>');
   const conditions = [...range.conditions];
-  if (after !== undefined) {
-    const afterTime = after.time?.toISOString() ?? 'infinity';
-    conditions.push(sql`(${time}, ${id}) ${comparison} (${afterTime}::timestamptz, ${after.id}::uuid)`);
-  }
+  if (after !== undefined) conditions.push(sql`(${time}, ${id}) ${comparison} ${placeOf(query, after)}`);
   const columns = query.tag === undefined ? postColumns('posts', withContent) : sql`${id} as id`;
   const rows = sql`from ${sql.ref(range.table)} where ${sql.join(conditions, sql` and `)}`;
   // Few, so they are all read and sorted: behind the fence, Postgres does not look for them along another index.
@@ -59,3 +56,13 @@ function rangeQuery(range: ListRange, query: PostQuery, withContent: boolean): R
     select ${columns}, ${time} as order_time ${source}
     order by ${time} ${direction}, ${id} ${direction} limit ${query.skip + query.limit + 1}`;
 }
+
+/** Of scheduled posts, those that have come due since the cursor was given out are passed over at once. */
+function placeOf({ state, order }: PostQuery, after: PostCursor): RawBuilder<unknown> {
+  const time = sql`${after.time?.toISOString() ?? 'infinity'}::timestamptz`;
+  const id = sql`${after.id}::uuid`;
+  if (state !== 'scheduled' || order.by !== 'publishTime' || order.descending) return sql`(${time}, ${id})`;
+  return sql`(greatest(${time}, now()), case when ${time} > now() then ${id} else ${LAST_ID}::uuid end)`;
+}
+
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';

@@ -38,12 +38,10 @@ export function listRanges(query: PostQuery): ListRange[] {
 
 function byPublishTime(query: PostQuery, deleted: boolean): ListRange {
   const { author, tag, after, order, state } = query;
-  const conditions: RawBuilder<unknown>[] = [];
-  if (tag !== undefined) conditions.push(isInList(query, sql`deleted::int`, Number(deleted)), ...isTagged(query));
-  else {
-    conditions.push(sql`deleted = ${sql.lit(deleted)}`);
-    if (author !== undefined) conditions.push(sql`author = ${author}`);
-  }
+  const isAll = author === undefined && tag === undefined;
+  const conditions = isAll
+    ? [sql`deleted = ${sql.lit(deleted)}`]
+    : [isInList(query, sql`deleted::int`, Number(deleted)), ...isTagged(query)];
   // The bound on the cursor's side is no bound of the index: it is the weaker one, and a scan would begin there and not at the cursor.
   const [lower, upper] = BOUNDS[state ?? 'any'];
   if (lower !== undefined) conditions.push(after === undefined || order.descending ? lower : unseen(lower));
