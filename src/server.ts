@@ -100,7 +100,7 @@ export async function startServer(
   // Before the watches, so that who is told of a change reads nothing older.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, primary.db);
-  const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
+  const posts = new PostServiceImpl(cache.store, watches, secret, feed);
   parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();
