@@ -112,7 +112,7 @@ export async function startServer(
     onShed: () => metrics.callShed('catch-ups', 'sheddable'),
   });
   metrics.watchAdmission('catch-ups', () => watches.catchUps);
-  const posts = new PostServiceImpl(cache.store, watches, secret, () => feed.life?.timeline);
+  const posts = new PostServiceImpl(cache.store, watches, secret, feed);
   parts.use(new PurgeJob(primary.db, config.purge, log));
   const health = new HealthService([PostService.typeName]);
   const shutdown = new AbortController();

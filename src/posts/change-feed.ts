@@ -4,6 +4,7 @@ import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
+import type { KnownTimeline } from '#src/posts/consistency-token.ts';
 import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
 import {
@@ -31,7 +32,7 @@ export interface ChangeListener {
  * It looks into the table from time to time, and at once when an instance announces that it has written. So a lost announcement, or a
  * lost connection, delays changes and loses none.
  */
-export class ChangeFeed implements AsyncDisposable {
+export class ChangeFeed implements KnownTimeline, AsyncDisposable {
   /** What it has told lately. */
   readonly recent = new RecentChanges(RECENT_CHANGES);
   readonly #listeners = new Set<ChangeListener>();
@@ -47,6 +48,9 @@ export class ChangeFeed implements AsyncDisposable {
   /** The connection was lost since its life was read: one that does not tell all of itself may be another one. */
   #isUnmet = true;
   readonly #options: ChangeFeedOptions;
+  /** Later timelines up to this one were heard of, and the primary was looked for since. */
+  #soughtTimeline = 0;
+  #seekingTimeline = 0;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
   #announceAgain = false;
@@ -69,7 +73,10 @@ export class ChangeFeed implements AsyncDisposable {
       channel: CHANNEL,
       timeoutMs: TIMEOUT_MS,
       preparesStatements: options.preparesStatements ?? false,
-      onConnect: () => this.#read(),
+      onConnect: () => {
+        this.#soughtTimeline = this.#seekingTimeline;
+        this.#read();
+      },
       onNotify: () => this.#read(),
       onLost: error => {
         this.#isCut = true;
@@ -103,6 +110,20 @@ export class ChangeFeed implements AsyncDisposable {
   /** Of the primary, as it was when the feed was read last; undefined before. */
   get life(): DatabaseLife | undefined {
     return this.#life;
+  }
+
+  get timeline(): number | undefined {
+    return this.#life?.timeline;
+  }
+
+  isSurpassedBy(timeline: number): boolean {
+    const known = this.timeline;
+    if (known === undefined || timeline <= known) return false;
+    if (this.#isCut) return true;
+    if (timeline <= this.#soughtTimeline) return false;
+    this.#seekingTimeline = timeline;
+    this.#connection.drop(new Error('another primary was promoted since: the address may lead to it'));
+    return true;
   }
 
   /** What the primary has noted of its history; undefined before the first reading. */

@@ -70,6 +70,17 @@ export function demandOf(writes: readonly NamedWrite[], timeline: number | undef
   };
 }
 
+/** The timeline of the primary that the service knows. Each promotion of a standby begins a later one. */
+export interface KnownTimeline {
+  /** Undefined: it is not known. */
+  readonly timeline: number | undefined;
+  /**
+   * Whether a write of this timeline shows that another server may be the primary now, which is looked for then. False where it was
+   * looked for since, and is the known one: that may have been restored from a dump, and the write be of before.
+   */
+  isSurpassedBy(timeline: number): boolean;
+}
+
 export interface ConsistencyDemand {
   readonly mustSee: readonly bigint[];
   readonly fresh: boolean;

@@ -1,9 +1,11 @@
 import type { HandlerContext } from '@connectrpc/connect';
+import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import {
   CONSISTENCY_TOKEN,
   type ConsistencyDemand,
   type ConsistencyTokens,
   demandOf,
+  type KnownTimeline,
 } from '#src/posts/consistency-token.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
 import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
@@ -15,14 +17,13 @@ import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resi
 export class PostCall implements StoreCall {
   readonly #context: CallContext;
   readonly #tokens: ConsistencyTokens;
-  readonly #timeline: number | undefined;
+  readonly #history: KnownTimeline;
   #demand: ConsistencyDemand | undefined;
 
-  /** @param timeline of the primary, as far as it is known. */
-  constructor(context: CallContext, tokens: ConsistencyTokens, timeline: number | undefined) {
+  constructor(context: CallContext, tokens: ConsistencyTokens, history: KnownTimeline) {
     this.#context = context;
     this.#tokens = tokens;
-    this.#timeline = timeline;
+    this.#history = history;
   }
 
   get signal(): AbortSignal {
@@ -40,12 +41,12 @@ export class PostCall implements StoreCall {
     };
   }
 
-  /** @throws InvalidArgumentError for a bad consistency token. */
+  /** @throws InvalidArgumentError for a bad consistency token; DatabaseUnavailableError where it shows that the primary is elsewhere. */
   get mustSee(): readonly bigint[] | undefined {
     return this.#demanded()?.mustSee;
   }
 
-  /** @throws InvalidArgumentError for a bad consistency token. */
+  /** @throws what `mustSee` does. */
   get fresh(): boolean {
     return this.#demanded()?.fresh === true;
   }
@@ -55,6 +56,7 @@ export class PostCall implements StoreCall {
   }
 
   committed(xid: bigint, timeline: number): void {
+    this.#history.isSurpassedBy(timeline);
     this.#context.responseHeader.set(CONSISTENCY_TOKEN, this.#tokens.seal(xid, timeline));
   }
 
@@ -69,7 +71,11 @@ export class PostCall implements StoreCall {
   #demanded(): ConsistencyDemand | undefined {
     if (this.#demand !== undefined) return this.#demand;
     const text = this.#field(CONSISTENCY_TOKEN);
-    if (text !== undefined) this.#demand = demandOf(this.#tokens.open(text), this.#timeline);
+    if (text === undefined) return undefined;
+    const writes = this.#tokens.open(text);
+    if (writes.some(({ timeline }) => this.#history.isSurpassedBy(timeline)))
+      throw new DatabaseUnavailableError('the write was made on a server that was promoted later: it is looked for');
+    this.#demand = demandOf(writes, this.#history.timeline);
     return this.#demand;
   }
 

@@ -23,7 +23,7 @@ import {
   WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
 import { orderFault } from '#gen/post-rules.js';
-import { ConsistencyTokens } from '#src/posts/consistency-token.ts';
+import { ConsistencyTokens, type KnownTimeline } from '#src/posts/consistency-token.ts';
 import { chooseSlug } from '#src/posts/derived-slug.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { toNewPost } from '#src/posts/new-post.ts';
@@ -62,20 +62,15 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #pages = new WeakMap<PostPage, ListPostsResponse>();
   readonly #resumeTokens: ResumeTokens;
   readonly #watchResponses: WatchResponses;
-  readonly #timeline: () => number | undefined;
+  readonly #history: KnownTimeline;
 
   /**
    * @param secret of the tokens, the same on every instance.
-   * @param timeline of the primary, as far as it is known.
+   * @param history of the primary.
    */
-  constructor(
-    store: PostStore,
-    watches: Pick<PostWatches, 'watch'>,
-    secret: string,
-    timeline: () => number | undefined,
-  ) {
+  constructor(store: PostStore, watches: Pick<PostWatches, 'watch'>, secret: string, history: KnownTimeline) {
     this.#store = store;
-    this.#timeline = timeline;
+    this.#history = history;
     this.#watches = watches;
     this.#resumeTokens = new ResumeTokens(secret);
     this.#watchResponses = new WatchResponses(this.#resumeTokens);
@@ -200,7 +195,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   };
 
   #call(context: HandlerContext): PostCall {
-    return new PostCall(context, this.#consistencyTokens, this.#timeline());
+    return new PostCall(context, this.#consistencyTokens, this.#history);
   }
 }
 

@@ -22,7 +22,7 @@ const broken = new Proxy({} as PostStore, {
     throw error;
   },
 });
-const impl = new PostServiceImpl(broken, broken as never, 'x'.repeat(32), () => undefined);
+const impl = new PostServiceImpl(broken, broken as never, 'x'.repeat(32), broken as never);
 let port: PublicPort;
 
 beforeAll(async () => {

@@ -86,12 +86,7 @@ describe('the life of a post', () => {
     const config = parseConfig({ DATABASE_URL: plain.databaseUrl, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
     const db = createDatabase(new ConnectionPool(plain.databaseUrl, config.database));
     await using feed = new ChangeFeed(plain.databaseUrl, await createLogger({ level: 'silent', format: 'json' }));
-    const impl = new PostServiceImpl(
-      new PostgresPostStore(db),
-      new PostWatches(feed, db),
-      'x'.repeat(32),
-      () => undefined,
-    );
+    const impl = new PostServiceImpl(new PostgresPostStore(db), new PostWatches(feed, db), 'x'.repeat(32), feed);
     try {
       const stages = [outcome(), validation(new RequestValidator().check)];
       const routes = { router: { interceptors: stages } };

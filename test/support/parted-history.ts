@@ -108,7 +108,8 @@ export async function expectEnded(watch: Watch): Promise<void> {
   await expect(watch.until(() => false)).rejects.toMatchObject({ rawMessage: expect.stringContaining('resume_token') });
 }
 
-async function expectRefused({ client }: TestService, resumeToken: string): Promise<void> {
+/** Requires that this resume token is refused. */
+export async function expectRefused({ client }: TestService, resumeToken: string): Promise<void> {
   const reading = (async () => {
     for await (const { change } of client.watchPosts({ resumeToken })) if (change !== undefined) return;
   })();

@@ -16,14 +16,16 @@ export interface TestPgBouncer extends AsyncDisposable {
 /**
  * Starts `pgbouncer` in transaction mode on 127.0.0.1, with the settings that the README names. Where it is missing it is
  * installed with apt-get, as root on Debian and its kin.
+ *
+ * @param more lines of its settings.
  */
-export async function startPgBouncer(databaseUrl: string): Promise<TestPgBouncer> {
+export async function startPgBouncer(databaseUrl: string, more = ''): Promise<TestPgBouncer> {
   const program = await installedProgram('pgbouncer');
   const folder = await makeTemporaryFolder();
   await chmod(folder.path, 0o755);
   const port = await findFreePort();
   const config = join(folder.path, 'pgbouncer.ini');
-  await writeFile(config, configOf(new URL(databaseUrl), port));
+  await writeFile(config, configOf(new URL(databaseUrl), port) + more);
   const lines: string[] = [];
   const bouncer = superviseProcess([program, config], { endSignal: 'TERM', onLine: line => lines.push(line) });
   const url = new URL(databaseUrl);
