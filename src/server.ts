@@ -29,7 +29,9 @@ import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { PurgeJob } from '#src/posts/purge-job.ts';
+import { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { EventLoopDelay } from '#src/resilience/event-loop-delay.ts';
+import { createLargeGarbage } from '#src/resilience/large-garbage.ts';
 import { LoadShedder } from '#src/resilience/load-shedder.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
@@ -86,7 +88,15 @@ export async function startServer(
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
+  const largeAnswers = new ByteBudget({
+    maxBytes: config.responseBudgetBytes,
+    now: () => performance.now(),
+    onRefused: criticality => metrics.callShed('large-answers', criticality),
+    onStalled: () => metrics.connectionEnded('STALLED'),
+    onGivenBack: createLargeGarbage(),
+  });
   metrics.readFrom({
+    largeAnswerBytes: () => largeAnswers.taken,
     feedLagSeconds: () => feed.lagMs / 1000,
     replicasUsable: () => replicas.usable,
     eventLoopDelaySeconds: () => loopDelay.ms / 1000,
@@ -94,7 +104,7 @@ export async function startServer(
     logLinesDropped: droppedLogLines,
   });
   const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas);
-  const guarded = new GuardedPostStore(postgres, primary.policy);
+  const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
   // Before the watches, so that who is told of a change reads nothing older.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret }));
   const watches = new PostWatches(feed, primary.db);
@@ -123,6 +133,7 @@ export async function startServer(
       bodyTimeoutMs: BODY_TIMEOUT_MS,
       cacheControl: config.cacheControl,
     },
+    largeAnswers,
     shutdownSignal: shutdown.signal,
   });
   const trustedProxies = createTrustedProxies(config.proxies.trusted);

@@ -110,6 +110,11 @@ export const SETTINGS = {
     '8KiB',
     'From this size on a response is compressed, for a client that takes it. Smaller ones cost more to compress than to send.',
   ],
+  RESPONSE_BUDGET: [
+    bytes('1MiB', '65536MiB'),
+    '64MiB',
+    'The most memory that large answers (from 64 KiB on) take together, from the database to their readers. Beyond it large ones are refused (UNAVAILABLE, OVERLOADED), and small ones are not. Of answers that wait for their readers, those that nothing is taken of for a second make room.',
+  ],
   OVERLOAD_DELAY: [
     duration('1ms', '1h'),
     '25ms',

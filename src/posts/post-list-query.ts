@@ -1,10 +1,12 @@
 import { type RawBuilder, sql } from 'kysely';
-import { type PostRow, postColumns } from '#src/posts/post-row.ts';
+import { type PostRow, postColumnNames, postColumns } from '#src/posts/post-row.ts';
 import type { PostQuery } from '#src/posts/post-store.ts';
 
 /** A row of a page, with the number of rows that were found before the page was cut to its size in bytes. */
 export interface PostPageRow extends PostRow {
   readonly found: string;
+  /** Whether the page is whole; false: nobody has read its content. Only there where it was asked for. */
+  readonly fits?: boolean;
 }
 
 /**
@@ -24,6 +26,15 @@ export function postListQuery(query: PostQuery): RawBuilder<PostPageRow> {
   const window = sql`limit ${query.limit + 1} offset ${query.skip}`;
   if (!withContent) {
     return sql`select *, count(*) over () as found from (${page} ${window}) page order by ${order}`;
+  }
+  if (query.isWhole) {
+    return sql`
+      select ${sql.join(postColumnNames.map(name => sql.ref(name)))}, found, fits, case when fits then content end as content
+      from (
+        select *, count(*) over () as found, sum(octet_length(content)) over () <= ${query.maxContentBytes} as fits
+        from (${page} ${window}) page
+      ) page
+      order by ${order}`;
   }
   return sql`
     select * from (

@@ -6,6 +6,7 @@ import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Call } from '#src/rpc/call.ts';
 import { writeHttp2Response } from '#src/rpc/http2-response.ts';
+import { inPieces } from '#src/rpc/large-adapted-answers.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
 import { type RequestLimits, strictRequest } from '#src/rpc/strict-requests.ts';
@@ -41,23 +42,25 @@ export function createConnectAdapter(
     if (format === undefined) throw new Error(`there is no format for ${contentType}`);
     call.protocol = format.protocol === 'connect-stream' ? 'connect' : format.protocol;
     const values = createContextValues().set(callKey, call);
+    response.on('close', () => call.held?.giveBack());
     void (async () => {
       try {
         const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
         const strict = strictRequest(given, format, handler.method, options);
-        const answer = await handler(strict).then(
+        const whole = await handler(strict).then(
           given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
           error => {
             if (!(error instanceof URIError) || call.code !== undefined) throw error;
             return answerUnquotable(contentType, call, options.protocolErrors);
           },
         );
+        const answer = inPieces(whole, call, () => cut(response, constants.NGHTTP2_CANCEL));
         if ('stream' in response) await writeHttp2Response(answer, response);
         else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
         call.cause ??= error;
-        cut(response);
+        cut(response, constants.NGHTTP2_INTERNAL_ERROR);
       }
     })();
   };
@@ -88,8 +91,8 @@ function withAcceptedEncodings(
   return { ...answer, header };
 }
 
-/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
-function cut(response: ServerResponse | Http2ServerResponse): void {
-  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+/** Ends a response that can't be finished, or that its reader does not take. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+function cut(response: ServerResponse | Http2ServerResponse, code: number): void {
+  if ('stream' in response) response.stream.close(code);
   else response.destroy();
 }
