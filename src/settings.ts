@@ -10,7 +10,7 @@ import {
   list,
   network,
   origin,
-  url,
+  redisUrl,
 } from '#src/setting-types.ts';
 
 /** One setting, as `--help` and `.env.example` show it. */
@@ -234,9 +234,9 @@ export const SETTINGS = {
     'For how much longer it is served, and marked as stale, while the database fails: about as long as a fail-over by hand takes.',
   ],
   REDIS_URL: [
-    url('redis', 'rediss'),
+    redisUrl(),
     '',
-    'A cache that all instances share, as redis://user:password@host:6379/0. Unset: each remembers for itself.',
+    'A cache that all instances share, as redis://user:password@host:6379/0, redis-sentinel://…@host1,host2/master/0 or redis-cluster://…@host1,host2; rediss for TLS. Unset: each remembers for itself.',
   ],
   REDIS_TIMEOUT: [
     duration('1ms', '1min'),

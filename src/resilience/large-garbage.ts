@@ -8,6 +8,8 @@ import { runInNewContext } from 'node:vm';
  * The young ones are freed after each 16 MiB, in a millisecond or two; all of them, in some ten, where 24 MiB are left all the same.
  */
 export function createLargeGarbage(): (bytes: number) => void {
+  // Or a thread of its own frees them, some time later, on a machine that is busy.
+  setFlagsFromString('--no-concurrent-array-buffer-sweeping');
   setFlagsFromString('--expose-gc');
   const gc: NodeJS.GCFunction = runInNewContext('gc');
   setFlagsFromString('--no-expose-gc');
