@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { CLIENT_ROWS } from './faults/client-rows.ts';
 import type { Figure } from './faults/figures.ts';
 import { HISTORY_ROWS } from './faults/history-rows.ts';
+import { LARGE_ANSWERS_ROW } from './faults/large-answers-row.ts';
 import type { CallRecord } from './faults/ledger.ts';
 import { OVERLOAD_ROWS } from './faults/overload-rows.ts';
 import { PATRONI_ROW } from './faults/patroni-rows.ts';
@@ -37,6 +38,7 @@ const length: RunLength = { total: third * 3, faultAt: third, faultFor: third };
 const always = [
   ...[...POSTGRES_ROWS, ...REDIS_ROWS, ...RESTART_ROWS, ...PROCESS_ROWS],
   ...[...OVERLOAD_ROWS, ...WATCHER_ROWS, ...RESUME_ROWS, ...TESTED_ROWS, ...HISTORY_ROWS, ...CLIENT_ROWS],
+  LARGE_ANSWERS_ROW,
 ];
 const rows = [...always, soakRow(Number(values.soak)), PATRONI_ROW];
 const unknown = positionals.filter(id => !rows.some(row => row.id === id));

@@ -37,6 +37,8 @@ export interface Config {
   readonly requestMaxBytes: number;
   /** From how many bytes on a response is compressed, for a client that takes it. */
   readonly compressMinBytes: number;
+  /** The most memory that large answers take together. */
+  readonly responseBudgetBytes: number;
   /** Whether unary calls take the fast path. */
   readonly fastPath: boolean;
   /** The field Cache-Control of answers to GET, by procedure. */
@@ -181,6 +183,7 @@ function toConfig(s: z.infer<typeof settingsSchema>): Config {
     proxies: { trusted: s.TRUSTED_PROXIES ?? [], field: s.FORWARDED_FIELD, protocol: s.PROXY_PROTOCOL },
     requestMaxBytes: s.REQUEST_MAX_BYTES,
     compressMinBytes: s.COMPRESS_MIN_BYTES,
+    responseBudgetBytes: s.RESPONSE_BUDGET,
     fastPath: s.FAST_PATH,
     cacheControl: {
       'blog.v1.PostService/GetPost': s.CACHE_CONTROL_GET_POST,

@@ -31,7 +31,9 @@ import { PostServiceImpl } from '#src/posts/post-service.ts';
 import { PostWatches } from '#src/posts/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
 import { PurgeJob } from '#src/posts/purge-job.ts';
+import { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { EventLoopDelay } from '#src/resilience/event-loop-delay.ts';
+import { createLargeGarbage } from '#src/resilience/large-garbage.ts';
 import { LoadShedder } from '#src/resilience/load-shedder.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
@@ -94,7 +96,15 @@ export async function startServer(
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });
   const loopDelay = parts.use(new EventLoopDelay(delayMs => shedder.observe(delayMs)));
+  const largeAnswers = new ByteBudget({
+    maxBytes: config.responseBudgetBytes,
+    now: () => performance.now(),
+    onRefused: criticality => metrics.callShed('large-answers', criticality),
+    onStalled: () => metrics.connectionEnded('STALLED'),
+    onGivenBack: createLargeGarbage(),
+  });
   metrics.readFrom({
+    largeAnswerBytes: () => largeAnswers.taken,
     feedLagSeconds: () => feed.lagMs / 1000,
     replicasUsable: () => replicas.usable,
     eventLoopDelaySeconds: () => loopDelay.ms / 1000,
@@ -102,7 +112,7 @@ export async function startServer(
     logLinesDropped: droppedLogLines,
   });
   const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas);
-  const guarded = new GuardedPostStore(postgres, primary.policy);
+  const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
   const isQueueing = () => [primary, ...eachReplica].some(({ policy }) => policy.queued('read') > 0);
   // Before the watches, so that who is told of a change reads nothing older.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
@@ -137,6 +147,7 @@ export async function startServer(
       bodyTimeoutMs: BODY_TIMEOUT_MS,
       cacheControl: config.cacheControl,
     },
+    largeAnswers,
     shutdownSignal: shutdown.signal,
   });
   const trustedProxies = createTrustedProxies(config.proxies.trusted);

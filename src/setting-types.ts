@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DatabaseUrlError, parseDatabaseUrl, type SessionAttrs, splitUrls } from '#src/database-url.ts';
+import { parseRedisUrl, RedisUrlError } from '#src/redis-url.ts';
 
 // The kinds of values that settings have. Each takes the text of an environment variable, and says of a bad one what it
 // should have been; bounds are inclusive, and written as one would write the setting.
@@ -32,6 +33,18 @@ export function url(...schemes: string[]) {
       text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
       `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
     );
+}
+
+/** The URL of a Redis, as text. It may name sentinels, or servers of a cluster. */
+export function redisUrl() {
+  return z.string().superRefine((text, context) => {
+    try {
+      parseRedisUrl(text);
+    } catch (error) {
+      if (!(error instanceof RedisUrlError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+    }
+  });
 }
 
 /** The URL of a Postgres, as text. It may name several hosts. @param attrs what its `target_session_attrs` may be. */

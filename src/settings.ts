@@ -10,7 +10,7 @@ import {
   list,
   network,
   origin,
-  url,
+  redisUrl,
 } from '#src/setting-types.ts';
 
 /** One setting, as `--help` and `.env.example` show it. */
@@ -109,6 +109,11 @@ export const SETTINGS = {
     bytes('0B', '64MiB'),
     '8KiB',
     'From this size on a response is compressed, for a client that takes it. Smaller ones cost more to compress than to send.',
+  ],
+  RESPONSE_BUDGET: [
+    bytes('1MiB', '65536MiB'),
+    '64MiB',
+    'The most memory that large answers (from 64 KiB on) take together, from the database to their readers. Beyond it large ones are refused (UNAVAILABLE, OVERLOADED), and small ones are not. Of answers that wait for their readers, those that nothing is taken of for a second make room.',
   ],
   OVERLOAD_DELAY: [
     duration('1ms', '1h'),
@@ -229,9 +234,9 @@ export const SETTINGS = {
     'For how much longer it is served, and marked as stale, while the database fails: about as long as a fail-over by hand takes.',
   ],
   REDIS_URL: [
-    url('redis', 'rediss'),
+    redisUrl(),
     '',
-    'A cache that all instances share, as redis://user:password@host:6379/0. Unset: each remembers for itself.',
+    'A cache that all instances share, as redis://user:password@host:6379/0, redis-sentinel://…@host1,host2/master/0 or redis-cluster://…@host1,host2; rediss for TLS. Unset: each remembers for itself.',
   ],
   REDIS_TIMEOUT: [
     duration('1ms', '1min'),

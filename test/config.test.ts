@@ -14,6 +14,7 @@ describe('parseConfig', () => {
       corsOrigins: [],
       corsFields: { allow: [], expose: [] },
       proxies: { trusted: [], field: undefined, protocol: false },
+      responseBudgetBytes: 64 * 1024 * 1024,
       requestMaxBytes: 4 * 1024 * 1024,
       compressMinBytes: 8 * 1024,
       fastPath: true,

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { startRedis } from '#test/support/redis.ts';
+import { connectLineClient } from '#test/support/line-client.ts';
+import { startRedis, type TestRedis } from '#test/support/redis.ts';
+import { startClusterRedis } from '#test/support/redis-cluster.ts';
+import { startSentinelRedis } from '#test/support/redis-sentinel.ts';
 import { startTcpProxy, type TcpProxy } from '#test/support/tcp-proxy.ts';
 import { atLeast, atMost, between, type Figure, successes, tookAt, toSee } from './figures.ts';
 import { WriteLedger } from './ledger.ts';
@@ -14,12 +17,37 @@ export const REDIS_ROWS: readonly FaultRow[] = [
   {
     id: 'R7',
     fault: 'Redis killed',
-    run: length => run(length, async ({ redis }) => redis.stop(), { firstSecondMs: undefined }),
+    run: length =>
+      run(
+        length,
+        behindProxy(({ redis }) => redis.stop()),
+        { firstSecondMs: undefined },
+      ),
+  },
+  {
+    id: 'R7.1',
+    fault: "Redis' master killed, and sentinels make its replica the master",
+    run: length => run(length, startSentinels, { firstSecondMs: undefined }),
+  },
+  {
+    id: 'R7.2',
+    fault: 'one of three masters of a Redis cluster killed, which has a replica',
+    run: length => run(length, startCluster, { firstSecondMs: undefined }),
+  },
+  {
+    id: 'R7.3',
+    fault: 'Redis emptied (FLUSHALL) each 0.5 s',
+    run: length => run(length, startFlushed, { firstSecondMs: undefined }),
   },
   {
     id: 'R8',
     fault: 'Redis black-holed',
-    run: length => run(length, async ({ proxy }) => proxy.set({ blackHole: true }), { firstSecondMs: 50 }),
+    run: length =>
+      run(
+        length,
+        behindProxy(async ({ proxy }) => proxy.set({ blackHole: true })),
+        { firstSecondMs: 50 },
+      ),
   },
   {
     id: 'R9',
@@ -27,37 +55,77 @@ export const REDIS_ROWS: readonly FaultRow[] = [
     run: length =>
       run(
         length,
-        async ({ proxy, until }) => {
+        behindProxy(async ({ proxy, until }) => {
           for (let isHole = true; performance.now() < until; isHole = !isHole) {
             proxy.set({ blackHole: isHole });
             await delay(500);
           }
-          proxy.heal();
-        },
+        }),
         { firstSecondMs: 50, changesMax: 6 },
       ),
   },
 ];
 
-interface BreakUses {
-  readonly redis: { stop(): Promise<void> };
-  readonly proxy: TcpProxy;
-  /** `performance.now()` when the fault is to be over. */
-  readonly until: number;
+/** A Redis that is about to fail. */
+interface FailingRedis extends AsyncDisposable {
+  readonly url: string;
+  /** @param until `performance.now()` when the fault is to be over. */
+  readonly breakIt: (until: number) => Promise<unknown>;
+  readonly heal: () => void;
+}
+
+function behindProxy(
+  breakIt: (uses: { readonly redis: TestRedis; readonly proxy: TcpProxy; readonly until: number }) => Promise<void>,
+): () => Promise<FailingRedis> {
+  return async () => {
+    const parts = new AsyncDisposableStack();
+    const redis = parts.use(await startRedis());
+    const { hostname: host, port } = new URL(redis.url);
+    const proxy = parts.use(await startTcpProxy({ host, port: Number(port) }));
+    return {
+      url: proxy.through(redis.url),
+      breakIt: until => breakIt({ redis, proxy, until }),
+      heal: () => proxy.heal(),
+      [Symbol.asyncDispose]: () => parts.disposeAsync(),
+    };
+  };
+}
+
+async function startSentinels(): Promise<FailingRedis> {
+  const redis = await startSentinelRedis();
+  return { ...redis, breakIt: () => redis.master.stop(), heal: () => {} };
+}
+
+async function startCluster(): Promise<FailingRedis> {
+  const redis = await startClusterRedis();
+  return { ...redis, breakIt: async () => redis.masters[0]?.stop(), heal: () => {} };
+}
+
+async function startFlushed(): Promise<FailingRedis> {
+  const redis = await startRedis();
+  return {
+    ...redis,
+    breakIt: async until => {
+      using client = await connectLineClient(Number(new URL(redis.url).port));
+      while (performance.now() < until) {
+        client.send('FLUSHALL\r\n');
+        await delay(500);
+      }
+    },
+    heal: () => {},
+  };
 }
 
 async function run(
   length: RunLength,
-  breakIt: (uses: BreakUses) => Promise<void>,
+  start: () => Promise<FailingRedis>,
   targets: { readonly firstSecondMs: number | undefined; readonly changesMax?: number },
 ): Promise<RowResult> {
   await using parts = new AsyncDisposableStack();
   const { postgres, ids } = parts.use(await startPosts());
-  const redis = parts.use(await startRedis());
-  const { hostname: host, port } = new URL(redis.url);
-  const proxy = parts.use(await startTcpProxy({ host, port: Number(port) }));
+  const redis = parts.use(await start());
   // A small cache in the process, so that most reads come to Redis.
-  const settings = { DATABASE_URL: postgres.url, REDIS_URL: proxy.through(redis.url), CACHE_NEAR_BYTES: '64KiB' };
+  const settings = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, CACHE_NEAR_BYTES: '64KiB' };
   const subject = parts.use(await startOurs(settings));
   const ledger = new WriteLedger();
   const load: Omit<LoadOptions, 'seconds'> = { url: () => subject.url, rate: RATE, ids, ledger };
@@ -72,9 +140,9 @@ async function run(
       fault = (async () => {
         await delay(length.faultAt * 1000);
         faultMs = performance.now() - startedAt;
-        await breakIt({ redis, proxy, until: startedAt + (length.faultAt + length.faultFor) * 1000 });
+        await redis.breakIt(startedAt + (length.faultAt + length.faultFor) * 1000);
         await delay(Math.max(0, startedAt + (length.faultAt + length.faultFor) * 1000 - performance.now()));
-        proxy.heal();
+        redis.heal();
       })();
     },
   });

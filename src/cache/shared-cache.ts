@@ -1,25 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import type { default as KeyvRedis, RedisClientType } from '@keyv/redis';
+import { type RedisServer, RedisServers } from '#src/cache/redis-servers.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
-import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
+import type { CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
 import { within } from '#src/resilience/within.ts';
 
 /**
  * Text by key in Redis, for all instances. Nothing of it rejects, and nothing takes longer than the timeout: a fault of Redis is the
  * answer `unavailable`, which comes at once while there is no connection, or while the circuit breaker is open.
  *
- * It connects, and connects again, by itself; so long it loads Redis' client, which takes longer than anything else of a start, and which
- * nobody has to wait for. Commands are never kept for later.
+ * It connects, and connects again, by itself, and finds the servers again when they have moved. Commands are never kept for later.
  */
 export class SharedCache implements AsyncDisposable {
   readonly #namespace: string;
   readonly #timeoutMs: number;
-  readonly #breaker: CircuitBreaker;
+  readonly #servers: RedisServers;
   readonly #log: OutageLog;
   readonly #onError: () => void;
-  /** Undefined until it is loaded. */
-  #redis: Redis | undefined;
   #lastError: unknown;
   #inFlight = 0;
   #isDisposed = false;
@@ -33,37 +30,35 @@ export class SharedCache implements AsyncDisposable {
       'the shared cache fails, and is not used until it works again',
       'the shared cache works again',
     );
-    this.#breaker = new CircuitBreaker({
-      ...{ failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 },
-      isFailure: () => true,
-      now: () => performance.now(),
+    this.#servers = new RedisServers(url, {
+      namespace: options.namespace,
       onStateChange: state => {
         // One command that takes long is no outage.
         if (state === 'open') this.#log.begin(this.#lastError);
         options.onStateChange?.(state);
       },
+      onError: error => this.#failed(error),
     });
-    this.#open(url).catch(error => this.#failed(error));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
-    // Not by close(), which waits for replies.
-    this.#redis?.client.destroy();
+    await this.#servers[Symbol.asyncDispose]();
   }
 
   /** What is under the key; undefined where nothing is. */
   async get(key: string): Promise<SharedEntry | undefined | Unavailable> {
-    return this.#try(redis => this.#read(redis, key));
+    return this.#try(key, redis => this.#read(redis, key));
   }
 
   /** Puts it there for so many milliseconds. */
   async set(key: string, text: string, ttlMs: number): Promise<void> {
-    await this.#try(({ keyv }) => keyv.set(key, text, Math.max(1, Math.round(ttlMs))));
+    await this.#try(key, ({ keyv }) => keyv.set(tagged(key), text, Math.max(1, Math.round(ttlMs))));
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    await this.#try(({ keyv }) => keyv.deleteMany([...keys]));
+    // One by one, since they may be on several servers; on each they leave together.
+    await Promise.all(keys.map(key => this.#try(key, ({ keyv }) => keyv.delete(tagged(key)))));
   }
 
   /**
@@ -75,12 +70,12 @@ export class SharedCache implements AsyncDisposable {
   async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
     const lock = this.#lock(key);
     const token = randomUUID();
-    const won = await this.#try(({ client }) =>
+    const won = await this.#try(key, ({ client }) =>
       client.set(lock, token, { condition: 'NX', expiration: { type: 'PX', value: ttlMs } }),
     );
     if (won === 'unavailable') return won;
     if (won === null) return 'taken';
-    const release = () => this.#try(({ client }) => client.eval(RELEASE, { keys: [lock], arguments: [token] }));
+    const release = () => this.#try(key, ({ client }) => client.eval(RELEASE, { keys: [lock], arguments: [token] }));
     return {
       release: async () => {
         await release();
@@ -90,52 +85,32 @@ export class SharedCache implements AsyncDisposable {
 
   /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
   async look(key: string): Promise<Look | Unavailable> {
-    return this.#try(async redis => {
+    return this.#try(key, async redis => {
       const [claims, entry] = await Promise.all([redis.client.exists(this.#lock(key)), this.#read(redis, key)]);
       return { isClaimed: claims > 0, entry };
     });
   }
 
   get state(): CircuitBreakerState {
-    return this.#breaker.state;
+    return this.#servers.state;
   }
 
-  async #open(url: string): Promise<void> {
-    const { default: Adapter, createClient } = await import('@keyv/redis');
-    if (this.#isDisposed) return;
-    const client = createClient({
-      url,
-      // A command that waits for a connection would be answered when nobody wants it any more.
-      disableOfflineQueue: true,
-      // Without these a connection whose other end is gone is found out by nothing: a reply ends the wait for it.
-      pingInterval: PING_MS,
-      socket: {
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        socketTimeout: SOCKET_TIMEOUT_MS,
-        reconnectStrategy: reconnectPauseMs,
-      },
-    }) as RedisClientType;
-    // Before it connects: an error that nobody listens to would end the process.
-    client.on('error', error => this.#failed(error));
-    const keyv = new Adapter<string>(client as never, { namespace: this.#namespace, throwOnErrors: true });
-    keyv.on('error', () => {});
-    this.#redis = { client, keyv };
-    await client.connect();
-  }
-
-  async #read({ client, keyv }: Redis, key: string): Promise<SharedEntry | undefined> {
+  async #read({ client, keyv }: RedisServer, key: string): Promise<SharedEntry | undefined> {
     // Sent together, in this order.
-    const [text, leftMs] = await Promise.all([keyv.get(key), client.pTTL(`${this.#namespace}${SEPARATOR}${key}`)]);
+    const [text, leftMs] = await Promise.all([
+      keyv.get(tagged(key)),
+      client.pTTL(`${this.#namespace}${SEPARATOR}${tagged(key)}`),
+    ]);
     return text === undefined || leftMs < 0 ? undefined : { text, leftMs };
   }
 
   #lock(key: string): string {
-    return `${this.#namespace}:lock${SEPARATOR}${key}`;
+    return `${this.#namespace}:lock${SEPARATOR}${tagged(key)}`;
   }
 
-  async #try<T>(work: (redis: Redis) => Promise<T>): Promise<T | Unavailable> {
-    const redis = this.#redis;
-    if (redis === undefined || this.#isDisposed || !redis.client.isReady) return UNAVAILABLE;
+  async #try<T>(key: string, work: (redis: RedisServer) => Promise<T>): Promise<T | Unavailable> {
+    const redis = this.#servers.of(tagged(key));
+    if (redis === undefined) return UNAVAILABLE;
     // More would wait in this process, and most of them for longer than they may.
     if (this.#inFlight >= IN_FLIGHT_MAX) return UNAVAILABLE;
     this.#inFlight++;
@@ -143,10 +118,11 @@ export class SharedCache implements AsyncDisposable {
       within(this.#timeoutMs, work(redis)).catch(error => {
         this.#onError();
         this.#lastError = error;
+        this.#servers.refused(error);
         throw error;
       });
     try {
-      const result = await this.#breaker.execute(attempt);
+      const result = await redis.breaker.execute(attempt);
       this.#log.end();
       return result;
     } catch {
@@ -189,15 +165,11 @@ export interface Look {
   readonly entry: SharedEntry | undefined;
 }
 
-interface Redis {
-  readonly client: RedisClientType;
-  readonly keyv: KeyvRedis<string>;
-}
-
 export type Unavailable = typeof UNAVAILABLE;
 
-function reconnectPauseMs(failures: number): number {
-  return Math.min(1000, 50 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+/** With its braces a key and its lock have one slot, so they are on one server of a cluster. */
+function tagged(key: string): string {
+  return `{${key}}`;
 }
 
 const UNAVAILABLE = 'unavailable';
@@ -206,7 +178,3 @@ const IN_FLIGHT_MAX = 1000;
 /** KeyvRedis' own, between its namespace and a key. */
 const SEPARATOR = '::';
 const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
-const CONNECT_TIMEOUT_MS = 1000;
-/** Of a connection on which nothing comes, not even the answer to a ping. */
-const SOCKET_TIMEOUT_MS = 2500;
-const PING_MS = 1000;

@@ -53,6 +53,8 @@ export interface Readings {
   readonly eventLoopDelaySeconds?: () => number;
   /** From 0, nothing is refused, to 3. */
   readonly sheddingPressure?: () => number;
+  /** Memory that large answers have taken of their budget. */
+  readonly largeAnswerBytes?: () => number;
   /** Lines of the log that were dropped. */
   readonly logLinesDropped?: () => number;
 }
@@ -189,5 +191,6 @@ const READINGS: readonly (readonly [reading: keyof Readings, name: string, help:
     'load_shedding_pressure',
     '0: no call is refused for the delay of the event loop. 3: nearly all are.',
   ],
+  ['largeAnswerBytes', 'large_answer_bytes', 'Memory that large answers have taken of their budget (RESPONSE_BUDGET).'],
   ['logLinesDropped', 'log_lines_dropped', 'Lines of the log that were dropped, since its reader was too slow.'],
 ];

@@ -1,11 +1,13 @@
 import { type RawBuilder, sql } from 'kysely';
 import { type ListRange, listRanges } from '#src/posts/post-list-ranges.ts';
-import { type PostRow, postColumns } from '#src/posts/post-row.ts';
+import { type PostRow, postColumnNames, postColumns } from '#src/posts/post-row.ts';
 import type { PostCursor, PostQuery } from '#src/posts/post-store.ts';
 
 /** A row of a page, with the number of rows that were found before the page was cut to its size in bytes. */
 export interface PostPageRow extends PostRow {
   readonly found: string;
+  /** Whether the page is whole; false: nobody has read its content. Only there where it was asked for. */
+  readonly fits?: boolean;
 }
 
 /**
@@ -27,6 +29,15 @@ export function postListQuery(query: PostQuery): RawBuilder<PostPageRow> {
       : sql`select ${postColumns('p', withContent)}, m.order_time from (${merged}) m join posts p on p.id = m.id`;
   if (!withContent) {
     return sql`select *, count(*) over () as found from (${page}) page order by ${order}`;
+  }
+  if (query.isWhole) {
+    return sql`
+      select ${sql.join(postColumnNames.map(name => sql.ref(name)))}, found, fits, case when fits then content end as content
+      from (
+        select *, count(*) over () as found, sum(octet_length(content)) over () <= ${query.maxContentBytes} as fits
+        from (${page}) page
+      ) page
+      order by ${order}`;
   }
   return sql`
     select * from (

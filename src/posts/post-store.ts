@@ -23,7 +23,11 @@ export interface PostStore {
    */
   getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]>;
 
-  /** One page of posts. */
+  /**
+   * One page of posts.
+   *
+   * @throws PostsTooLargeError where it would end early for its content, and is to be whole.
+   */
   list(query: PostQuery, call?: StoreCall): Promise<PostPage>;
 
   /**
@@ -105,6 +109,8 @@ export interface PostQuery extends PostFilter {
   readonly limit: number;
   /** The page ends before its content gets larger than this, though not before its first post. 0: content is not read. */
   readonly maxContentBytes: number;
+  /** The page has as many posts as its limit allows, or it is not read. */
+  readonly isWhole?: boolean;
 }
 
 export interface PostFilter {

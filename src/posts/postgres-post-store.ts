@@ -65,6 +65,7 @@ export class PostgresPostStore implements PostStore {
 
   async list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
     const rows = await this.#list(postListQuery(query), call);
+    if (rows[0]?.fits === false) throw new PostsTooLargeError(query.maxContentBytes);
     const posts = rows.slice(0, query.limit).map(toPost);
     const last = posts.at(-1);
     const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;

@@ -1,3 +1,4 @@
+import type { HeldBytes } from '#src/resilience/byte-budget.ts';
 import type { UnaryRecord } from '#src/rpc/unary/unary-settings.ts';
 
 /**
@@ -17,6 +18,8 @@ export interface Call extends UnaryRecord {
   code: string | undefined;
   /** Its handler has answered, at least in part: what fails from then on is not the request. */
   answered: boolean;
+  /** Memory that its answer has taken, where connect-node makes it; unset: it is a small one. */
+  held?: HeldBytes | undefined;
   /** What went wrong, for the log only; never shown to the client. */
   cause: unknown;
 }

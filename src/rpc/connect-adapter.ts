@@ -8,6 +8,7 @@ import { responseSenderKey } from '#src/posts/response-sender.ts';
 import type { Call } from '#src/rpc/call.ts';
 import { DirectResponses } from '#src/rpc/direct-responses.ts';
 import { writeHttp2Response } from '#src/rpc/http2-response.ts';
+import { inPieces } from '#src/rpc/large-adapted-answers.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
 import { type RequestLimits, strictRequest } from '#src/rpc/strict-requests.ts';
@@ -61,7 +62,10 @@ export function createConnectAdapter(
     if (options.shutdownSignal.aborted) ending.abort(options.shutdownSignal.reason);
     running.add(ending);
     // What becomes of the answer connect-node does not always say.
-    response.once('close', () => running.delete(ending));
+    response.once('close', () => {
+      running.delete(ending);
+      call.held?.giveBack();
+    });
     void (async () => {
       try {
         const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
@@ -69,19 +73,20 @@ export function createConnectAdapter(
         if (signal.aborted) ending.abort(signal.reason);
         else signal.addEventListener('abort', () => ending.abort(signal.reason), { once: true });
         const strict = strictRequest({ ...given, signal: ending.signal }, format, handler.method, options);
-        const answer = await handler(strict).then(
+        const whole = await handler(strict).then(
           given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
           error => {
             if (!(error instanceof URIError) || call.code !== undefined) throw error;
             return answerUnquotable(contentType, call, options.protocolErrors);
           },
         );
+        const answer = inPieces(whole, call, () => cut(response, constants.NGHTTP2_CANCEL));
         if ('stream' in response) await writeHttp2Response(answer, response);
         else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
         // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
         call.cause ??= error;
-        cut(response);
+        cut(response, constants.NGHTTP2_INTERNAL_ERROR);
       }
     })();
   };
@@ -112,8 +117,8 @@ function withAcceptedEncodings(
   return { ...answer, header };
 }
 
-/** Ends a response that can't be finished. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
-function cut(response: ServerResponse | Http2ServerResponse): void {
-  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+/** Ends a response that can't be finished, or that its reader does not take. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+function cut(response: ServerResponse | Http2ServerResponse, code: number): void {
+  if ('stream' in response) response.stream.close(code);
   else response.destroy();
 }

@@ -1,26 +1,40 @@
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
-import { type DescMethod, toBinary } from '@bufbuild/protobuf';
+import { type DescMethod, type Message, toBinary } from '@bufbuild/protobuf';
 import type { ResponseSender } from '#src/posts/response-sender.ts';
 import { UNSENT_MAX_BYTES } from '#src/rpc/http2-response.ts';
-import { MessageEncoder } from '#src/rpc/unary/encoded-message.ts';
+import { EncodedMessage } from '#src/rpc/unary/encoded-message.ts';
 import { createJsonWriter } from '#src/rpc/unary/json-writer.ts';
 
-/** Makes the senders of one RPC with a stream of responses. All protocols put the same envelope around a message. */
+/**
+ * Makes the senders of one RPC with a stream of responses. All protocols put the same envelope around a message.
+ *
+ * A frozen message won't change, so its envelope is made once for all who are sent it. None is large: changes of posts have no content.
+ */
 export class DirectResponses {
-  readonly #encoder: MessageEncoder;
+  readonly #binary = new WeakMap<Message, Buffer>();
+  readonly #json = new WeakMap<Message, Buffer>();
+  readonly #encode: (message: Message, binary: boolean) => Uint8Array | string;
 
   constructor({ output }: DescMethod) {
-    this.#encoder = new MessageEncoder({
-      toBinary: message => toBinary(output, message),
-      toJson: createJsonWriter(output),
-    });
+    const toJson = createJsonWriter(output);
+    this.#encode = (message, binary) => (binary ? toBinary(output, message) : toJson(message));
   }
 
   /** @param binary whether messages are protobuf, or else JSON. */
   to(response: ServerResponse | Http2ServerResponse, binary: boolean): ResponseSender {
     const write = 'stream' in response ? writeHttp2 : writeHttp1;
-    return { send: message => write(response as never, this.#encoder.encode(message, binary).envelope) };
+    return { send: message => write(response as never, this.#envelope(message, binary)) };
+  }
+
+  #envelope(message: Message, binary: boolean): Buffer {
+    const made = binary ? this.#binary : this.#json;
+    const known = made.get(message);
+    if (known !== undefined) return known;
+    const lasting = Object.isFrozen(message);
+    const { envelope } = new EncodedMessage(this.#encode(message, binary), { lasting });
+    if (lasting) made.set(message, envelope);
+    return envelope;
   }
 }
 

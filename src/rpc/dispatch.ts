@@ -2,11 +2,13 @@ import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from '@connectrpc/connect';
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
+import { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
 import type { Call } from '#src/rpc/call.ts';
 import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/connect-adapter.ts';
 import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
+import { largeAdaptedAnswers } from '#src/rpc/large-adapted-answers.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
 import { type ProtocolErrorOptions, translateProtocolError } from '#src/rpc/protocol-error.ts';
@@ -34,6 +36,8 @@ export interface DispatchOptions {
   /** From how many bytes on a response is compressed for a client that takes it. */
   readonly compressMinBytes: number;
   readonly unary: UnaryOptions;
+  /** What large answers take; default: all that they want. */
+  readonly largeAnswers?: ByteBudget;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
   /** What clients are told of requests that are no call, which no stage sees. */
@@ -67,6 +71,8 @@ export interface UnaryOptions {
  */
 const RESPONSE_MAX_BYTES = 32 * 1024 * 1024;
 
+const UNLIMITED = new ByteBudget({ maxBytes: Number.POSITIVE_INFINITY, now: () => performance.now() });
+
 /** Responses that are compressed at once: one for each thread that the platform has for it. */
 const COMPRESS_CONCURRENCY = 4;
 
@@ -74,9 +80,10 @@ const ACCEPT_COMPRESSION = [compressionGzip, boundedBrotli];
 
 /** Connect, gRPC and gRPC-Web for all routes, by path. */
 export function createDispatch(options: DispatchOptions): Dispatch {
-  const { stages, unary } = options;
+  const { stages, unary, largeAnswers = UNLIMITED } = options;
   const { handlers, unaryMethods } = collectRoutes(options, [
     outcome(stages.translate),
+    largeAdaptedAnswers(largeAnswers),
     ...(stages.admit === undefined ? [] : [admission(stages.admit)]),
     validation(stages.check),
   ]);
@@ -87,6 +94,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     readMaxBytes: options.requestMaxBytes,
     writeMaxBytes: RESPONSE_MAX_BYTES,
     acceptCompression: ACCEPT_COMPRESSION,
+    largeAnswers,
     compressResponses: { minBytes: options.compressMinBytes, concurrency: COMPRESS_CONCURRENCY },
     shutdownSignal: options.shutdownSignal,
     admit: stages.admit ?? admitAll,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { PIECE_BYTES } from '#src/rpc/unary/pieces.ts';
 import { connectRawHttp2, FLAG, FRAME, frame, headerBlock, setting } from '#test/support/http2-frames.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 
@@ -56,7 +57,10 @@ describe('a response whose client takes nothing of it', () => {
   });
 
   it('goes where all that wait are too much, the first one first', async () => {
-    await using port = await openPublicPort({ posts: posts(MIB), times: { ...patient, budgetBytes: 2 * MIB } });
+    await using port = await openPublicPort({
+      posts: posts(MIB),
+      times: { ...patient, budgetBytes: 1.5 * PIECE_BYTES },
+    });
     using client = await connectRawHttp2(port.port, [setting(INITIAL_WINDOW_SIZE, 0)]);
     using other = await connectRawHttp2(port.port, [setting(INITIAL_WINDOW_SIZE, 0)]);
     await client.send(open(1));
@@ -68,7 +72,10 @@ describe('a response whose client takes nothing of it', () => {
   });
 
   it('is reset at once where too much waits in all, the longest wait first', async () => {
-    await using port = await openPublicPort({ posts: posts(MIB), times: { ...patient, budgetBytes: 4 * MIB } });
+    await using port = await openPublicPort({
+      posts: posts(MIB),
+      times: { ...patient, budgetBytes: 3.5 * PIECE_BYTES },
+    });
     using client = await connectRawHttp2(port.port, [setting(INITIAL_WINDOW_SIZE, 0)]);
     await client.send(...Array.from({ length: 8 }, (_, i) => open(1 + 2 * i)));
     while ((await port.metric(stalled)) < 5) await new Promise(setImmediate);

@@ -7,6 +7,7 @@ import { createShell, type ShellOptions } from '#src/http/shell.ts';
 import { createTrustedProxies } from '#src/http/trusted-proxies.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
+import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { createDispatch } from '#src/rpc/dispatch.ts';
 import { HealthService } from '#src/rpc/health.ts';
 import { reflection } from '#src/rpc/reflection.ts';
@@ -45,6 +46,7 @@ export async function openPublicPort(options: PublicPortOptions = {}): Promise<P
       bodyTimeoutMs: options.bodyTimeoutMs ?? 12_000,
       cacheControl: options.cacheControl ?? {},
     },
+    ...(options.largeAnswers === undefined ? {} : { largeAnswers: options.largeAnswers }),
     shutdownSignal: options.shutdownSignal ?? new AbortController().signal,
   });
   const trustedProxies = createTrustedProxies(options.trustedProxies ?? []);
@@ -100,6 +102,8 @@ export interface PublicPortOptions {
   readonly posts?: Partial<ServiceImpl<typeof PostService>>;
   /** Whether it tells its schema; default: no. */
   readonly reflected?: boolean;
+  /** Default: all that they want. */
+  readonly largeAnswers?: ByteBudget;
   readonly port?: number;
   readonly tls?: ListenerOptions['tls'];
   readonly corsOrigins?: readonly string[];

@@ -17,15 +17,14 @@ export interface TestRedis extends AsyncDisposable {
  *
  * @param options.port default: a free one. A test that restarts a Redis gives the port of the first.
  * @param options.tls PEM files, for TLS in place of clear text.
+ * @param options.settings more of redis-server's, such as `--replicaof`.
  * @throws where there is none and it can't be installed, with what to install; or with what it said when it ended.
  */
-export async function startRedis(
-  options: { readonly port?: number; readonly tls?: TlsFiles } = {},
-): Promise<TestRedis> {
+export async function startRedis(options: RedisOptions = {}): Promise<TestRedis> {
   const program = await installedProgram('redis-server', { brew: 'redis' });
   for (let attempts = 5; ; attempts--) {
     try {
-      return await start(program, options.port ?? (await findFreePort()), options.tls);
+      return await start(program, options.port ?? (await findFreePort()), options);
     } catch (error) {
       // Another program has taken the port since it was found.
       if (attempts === 0 || options.port !== undefined || !/already in use/.test(String(error))) throw error;
@@ -38,17 +37,23 @@ interface TlsFiles {
   readonly key: string;
 }
 
-async function start(program: string, port: number, tls: TlsFiles | undefined): Promise<TestRedis> {
+interface RedisOptions {
+  readonly port?: number;
+  readonly tls?: TlsFiles;
+  readonly settings?: readonly string[];
+}
+
+async function start(program: string, port: number, { tls, settings = [] }: RedisOptions): Promise<TestRedis> {
   const ready = Promise.withResolvers<number>();
   const lines: string[] = [];
   const encrypted = ['--tls-cert-file', `${tls?.cert}`, '--tls-key-file', `${tls?.key}`, '--tls-auth-clients', 'no'];
   const listen = tls === undefined ? ['--port', `${port}`] : ['--port', '0', '--tls-port', `${port}`, ...encrypted];
-  const settings = ['--bind', '127.0.0.1', ...listen, '--save', '', '--appendonly', 'no', '--dir', '/'];
-  const redis = superviseProcess([program, ...settings], {
+  const all = ['--bind', '127.0.0.1', ...listen, '--save', '', '--appendonly', 'no', '--dir', '/', ...settings];
+  const redis = superviseProcess([program, ...all], {
     endSignal: 'TERM',
     onLine: line => {
       lines.push(line);
-      const pid = /^(\d+):M .*Ready to accept connections/.exec(line)?.[1];
+      const pid = /^(\d+):[MS] .*Ready to accept connections/.exec(line)?.[1];
       if (pid !== undefined) ready.resolve(Number(pid));
     },
   });

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { EncodedMessage } from './encoded-message.ts';
+import type { AnswerMessage } from './message-encoder.ts';
 
 /** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
 export interface Carrier {
@@ -21,10 +21,14 @@ export interface Carrier {
   readBody(maxBytes: number, done: (body: Buffer | undefined) => void): void;
   /** Calls `gone` when the client is gone before the response was sent; for the call that `send` was not called for. */
   onGone(gone: () => void): void;
-  /** Sends the whole response, and calls `ended` when it has left or never will. */
-  send(response: UnaryResponse, ended: (end: ResponseEnd) => void): void;
-  /** Ends a response that can't be sent. */
-  cut(): void;
+  /**
+   * Sends the whole response, and calls `ended` when it has left or never will.
+   *
+   * @param moved called each time that a piece of a large one has left.
+   */
+  send(response: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void;
+  /** Ends a response that can't be sent, or is not taken. */
+  cut(why: 'fault' | 'stalled'): void;
 }
 
 export interface UnaryResponse {
@@ -32,7 +36,7 @@ export interface UnaryResponse {
   /** Names, in lower case, and values in turn. */
   readonly fields: string[];
   /** Undefined: there is none, as for a 304. */
-  readonly body: EncodedMessage | undefined;
+  readonly body: AnswerMessage | undefined;
   /** gRPC: the envelope is sent rather than the bytes, and these after it. */
   readonly trailers: Readonly<Record<string, string | string[]>> | undefined;
   /** gRPC, without a body: the trailers go with the fields, in one block that ends the stream ("Trailers-Only"). Default: no. */

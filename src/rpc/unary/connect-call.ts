@@ -5,6 +5,7 @@ import { contentCodingOf } from './content-coding.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { matches } from './entity-tag.ts';
 import type { GetQuery } from './get-query.ts';
+import type { AnswerMessage } from './message-encoder.ts';
 import { pushMetadata } from './metadata.ts';
 import { UnaryCall } from './unary-call.ts';
 
@@ -49,7 +50,7 @@ export class ConnectCall extends UnaryCall {
     else this.decompress(encoding, body);
   }
 
-  protected override sendMessage(encoded: EncodedMessage, encoding: string | undefined): void {
+  protected override sendMessage(encoded: AnswerMessage, encoding: string | undefined): void {
     this.init.settings.succeeded(this.init.record);
     const { fields } = this.init;
     fields.push('content-type', this.binary ? 'application/proto' : 'application/json');

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { Message } from '@bufbuild/protobuf';
 import type { Compressor } from './compressor.ts';
+import { piecesOf } from './pieces.ts';
 
 /** The bytes of one message in one format, and what is made of them, each when it is first asked for. */
 export class EncodedMessage {
@@ -49,6 +49,19 @@ export class EncodedMessage {
     return this.#etag;
   }
 
+  /** About how much memory it holds for who reads it. */
+  get heldBytes(): number {
+    return this.length;
+  }
+
+  /** It may have other readers. */
+  free(): void {}
+
+  /** The bytes, in pieces. @param isEnveloped whether there is a prefix, as gRPC has it. */
+  pieces(isEnveloped: boolean): Iterable<Buffer> {
+    return piecesOf(isEnveloped ? this.envelope : this.bytes);
+  }
+
   #enclose(message: Uint8Array | string): Buffer {
     const size = PREFIX_LENGTH + this.length;
     const envelope = this.#lasting ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size);
@@ -84,41 +97,4 @@ export class EncodedMessage {
   }
 }
 
-/**
- * Encodes messages of one type. A frozen message says that it won't change (`Object.freeze`), so its bytes are remembered for
- * as long as it lives: what is served again is neither encoded nor copied again.
- */
-export class MessageEncoder {
-  readonly #binary = new WeakMap<object, EncodedMessage>();
-  readonly #json = new WeakMap<object, EncodedMessage>();
-  readonly #toBinary: (message: Message) => Uint8Array;
-  readonly #toJson: (message: Message) => string;
-
-  constructor(encode: MessageFormat) {
-    this.#toBinary = encode.toBinary;
-    this.#toJson = encode.toJson;
-  }
-
-  encode(message: Message, binary: boolean): EncodedMessage {
-    if (!Object.isFrozen(message)) return this.#encode(message, binary, false);
-    const remembered = binary ? this.#binary : this.#json;
-    let encoded = remembered.get(message);
-    if (encoded === undefined) {
-      encoded = this.#encode(message, binary, true);
-      remembered.set(message, encoded);
-    }
-    return encoded;
-  }
-
-  #encode(message: Message, binary: boolean, lasting: boolean): EncodedMessage {
-    return new EncodedMessage(binary ? this.#toBinary(message) : this.#toJson(message), { lasting });
-  }
-}
-
 const PREFIX_LENGTH = 5;
-
-/** How messages of one type are written. */
-export interface MessageFormat {
-  readonly toBinary: (message: Message) => Uint8Array;
-  readonly toJson: (message: Message) => string;
-}

@@ -2,7 +2,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { UnaryCallInit } from './call-context.ts';
 import { contentCodingOf } from './content-coding.ts';
-import type { EncodedMessage } from './encoded-message.ts';
+import type { AnswerMessage } from './message-encoder.ts';
 import { addTrailers, pushMetadata } from './metadata.ts';
 import { percentEncode } from './percent-encode.ts';
 import { tooLarge, UnaryCall } from './unary-call.ts';
@@ -62,7 +62,7 @@ export class GrpcCall extends UnaryCall {
       this.refuse(new ConnectError('received compressed envelope, but do not know how to decompress', Code.Internal));
   }
 
-  protected override sendMessage(encoded: EncodedMessage, encoding: string | undefined): void {
+  protected override sendMessage(encoded: AnswerMessage, encoding: string | undefined): void {
     this.init.settings.succeeded(this.init.record);
     const fields = this.#fields();
     if (encoding !== undefined) fields.push('grpc-encoding', encoding);

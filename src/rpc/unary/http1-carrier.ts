@@ -1,6 +1,8 @@
 import { type IncomingHttpHeaders, IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
+import { EncodedMessage } from './encoded-message.ts';
+import { PIECE_BYTES, sendPieces } from './pieces.ts';
 import { type RequestHead, readHttp1Head } from './request-head.ts';
 
 /**
@@ -132,7 +134,7 @@ export class Http1Carrier implements Carrier {
     callsOf(this.#request.socket).push(this);
   }
 
-  cut(): void {
+  cut(_why: 'fault' | 'stalled'): void {
     this.#response.destroy();
   }
 
@@ -141,7 +143,7 @@ export class Http1Carrier implements Carrier {
     this.#gone?.();
   }
 
-  send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
+  send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void {
     const response = this.#response;
     const { socket } = this.#request;
     const calls = callsOf(socket);
@@ -159,13 +161,14 @@ export class Http1Carrier implements Carrier {
     if (body === undefined || this.#request.method === 'HEAD') {
       response.end();
       ended({ status, bytesWritten: 0, aborted: false });
-    } else if (length <= LARGE_RESPONSE_BYTES) {
+    } else if (length <= LARGE_RESPONSE_BYTES && body instanceof EncodedMessage) {
       // As text, head and body are one write.
       response.end(body.text, 'latin1');
       ended({ status, bytesWritten: length, aborted: false });
     } else {
       response.once('close', () => ended({ status, bytesWritten: length, aborted: !response.writableFinished }));
-      response.end(body.bytes);
+      if (length <= PIECE_BYTES && body instanceof EncodedMessage) response.end(body.bytes);
+      else sendPieces(response, body.pieces(false), moved);
     }
   }
 }

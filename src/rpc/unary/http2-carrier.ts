@@ -1,5 +1,7 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
+import { EncodedMessage } from './encoded-message.ts';
+import { PIECE_BYTES, sendPieces } from './pieces.ts';
 import type { UnaryRecord } from './unary-settings.ts';
 
 /**
@@ -49,23 +51,28 @@ export class Http2Carrier implements Carrier {
     this.#gone = gone;
   }
 
-  cut(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  cut(why: 'fault' | 'stalled'): void {
+    const stream = this.#stream;
+    if (!stream.closed) stream.close(constants[why === 'fault' ? 'NGHTTP2_INTERNAL_ERROR' : 'NGHTTP2_CANCEL']);
   }
 
-  send({ status, fields, body, trailers, isTrailersOnly }: UnaryResponse, ended: (end: ResponseEnd) => void): void {
+  send(
+    { status, fields, body, trailers, isTrailersOnly }: UnaryResponse,
+    ended: (end: ResponseEnd) => void,
+    moved: () => void,
+  ): void {
     this.#sent = true;
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) {
       ended({ status, bytesWritten: 0, aborted: true });
       return;
     }
-    const bytes =
-      this.headers[':method'] === 'HEAD' ? undefined : trailers === undefined ? body?.bytes : body?.envelope;
+    const sent = this.headers[':method'] === 'HEAD' ? undefined : body;
+    const isEnveloped = trailers !== undefined;
     const head = [':status', String(status), ...fields];
     if (trailers === undefined) {
       if (status !== 304) head.push('content-length', String(body?.length ?? 0));
-      stream.respond(head, bytes === undefined ? END_STREAM : undefined);
+      stream.respond(head, sent === undefined ? END_STREAM : undefined);
     } else if (isTrailersOnly) {
       for (const [name, values] of Object.entries(trailers))
         for (const value of [values].flat()) head.push(name, value);
@@ -74,14 +81,16 @@ export class Http2Carrier implements Carrier {
       stream.respond(head, WAIT_FOR_TRAILERS);
       sendTrailersAtEnd(stream, trailers);
     }
-    const bytesWritten = bytes?.length ?? 0;
+    const bytesWritten = sent === undefined ? 0 : sent.length + (isEnveloped ? PREFIX_LENGTH : 0);
+    const isWhole = sent instanceof EncodedMessage && bytesWritten <= PIECE_BYTES;
     if (bytesWritten > LARGE_RESPONSE_BYTES) {
       this.#closing = () => ended({ status, bytesWritten, aborted: stream.rstCode !== constants.NGHTTP2_NO_ERROR });
-      stream.end(bytes);
-    } else {
-      if (bytes !== undefined) stream.end(bytes);
+    }
+    if (sent !== undefined && !isWhole) sendPieces(stream, sent.pieces(isEnveloped), moved);
+    else {
+      if (sent !== undefined) stream.end(isEnveloped ? sent.envelope : sent.bytes);
       else if (trailers !== undefined && !isTrailersOnly) stream.end();
-      ended({ status, bytesWritten, aborted: false });
+      if (this.#closing === undefined) ended({ status, bytesWritten, aborted: false });
     }
     if (!this.complete && !stream.endAfterHeaders) stopUnreadBody(stream);
   }
@@ -137,5 +146,7 @@ function ignore(): void {}
 /** Enough for the answer to cross an ocean and back. */
 const LINGER_MS = 500;
 const EMPTY = Buffer.alloc(0);
+/** Of an envelope. */
+const PREFIX_LENGTH = 5;
 const END_STREAM = Object.freeze({ endStream: true });
 const WAIT_FOR_TRAILERS = Object.freeze({ waitForTrailers: true });

@@ -1,8 +1,10 @@
 import type { Message } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import type { HeldBytes } from '#src/resilience/byte-budget.ts';
+import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
 import { CallContext } from './call-context.ts';
-import type { UnaryResponse } from './carrier.ts';
-import type { EncodedMessage } from './encoded-message.ts';
+import type { ResponseEnd, UnaryResponse } from './carrier.ts';
+import type { AnswerMessage } from './message-encoder.ts';
 
 /**
  * One unary call, and at the same time the context that its handler gets. Whatever happens, it settles once: with the handler's
@@ -11,6 +13,8 @@ import type { EncodedMessage } from './encoded-message.ts';
 export abstract class UnaryCall extends CallContext {
   /** Of the deadline wheel. */
   wheelTick = -1;
+  /** Memory that its answer has taken; undefined: it is a small one. */
+  #held: HeldBytes | undefined;
   #requestRead = false;
   #settled = false;
 
@@ -78,11 +82,20 @@ export abstract class UnaryCall extends CallContext {
 
   #succeed(response: object): void {
     if (this.#settled) return;
-    const { compressor, writeMaxBytes } = this.init.settings;
+    const { method, settings } = this.init;
+    const { compressor, writeMaxBytes } = settings;
     try {
-      const encoded = this.init.method.encode(response, this.binary);
-      const { length } = encoded;
+      const encoded = method.encode(response, this.binary);
+      const { length, heldBytes } = encoded;
       if (length > writeMaxBytes) throw tooLarge(writeMaxBytes);
+      if (heldBytes >= LARGE_ANSWER_BYTES) {
+        // What was written can't be refused any more.
+        const criticality = parseCriticality(this.requestField(CRITICALITY_FIELD));
+        this.#held = settings.largeAnswers.take(heldBytes, criticality, {
+          mustHave: !method.isSafe,
+          free: () => encoded.free(),
+        });
+      }
       const name = length < compressor.minBytes ? undefined : compressor.negotiate(this.acceptedEncodings);
       if (name === undefined) {
         this.sendMessage(encoded, undefined);
@@ -104,6 +117,7 @@ export abstract class UnaryCall extends CallContext {
     if (this.#settled) return;
     const { settings, record, carrier } = this.init;
     this.#settle();
+    this.#held?.giveBack();
     this.abortSignal(CLIENT_GONE);
     settings.failed(record, CLIENT_GONE, CLIENT_GONE);
     record.ended({ status: undefined, bytesWritten: 0, aborted: true }, carrier);
@@ -163,13 +177,19 @@ export abstract class UnaryCall extends CallContext {
   protected send(response: UnaryResponse): void {
     const { settings, carrier, record } = this.init;
     this.#settle();
+    const held = this.#held;
+    held?.sends(() => carrier.cut('stalled'));
+    const ended = (end: ResponseEnd) => {
+      held?.giveBack();
+      record.ended(end, carrier);
+    };
     try {
-      carrier.send(response, end => record.ended(end, carrier));
+      carrier.send(response, ended, () => held?.moved());
     } catch (error) {
       // A field that HTTP does not allow, which a handler has set. Half of a response may have left.
       settings.failed(record, error, undefined);
-      carrier.cut();
-      record.ended({ status: response.status, bytesWritten: 0, aborted: true }, carrier);
+      carrier.cut('fault');
+      ended({ status: response.status, bytesWritten: 0, aborted: true });
     }
   }
 
@@ -186,7 +206,7 @@ export abstract class UnaryCall extends CallContext {
   protected abstract receive(body: Buffer): void;
 
   /** @param encoding what the message is compressed with. */
-  protected abstract sendMessage(message: EncodedMessage, encoding: string | undefined): void;
+  protected abstract sendMessage(message: AnswerMessage, encoding: string | undefined): void;
 
   protected abstract sendError(error: ConnectError): void;
 }
@@ -195,6 +215,9 @@ export abstract class UnaryCall extends CallContext {
 export function tooLarge(maxBytes: number): ConnectError {
   return new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
+
+/** From so many bytes of memory on, an answer has to take them of the budget. */
+export const LARGE_ANSWER_BYTES = 64 * 1024;
 
 /** One for all calls: to make it takes longer than all else of a call that is started and reset. */
 const CLIENT_GONE = new ConnectError('the client is gone', Code.Canceled);

@@ -9,8 +9,9 @@ import {
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
 import type { HandlerContext } from '@connectrpc/connect';
 import { decodeRequest } from './decode-request.ts';
-import { type EncodedMessage, MessageEncoder } from './encoded-message.ts';
 import { createJsonWriter } from './json-writer.ts';
+import { type AnswerMessage, MessageEncoder } from './message-encoder.ts';
+import { messageParts } from './message-parts.ts';
 import { rememberRequests } from './request-memory.ts';
 
 /** A unary RPC, with all that can be worked out before the first call. */
@@ -31,7 +32,7 @@ export interface UnaryMethod {
   readonly parse: (request: Buffer | string, binary: boolean) => Message;
   readonly invoke: UnaryImpl;
   /** @param response what the handler returned: a message, or what one is made of. */
-  readonly encode: (response: object, binary: boolean) => EncodedMessage;
+  readonly encode: (response: object, binary: boolean) => AnswerMessage;
 }
 
 /** The handler of a unary RPC. */
@@ -54,9 +55,11 @@ export function createUnaryMethod(
   const json = { ignoreUnknownFields: true, ...jsonOptions };
   const { input, output } = method;
   const parse = (request: Buffer | string, binary: boolean) => decodeRequest(input, request, binary, json);
+  const toJson = createJsonWriter(output, json);
   const encoder = new MessageEncoder({
     toBinary: message => toBinary(output, message),
-    toJson: createJsonWriter(output, json),
+    toJson,
+    parts: messageParts(output, toJson),
   });
   return {
     method,

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Compression } from '@connectrpc/connect/protocol';
+import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import type { UnaryCallInit } from './call-context.ts';
 import type { Carrier } from './carrier.ts';
 import { createCompressor } from './compressor.ts';
@@ -59,6 +60,8 @@ export interface UnaryPathOptions extends UnaryHooks {
   /** The most bytes of a request message, as sent and as inflated, and of a response message. */
   readonly readMaxBytes: number;
   readonly writeMaxBytes: number;
+  /** What large answers take. */
+  readonly largeAnswers: ByteBudget;
   /** How requests may be compressed. */
   readonly acceptCompression: readonly Compression[];
   /** From how many bytes on responses are compressed, and how many at once. */

@@ -1,6 +1,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
+import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import type { Carrier, ResponseEnd } from './carrier.ts';
 import type { Compressor } from './compressor.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
@@ -12,6 +13,8 @@ export interface UnarySettings extends UnaryHooks {
   /** The most bytes of a response message. */
   readonly writeMaxBytes: number;
   readonly compressor: Compressor;
+  /** What large answers take. */
+  readonly largeAnswers: ByteBudget;
   /** The names of the encodings that requests may be compressed with. */
   readonly encodings: readonly string[];
   /** Inflates a request; rejects with a ConnectError what is too large or no such format. */

@@ -1,11 +1,9 @@
 import { gunzipSync } from 'node:zlib';
-import { create, toBinary, toJsonString } from '@bufbuild/protobuf';
 import { encodeEnvelope } from '@connectrpc/connect/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { GetPostResponseSchema } from '#gen/blog/v1/post_service_pb.js';
 import { type Compressor, createCompressor } from '#src/rpc/unary/compressor.ts';
-import { EncodedMessage, MessageEncoder } from '#src/rpc/unary/encoded-message.ts';
+import { EncodedMessage } from '#src/rpc/unary/encoded-message.ts';
 
 const LARGE = 'some text '.repeat(4000);
 const message = fc.oneof(
@@ -63,27 +61,6 @@ describe('EncodedMessage', () => {
     const tiny = new EncodedMessage('a');
     for (let i = 0; i < 3; i++) expect(await tiny.compressed('gzip', compressor)).toBeUndefined();
     expect(counts).toEqual({ gzip: 3, br: 1 });
-  });
-});
-
-describe('MessageEncoder', () => {
-  it('encodes a frozen message once for each format, and any other each time', () => {
-    let encodings = 0;
-    const count = <T>(encoded: T): T => {
-      encodings++;
-      return encoded;
-    };
-    const encoder = new MessageEncoder({
-      toBinary: given => count(toBinary(GetPostResponseSchema, given as never)),
-      toJson: given => count(toJsonString(GetPostResponseSchema, given as never)),
-    });
-    const open = create(GetPostResponseSchema, { post: { slug: 'x' } });
-    for (let i = 0; i < 2; i++) expect(encoder.encode(open, false).text).toBe('{"post":{"slug":"x"}}');
-    expect(encodings).toBe(2);
-    const frozen = Object.freeze(create(GetPostResponseSchema, { post: { slug: 'x' } }));
-    for (const binary of [true, false]) expect(encoder.encode(frozen, binary)).toBe(encoder.encode(frozen, binary));
-    expect(encodings).toBe(4);
-    expect(encoder.encode(frozen, true).bytes).toEqual(Buffer.from(toBinary(GetPostResponseSchema, frozen)));
   });
 });
 

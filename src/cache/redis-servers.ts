@@ -1,0 +1,202 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { default as KeyvRedis, RedisClientType } from '@keyv/redis';
+import { SLOTS, slotOfKey } from '#src/cache/key-slot.ts';
+import { type AskRedis, findShards, type PasswordOf, type RedisShard } from '#src/cache/redis-topology.ts';
+import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/redis-url.ts';
+import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
+
+/** One server, with a connection that is made again by itself. */
+export interface RedisServer {
+  readonly client: RedisClientType;
+  readonly keyv: KeyvRedis<string>;
+  readonly breaker: CircuitBreaker;
+}
+
+/**
+ * The servers of a Redis, each with one connection: one server, the master that sentinels name, or the masters of a cluster.
+ *
+ * Where they have moved is found out when a connection fails, when a server says that it is not the one, and every ten seconds. Node's own
+ * clients for Sentinel and Cluster keep commands meanwhile, and an old copy could replace a newer one; here there is no server meanwhile.
+ *
+ * It loads Redis' client, which takes longer than anything else of a start, and which nobody has to wait for.
+ */
+export class RedisServers implements AsyncDisposable {
+  readonly #url: RedisUrl;
+  readonly #options: RedisServersOptions;
+  readonly #disposed = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #servers = new Map<string, RedisServer>();
+  #shards: readonly RedisShard[] = [];
+  #bySlot: readonly (RedisServer | undefined)[] = [];
+  /** Ends the wait for the next search. */
+  #searchSoon = () => {};
+  #state: CircuitBreakerState = 'closed';
+
+  constructor(url: string, options: RedisServersOptions) {
+    this.#url = parseRedisUrl(url);
+    this.#options = options;
+    this.#running = this.#run().catch(error => this.#failed(error));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed.abort();
+    for (const { client } of this.#servers.values()) close(client);
+    await this.#running;
+  }
+
+  /** The one that has a key; undefined where it is not known, or has no connection now. */
+  of(key: string): RedisServer | undefined {
+    if (this.#disposed.signal.aborted) return undefined;
+    const server = this.#url.kind === 'cluster' ? this.#bySlot[slotOfKey(key)] : this.#bySlot[0];
+    return server?.client.isReady ? server : undefined;
+  }
+
+  /** A server has answered with an error: it may say that it is not the one any more. */
+  refused(error: unknown): void {
+    if (error instanceof Error && MOVED.test(error.message)) this.#searchSoon();
+  }
+
+  /** Of the breakers: the worst. */
+  get state(): CircuitBreakerState {
+    const states = [...this.#servers.values()].map(({ breaker }) => breaker.state);
+    return STATES.find(state => states.includes(state)) ?? 'closed';
+  }
+
+  async #run(): Promise<void> {
+    const { default: Adapter, createClient } = await import('@keyv/redis');
+    const connect = (host: RedisHost, of: PasswordOf, socket: object) => {
+      const { tls, username, password, database, sentinelPassword } = this.#url;
+      const login = of === 'sentinel' ? { password: sentinelPassword } : { username, password, database };
+      const client = createClient({
+        ...(defined(login) as object),
+        // A command that waits for a connection would be answered when nobody wants it any more.
+        disableOfflineQueue: true,
+        // Without these a connection whose other end is gone is found out by nothing: a reply ends the wait for it.
+        pingInterval: PING_MS,
+        socket: {
+          ...host,
+          ...(tls ? { tls: true } : {}),
+          connectTimeout: CONNECT_TIMEOUT_MS,
+          socketTimeout: SOCKET_TIMEOUT_MS,
+          ...socket,
+        } as never,
+      }) as RedisClientType;
+      // Before it connects: an error that nobody listens to would end the process.
+      client.on('error', error => {
+        if (of === 'server') this.#failed(error);
+      });
+      return client;
+    };
+    const ask: AskRedis = async (host, command, of) => {
+      const client = connect(host, of, { reconnectStrategy: false });
+      try {
+        await client.connect();
+        return await client.sendCommand([...command]);
+      } finally {
+        close(client);
+      }
+    };
+    const open = (host: RedisHost): RedisServer => {
+      const client = connect(host, 'server', { reconnectStrategy: reconnectPauseMs });
+      const keyv = new Adapter<string>(client as never, { namespace: this.#options.namespace, throwOnErrors: true });
+      keyv.on('error', () => {});
+      void client.connect().catch(error => this.#failed(error));
+      const breaker = new CircuitBreaker({
+        ...BREAKER,
+        now: () => performance.now(),
+        isFailure: () => true,
+        onStateChange: () => this.#changed(),
+      });
+      return { client, keyv, breaker };
+    };
+    const { signal } = this.#disposed;
+    for (let turn = 0; !signal.aborted; turn++) {
+      const soon = new AbortController();
+      this.#searchSoon = () => soon.abort();
+      let pauseMs = SEARCH_PAUSE_MS;
+      try {
+        this.#become(await findShards(this.#url, this.#shards, turn, ask), open);
+      } catch (error) {
+        this.#failed(error);
+        pauseMs = FAILED_SEARCH_PAUSE_MS;
+      }
+      // One that does not move is never asked again.
+      if (this.#url.kind === 'server') return;
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
+      await sleep(SEARCH_EACH_MS, undefined, { signal: AbortSignal.any([signal, soon.signal]), ref: false }).catch(
+        () => {},
+      );
+    }
+  }
+
+  #become(shards: readonly RedisShard[], open: (host: RedisHost) => RedisServer): void {
+    if (this.#disposed.signal.aborted) return;
+    const bySlot = new Array<RedisServer | undefined>(SLOTS);
+    const kept = new Set<string>();
+    for (const { host, port, slots } of shards) {
+      const name = `${host}:${port}`;
+      kept.add(name);
+      const server = this.#servers.get(name) ?? open({ host, port });
+      this.#servers.set(name, server);
+      for (const [first, last] of slots) bySlot.fill(server, first, last + 1);
+    }
+    this.#shards = shards;
+    this.#bySlot = bySlot;
+    for (const [name, { client }] of this.#servers) {
+      if (kept.has(name)) continue;
+      this.#servers.delete(name);
+      close(client);
+    }
+    this.#changed();
+  }
+
+  #failed(error: unknown): void {
+    if (this.#disposed.signal.aborted) return;
+    this.#options.onError(error);
+    this.#searchSoon();
+  }
+
+  #changed(): void {
+    const { state } = this;
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#options.onStateChange(state);
+  }
+}
+
+export interface RedisServersOptions {
+  /** Before all keys. */
+  readonly namespace: string;
+  /** Of all breakers together. */
+  readonly onStateChange: (state: CircuitBreakerState) => void;
+  /** A connection failed, or nobody says where the servers are. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Not by close(), which waits for replies. */
+function close(client: RedisClientType): void {
+  if (client.isOpen) client.destroy();
+}
+
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+function reconnectPauseMs(failures: number): number {
+  return Math.min(1000, 50 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+}
+
+const BREAKER = { failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 };
+/** The worst first. */
+const STATES: readonly CircuitBreakerState[] = ['open', 'half-open'];
+/** What a server says that has given a key to another one, or has another master now. */
+const MOVED = /^(MOVED|READONLY|CLUSTERDOWN|MASTERDOWN)\b/;
+const CONNECT_TIMEOUT_MS = 1000;
+/** Of a connection on which nothing comes, not even the answer to a ping. */
+const SOCKET_TIMEOUT_MS = 2500;
+const PING_MS = 1000;
+/** At least so long between two searches. */
+const SEARCH_PAUSE_MS = 250;
+/** After one that found nothing. */
+const FAILED_SEARCH_PAUSE_MS = 1000;
+const SEARCH_EACH_MS = 10_000;
