@@ -23,7 +23,10 @@ export class SessionClient extends (pg.Client as unknown as DriverClientClass) {
  */
 const SESSION_PARAMETERS = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' };
 
-/** They come last, so that none in the URL goes before them. A space in a value has a backslash before it. */
+/**
+ * They come last, so that none in the URL goes before them. A space in a value has a backslash before it. Statements here are short: to
+ * compile one (`jit`), where the planner knows too little of its tables, takes seconds.
+ */
 const SESSION_OPTIONS = [
   'IntervalStyle=postgres',
   'extra_float_digits=1',
@@ -33,6 +36,7 @@ const SESSION_OPTIONS = [
   'default_transaction_isolation=read\\ committed',
   'default_transaction_deferrable=off',
   'exit_on_error=off',
+  'jit=off',
 ]
   .map(option => `-c ${option}`)
   .join(' ');

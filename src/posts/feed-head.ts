@@ -39,12 +39,15 @@ export interface DatabaseLife {
   readonly timeline: number | undefined;
 }
 
-/** What the head reads: to be put in front of a statement's select. Its one row is `head`. */
+/**
+ * What the head reads: to be put in front of a statement's select. Its one row is `head`. That tables have one row has to be said: where Postgres
+ * has no statistics of them, it believes in hundreds.
+ */
 export const HEAD = `
   mark as materialized (
     select r.*, epoch, takes_old_tokens, ${HISTORY_NOTE} as note, life as known_life, post_changes_life() as life,
       coalesce(h.xmin <> xid(written_by), true) as is_copied
-    from post_changes_removed r cross join post_changes_history h
+    from post_changes_removed r cross join post_changes_history h limit 1
   ),
   top as materialized (select id, xid, post_id, at from post_changes order by xid desc, id desc limit 1),
   head as materialized (

@@ -10,7 +10,7 @@ const DEFAULTS = `
   DateStyle = SQL, DMY; TimeZone = 'Asia/Kathmandu'; IntervalStyle = iso_8601; extra_float_digits = -15; bytea_output = escape;
   client_encoding = LATIN1; standard_conforming_strings = off; array_nulls = off; transform_null_equals = on; exit_on_error = on;
   default_transaction_isolation = serializable; default_transaction_deferrable = on; statement_timeout = 999; lock_timeout = 999;
-  idle_in_transaction_session_timeout = 999; idle_session_timeout = 999`;
+  idle_in_transaction_session_timeout = 999; idle_session_timeout = 999; jit = on`;
 /** What the session has of the database's own settings. */
 const FROM_DATABASE = "select name, setting from pg_settings where source = 'database'";
 let database: TestDatabase;
