@@ -62,6 +62,7 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
   #asking: ((end: FeedEnd) => void)[] = [];
   #lookingBack: Promise<void> | undefined;
   #sinceMark = 0;
+  #metElsewhere: string | undefined;
 
   /**
    * @param primary where it is, or its URL.
@@ -124,6 +125,16 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
     this.#seekingTimeline = timeline;
     this.#connection.drop(new Error('another primary was promoted since: the address may lead to it'));
     return true;
+  }
+
+  /**
+   * Another connection has led to this life of the database. Where the feed knows another one, its server may be the primary no more: it
+   * connects anew, to where the address leads now. Once for each life, since the other connection may be the old one.
+   */
+  met(life: string): void {
+    if (this.#isCut || this.#life === undefined || life === this.#life.name || life === this.#metElsewhere) return;
+    this.#metElsewhere = life;
+    this.#connection.drop(new Error('another connection has led to another life of the database'));
   }
 
   /** What the primary has noted of its history; undefined before the first reading. */

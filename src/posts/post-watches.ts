@@ -24,7 +24,7 @@ export class WatcherTooSlowError extends Error {
 }
 
 /** What watches need of the change feed. */
-export type WatchedFeed = Pick<ChangeFeed, 'listen' | 'end' | 'era' | 'lookBack' | 'recent'>;
+export type WatchedFeed = Pick<ChangeFeed, 'listen' | 'end' | 'era' | 'lookBack' | 'met' | 'recent'>;
 
 /**
  * Streams of changes: each reader gets every change once, from its place on, as fast as it reads.
@@ -156,7 +156,10 @@ export class PostWatches {
       yield { position, change: undefined };
       heartbeat.told();
     }
-    return this.#stopping.signal.aborted ? undefined : reading;
+    if (this.#stopping.signal.aborted) return undefined;
+    const batch = await reading;
+    this.#feed.met(batch.life);
+    return batch;
   }
 
   /** From what the feed remembers, which it looks back for once. */

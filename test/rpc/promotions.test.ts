@@ -122,7 +122,6 @@ describe('A primary that runs on when another one was promoted', () => {
     const won = await other.remember('Written to the new one');
     expect(other.watch.changes.map(({ post }) => post?.id)).toEqual([won.id]);
     await expectRefused(service, lost.resumeToken);
-    await expectRefused(zombie, won.resumeToken);
     await expectForgotten(service, lost, kept);
     proxy.reset();
     await expectEnded(client.watch);
@@ -131,6 +130,26 @@ describe('A primary that runs on when another one was promoted', () => {
     await expectRest(zombie, kept.resumeToken, [won.id]);
     await expectExpired(service, second.url, lost.resumeToken);
     await expectHits(zombie, won.id);
+  });
+
+  it('is left by an instance that is asked to go on with a watch of the new one', async () => {
+    const second = await standbyOf(first);
+    const zombie = await start();
+    using client = new HistoryClient(zombie);
+    const kept = await client.remember('Kept');
+    await second.catchUp();
+    await second.promote();
+    address.port = portOf(second);
+    const service = await start();
+    using other = new HistoryClient(service, kept.resumeToken);
+    const won = await other.remember('Written to the new one');
+    using moved = new HistoryClient(zombie, won.resumeToken);
+    const later = await other.remember('Later');
+    await moved.watch.until(({ changes }) => changes.length > 0);
+    expect(moved.watch.changes.map(({ post }) => post?.id)).toEqual([later.id]);
+    await untilFeedHeard(zombie, service);
+    const { post } = await zombie.client.createPost({ post: aPost() });
+    expect(await query(second.url, `select 1 as one from posts where id = '${post?.id}'`)).toEqual([{ one: 1 }]);
   });
 
   it('is left by an instance that is asked for a write to the new one', async () => {
