@@ -14,7 +14,7 @@ export async function openPort(
   address: { readonly host: string; readonly port: number; readonly setting: string },
 ): Promise<{ readonly port: number; readonly authority: string }> {
   const { host } = address;
-  server.listen({ host, port: address.port });
+  server.listen({ host, port: address.port, backlog: BACKLOG });
   try {
     await once(server, 'listening');
   } catch (error) {
@@ -23,3 +23,9 @@ export async function openPort(
   const { port } = server.address() as AddressInfo;
   return { port, authority: `${isIPv6(host) ? `[${host}]` : host}:${port}` };
 }
+
+/**
+ * How many connections may wait to be accepted: all clients of an instance come back at once where it was restarted. Of one that finds no
+ * room the kernel drops the first packet, and the client tries again after 1 s, 3 s, and 7 s. Kernels allow 4096 by default.
+ */
+const BACKLOG = 4096;

@@ -222,7 +222,11 @@ export class ChangeFeed implements AsyncDisposable {
         for (const listener of this.#listeners) listener.onGap(head.place);
         return;
       }
+      const era = this.#era;
       this.#meet(batch.head.life);
+      // Nothing has happened, of which thousands of listeners need not hear ten times a second.
+      const isNew = this.#era !== era || batch.changes.length > 0 || batch.to.text !== batch.from.text;
+      if (batch.complete && !isNew) break;
       position = placeBehind(batch, position);
       if (batch.complete) this.#position = position;
       this.recent.add(batch);

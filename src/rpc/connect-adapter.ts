@@ -24,6 +24,8 @@ export type ConnectAdapter = (
 ) => void;
 
 export interface ConnectAdapterOptions extends RequestLimits {
+  /** Aborted with a ConnectError when the server stops waiting for calls to end. */
+  readonly shutdownSignal: AbortSignal;
   readonly protocolErrors?: ProtocolErrorOptions;
 }
 
@@ -38,6 +40,11 @@ export function createConnectAdapter(
       .filter(({ method }) => method.methodKind === 'server_streaming')
       .map(({ requestPath, method }) => [requestPath, new DirectResponses(method)]),
   );
+  // The library would have each call listen to the one signal: with thousands of streams each new one is compared with all of them.
+  const running = new Set<AbortController>();
+  options.shutdownSignal.addEventListener('abort', () => {
+    for (const ending of running) ending.abort(options.shutdownSignal.reason);
+  });
   const encodings = options.acceptCompression.map(compression => compression.name);
 
   return (request, response, call) => {
@@ -50,10 +57,18 @@ export function createConnectAdapter(
     const values = createContextValues().set(callKey, call);
     const stream = streams.get(handler.requestPath);
     if (stream !== undefined) values.set(responseSenderKey, stream.to(response, format.binary));
+    const ending = new AbortController();
+    if (options.shutdownSignal.aborted) ending.abort(options.shutdownSignal.reason);
+    running.add(ending);
+    // What becomes of the answer connect-node does not always say.
+    response.once('close', () => running.delete(ending));
     void (async () => {
       try {
         const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
-        const strict = strictRequest(given, format, handler.method, options);
+        const { signal } = given;
+        if (signal.aborted) ending.abort(signal.reason);
+        else signal.addEventListener('abort', () => ending.abort(signal.reason), { once: true });
+        const strict = strictRequest({ ...given, signal: ending.signal }, format, handler.method, options);
         const answer = await handler(strict).then(
           given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
           error => {

@@ -104,7 +104,7 @@ function admitAll(): void {}
 
 /** The handlers of connect-node's router, and what the unary ones of them are made of. */
 function collectRoutes(
-  { routes, requestMaxBytes, compressMinBytes, shutdownSignal }: DispatchOptions,
+  { routes, requestMaxBytes, compressMinBytes }: DispatchOptions,
   interceptors: Interceptor[],
 ): { handlers: readonly UniversalHandler[]; unaryMethods: readonly UnaryMethodInit[] } {
   const router = createConnectRouter({
@@ -115,7 +115,6 @@ function collectRoutes(
     writeMaxBytes: RESPONSE_MAX_BYTES,
     // The shell has brought the deadline within bounds; this is the most that a timer can hold.
     maxTimeoutMs: UNBOUNDED.maxMs,
-    shutdownSignal,
   });
   const unaryMethods: UnaryMethodInit[] = [];
   const addService = router.service.bind(router);
