@@ -82,7 +82,12 @@ export async function startServer(
   reached('database');
 
   const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
-  const feed = parts.use(new ChangeFeed(primaryHost, log, { onNewEra: primary.renew }));
+  const feed = parts.use(
+    new ChangeFeed(primaryHost, log, {
+      onNewEra: primary.renew,
+      preparesStatements: config.database.preparedStatements,
+    }),
+  );
   const { set: replicas, replicas: eachReplica } = openReplicas(config.database, primary.reads, feed, log, metrics);
   parts.use(replicas);
   const shedder = new LoadShedder({ targetMs: config.overloadDelayMs });

@@ -28,10 +28,11 @@ export class ListeningConnection implements AsyncDisposable {
   /**
    * Runs a statement on this connection, after those before it.
    *
+   * @param name of one that is parsed once a connection: it belongs to the text alone.
    * @throws where there is no connection, or no answer within the time limit; the connection is made anew then.
    */
-  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
-    const rows = this.#last.then(() => this.#query<Row>(text, values));
+  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[], name?: string): Promise<Row[]> {
+    const rows = this.#last.then(() => this.#query<Row>({ text, values: [...values], ...(name && { name }) }));
     this.#last = rows.catch(() => {});
     return rows;
   }
@@ -47,12 +48,12 @@ export class ListeningConnection implements AsyncDisposable {
     await this.#running;
   }
 
-  async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+  async #query<Row extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<Row[]> {
     const client = this.#client;
     if (client === undefined) throw new Error('there is no connection to the database');
     const timer = setTimeout(() => cut(client), this.#options.timeoutMs);
     try {
-      return (await client.query<Row>(text, values as unknown[])).rows;
+      return (await client.query<Row>(statement)).rows;
     } finally {
       clearTimeout(timer);
     }

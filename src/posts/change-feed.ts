@@ -3,7 +3,7 @@ import { ListeningConnection } from '#src/db/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
+import { type DatabaseLife, type FeedHead, type RunStatement, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
 import {
   type PostChangePosition,
@@ -37,8 +37,7 @@ export class ChangeFeed implements AsyncDisposable {
   readonly #connection: ListeningConnection;
   readonly #log: Logger;
   readonly #poll: NodeJS.Timeout;
-  readonly #run = <Row extends object>(text: string, values: readonly unknown[]) =>
-    this.#connection.query<Row>(text, values);
+  readonly #run: RunStatement;
   #position: PostChangePosition | undefined;
   #life: DatabaseLife | undefined;
   #era = 0;
@@ -59,10 +58,17 @@ export class ChangeFeed implements AsyncDisposable {
 
   /**
    * @param primary where it is, or its URL.
+   * @param options.preparesStatements whether Postgres may parse them once: not behind a pooler that moves them between connections.
    * @param options.onNewEra called where another era follows the first one: connections to what was the primary may still be open.
    */
-  constructor(primary: string | PrimaryHost, log: Logger, options: { readonly onNewEra?: () => void } = {}) {
+  constructor(
+    primary: string | PrimaryHost,
+    log: Logger,
+    options: { readonly onNewEra?: () => void; readonly preparesStatements?: boolean } = {},
+  ) {
     this.#log = log;
+    this.#run = (text, values, name) =>
+      this.#connection.query(text, values, options.preparesStatements ? name : undefined);
     this.#onNewEra = options.onNewEra;
     this.#connection = new ListeningConnection(primary, {
       channel: CHANNEL,
