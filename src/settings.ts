@@ -196,7 +196,7 @@ export const SETTINGS = {
   DATABASE_PREPARED_STATEMENTS: [
     z.stringbool('is neither true nor false'),
     'true',
-    'Whether these reads, and creations, are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
+    'Whether these reads, those of the change feed, and creations are prepared, by name, once a connection. false behind a pooler that moves statements between connections, such as PgBouncer in transaction mode.',
   ],
   DATABASE_SLOW_CALL: [
     duration('1ms', '1h'),

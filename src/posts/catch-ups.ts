@@ -22,7 +22,8 @@ export class CatchUps {
   readonly #bulkhead = bulkhead(CATCH_UPS_AT_ONCE, QUEUE_MAX);
   /** By place: those that are not read yet. */
   readonly #waiting = new Map<string, SharedBatch>();
-  #overloadedSince: number | undefined;
+  #overloadedSince = 0;
+  #overloadedAt = Number.NEGATIVE_INFINITY;
 
   constructor(db: Database, options: CatchUpOptions = {}) {
     this.#db = db;
@@ -46,10 +47,11 @@ export class CatchUps {
     if (waiting !== undefined && !waiting.left.aborted) return waiting.join(filter, signal);
     const batch = new SharedBatch(position);
     this.#waiting.set(key, batch);
-    // Its turn may be now.
-    const joined = batch.join(filter, signal);
-    this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
-    return joined;
+    const begin = () => void this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
+    // From one place on many begin at about the same time, such as those who were cut off together: they go on together, then.
+    if (position.to === undefined) setTimeout(begin, GATHER_MS);
+    else queueMicrotask(begin);
+    return batch.join(filter, signal);
   }
 
   #turnOf(key: string, batch: SharedBatch): () => Promise<void> {
@@ -71,14 +73,17 @@ export class CatchUps {
   async #untilCalm(): Promise<void> {
     const { isBusy, isOverloaded, patienceMs, onShed } = this.#options;
     for (let looks = 0; ; looks++) {
+      const now = performance.now();
       if (isOverloaded()) {
-        this.#overloadedSince ??= performance.now();
-        if (performance.now() - this.#overloadedSince >= patienceMs) {
+        // Unless nobody has looked for a while: it may be another one.
+        if (now - this.#overloadedAt > LOOK_EACH_MS * 10) this.#overloadedSince = now;
+        this.#overloadedAt = now;
+        if (now - this.#overloadedSince >= patienceMs) {
           onShed();
           throw new OverloadedError('the service is overloaded: what is behind is not read now');
         }
       } else {
-        this.#overloadedSince = undefined;
+        this.#overloadedAt = Number.NEGATIVE_INFINITY;
         if (!isBusy() || looks >= BUSY_LOOKS) return;
       }
       await sleep(LOOK_EACH_MS, undefined, { ref: false });
@@ -113,7 +118,8 @@ const DEFAULTS: Required<CatchUpOptions> = {
 /** More than there are watches: those who wait have their streams, and cost nothing else. */
 const QUEUE_MAX = 1_000_000;
 /** After a batch, in times that it took. */
-const PAUSE = 3;
+const PAUSE = 4;
 const LOOK_EACH_MS = 20;
+const GATHER_MS = 100;
 /** A database on which some always wait must not keep those who are behind for ever. */
 const BUSY_LOOKS = 10;

@@ -152,8 +152,8 @@ export interface BatchLimits {
   readonly near: number;
 }
 
-/** With more, the event loop is held for too long by making objects of them; and so many take Postgres 2 ms to look at. */
-export const BATCH_LIMITS: BatchLimits = { found: 250, scanned: 2000, near: 250 };
+/** With more, the event loop is held for too long by making objects of them; and so many take Postgres a millisecond or two to look at. */
+export const BATCH_LIMITS: BatchLimits = { found: 125, scanned: 1000, near: 250 };
 
 const IS_WANTED = `
   ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and ($7::text[] is null
