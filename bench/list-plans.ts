@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,14 +16,15 @@ import { explain } from './explain.ts';
 import { PAGE_SIZE, pageQuery } from './list-cases.ts';
 import { DISTRIBUTIONS, fillSkewedPosts } from './lists/fill-skewed-posts.ts';
 import { type DueCost, type ListPlansResult, listPlansReport, missedTargets } from './lists/list-plans-report.ts';
-import { type ListPlan, listCombinations, measureListPlan } from './lists/measure-list-plans.ts';
+import { listCombinations, measureListPlan } from './lists/measure-list-plans.ts';
 import { describeMachine } from './machine.ts';
-import { writeResults } from './results.ts';
+import { RESULTS_DIR, writeResults } from './results.ts';
 
 /**
  * Explains and measures every list, among posts that lie as badly as posts can.
  *
- * @param args `--posts` (1000000), `--rounds` (6), `--data DIR` to keep the databases, `--fill` to make them and no more.
+ * @param args `--posts` (1000000), `--rounds` (6), `--data DIR` to keep the databases, `--fill` to make them and no more, `--only` 0, 1 or 2 for
+ *   the distribution of that number, beside what an earlier run has found of the others.
  * @returns the targets that were missed.
  */
 export async function benchListPlans(args: readonly string[]): Promise<string[]> {
@@ -33,9 +34,13 @@ export async function benchListPlans(args: readonly string[]): Promise<string[]>
   const dir = values.data ?? parts.adopt(await mkdtemp(join(tmpdir(), 'postservice-bench-')), remove);
   await mkdir(dir, { recursive: true });
   const log = await createLogger({ level: 'warn', format: 'json' });
-  const plans: (ListPlan & { distribution: string })[] = [];
-  let due: DueCost[] = [];
-  for (const [i, distribution] of Object.keys(DISTRIBUTIONS).entries()) {
+  const earlier = values.only === undefined ? undefined : await readEarlier();
+  const names = Object.keys(DISTRIBUTIONS);
+  const isMeasured = (i: number) => values.only === undefined || Number(values.only) === i;
+  const plans = (earlier?.plans ?? []).filter(plan => !isMeasured(names.indexOf(plan.distribution)));
+  let due = earlier?.due ?? [];
+  for (const [i, distribution] of names.entries()) {
+    if (!isMeasured(i)) continue;
     await using postgres = await startEmbeddedPostgres({ dataDir: join(dir, String(i)), log });
     await using stack = new AsyncDisposableStack();
     await migrateToLatest(postgres.url);
@@ -64,6 +69,7 @@ const OPTIONS = {
   posts: { type: 'string', default: '1000000' },
   rounds: { type: 'string', default: '6' },
   data: { type: 'string' },
+  only: { type: 'string' },
   fill: { type: 'boolean', default: false },
 } as const;
 
@@ -92,6 +98,11 @@ async function measureDue(db: Database, client: pg.Client): Promise<DueCost[]> {
     costs.push({ ...cost, notedPerSecond: waiting < 5000 ? undefined : waiting / seconds });
   }
   return costs;
+}
+
+async function readEarlier(): Promise<ListPlansResult | undefined> {
+  const text = await readFile(join(RESULTS_DIR, 'list-plans.json'), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : JSON.parse(text);
 }
 
 function remove(dir: string): Promise<void> {

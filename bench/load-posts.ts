@@ -44,9 +44,10 @@ const BATCH = 5000;
 
 const INSERT = `
   insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time, delete_time,
-    purge_time, revision)
+    purge_time, revision, due_time)
   select i.id, i.slug, i.title, '# ' || i.title || E'\\n\\n' || p.content, i.author, i.tags, i.publish_time,
-    i.create_time, i.update_time, i.delete_time, i.delete_time + interval '30 days', i.revision
+    i.create_time, i.update_time, i.delete_time, i.delete_time + interval '30 days', i.revision,
+    case when i.publish_time > i.update_time and i.publish_time <= now() then i.publish_time end
   from json_to_recordset($1) as i (id uuid, slug text, title text, passage int, author text, tags text[],
     publish_time timestamptz, create_time timestamptz, update_time timestamptz, delete_time timestamptz, revision bigint)
   join passages p on p.number = i.passage`;

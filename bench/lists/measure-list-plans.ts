@@ -3,7 +3,7 @@ import type { Database } from '#src/db/database.ts';
 import { postListQuery } from '#src/posts/post-list-query.ts';
 import type { PostFilter, PostOrder, PostStore } from '#src/posts/post-store.ts';
 import { type Explained, explain } from '../explain.ts';
-import { measureInterleaved } from '../interleaved-rounds.ts';
+import { type Measured, measureInterleaved } from '../interleaved-rounds.ts';
 import { formatOrder, ORDERS, PAGE_SIZE, pageQuery } from '../list-cases.ts';
 
 /** What the first and the last full page of a list cost. */
@@ -67,7 +67,7 @@ export async function measureListPlan(
     deep: () => store.list(queries.deep),
   };
   let measured = await measureInterleaved(arms, { rounds, calls: 3 });
-  for (let more = 4; more <= 16 && measured.deep.ratio.median > 1.15; more *= 4) {
+  for (let more = 2; more <= 8 && deepRatio(measured) > 1.2; more *= 2) {
     measured = await measureInterleaved(arms, { rounds: more * rounds, calls: 3 });
   }
   const [first, control, deep] = [measured.first, measured.control, measured.deep].map(({ ms }) => ms.median);
@@ -78,6 +78,10 @@ export async function measureListPlan(
     indexes: plans.deep.indexes,
     detours: [...new Set([...plans.first.detours, ...plans.deep.detours])],
   };
+}
+
+function deepRatio({ first, deep }: Record<'first' | 'deep', Measured>): number {
+  return deep.ms.median / first.ms.median;
 }
 
 const STATES = [undefined, 'draft', 'scheduled', 'published'] as const;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { Database } from '#src/db/database.ts';
+import { noteDuePosts } from '#src/db/due-posts.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** All times in milliseconds. */
@@ -18,7 +19,8 @@ export type PurgedRows = Readonly<Record<'posts' | 'create_requests' | 'post_cha
 
 /**
  * Removes from time to time what nobody needs any more: soft-deleted posts whose purge_time has come, request ids of yesterday, and
- * changes that are older than they are kept. Every instance has this job; one at a time does the work.
+ * changes that are older than they are kept. Notes for the lists which scheduled posts have come due. Every instance has this job; one at a
+ * time does the work.
  *
  * It works in small transactions with pauses in between, so that it takes at most half of one connection, and no lock for long.
  */
@@ -50,6 +52,7 @@ export class PurgeJob implements AsyncDisposable {
       try {
         const rows = await purge(this.#db, this.#options, signal);
         if (Object.values(rows).some(count => count > 0)) this.#log.info({ rows }, 'purged what is no longer kept');
+        await noteAllDue(this.#db, this.#options.batchRows, signal);
       } catch (error) {
         if (!signal.aborted) this.#log.warn({ err: error }, 'the purge has failed, and is tried again later');
       }
@@ -105,6 +108,15 @@ export async function purge(
     }
   }
   return removed;
+}
+
+/** In batches like those of a purge; two instances that do it at once take different posts. */
+async function noteAllDue(db: Database, batchRows: number, signal: AbortSignal): Promise<void> {
+  for (let count = batchRows; count === batchRows && !signal.aborted; ) {
+    const startedAt = performance.now();
+    count = await noteDuePosts(db, batchRows, signal);
+    await sleep(performance.now() - startedAt, undefined, { signal, ref: false });
+  }
 }
 
 interface Removed {

@@ -5,6 +5,7 @@ import { migrateToLatest } from '#src/db/migrate.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import { isSchemaUpToDate } from '#src/db/schema-version.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
+import { query } from '#test/support/query.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 
 const ALL = [
@@ -42,5 +43,27 @@ describe('migrateToLatest', () => {
     const { rows } = await sql`select to_regclass('posts') as posts`.execute(db);
     expect(rows).toEqual([{ posts: null }]);
     await db.destroy();
+  });
+
+  it('builds the indexes of lists that are missing or unfinished, and drops those of older releases', async () => {
+    await using database = await createTestDatabase();
+    const names = async () => {
+      const rows = await query(
+        database.url,
+        `select indexrelid::regclass::text as name from pg_index where indisvalid
+        and indrelid in ('posts'::regclass, 'post_tags'::regclass) order by name`,
+      );
+      return rows.map(row => (row as { name: string }).name);
+    };
+    const before = await names();
+    await query(database.url, 'drop index posts_waiting');
+    await query(
+      database.url,
+      "update pg_index set indisvalid = false where indexrelid = 'post_tags_shelf_create_time'::regclass",
+    );
+    await query(database.url, 'create index posts_update_time on posts (deleted, update_time, id)');
+    expect(await migrateToLatest(database.url)).toEqual([]);
+    expect(await names()).toEqual(before);
+    expect(before).toContain('posts_waiting');
   });
 });
