@@ -34,7 +34,7 @@ export async function startClusterRedis(): Promise<ClusterRedis> {
       return client;
     }),
   );
-  const send = (server: number, command: readonly string[]) =>
+  const send = (server: number, command: readonly string[]): Promise<unknown> =>
     (clients[server] as (typeof clients)[0]).sendCommand([...command]);
   const ports = servers.map(({ url }) => new URL(url).port);
   for (let n = 0; n < 3; n++) {
