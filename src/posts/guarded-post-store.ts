@@ -107,4 +107,4 @@ const ATTEMPTS = 3;
 /** Pages of a hundred ordinary posts have less. */
 const LITTLE_CONTENT_BYTES = 512 * 1024;
 /** While rows are read: as they come, as the driver joins them in buffers that double, and as texts. */
-const MEMORY_PER_BYTE = 8;
+const MEMORY_PER_BYTE = 6;

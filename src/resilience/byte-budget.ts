@@ -13,6 +13,8 @@ export class ByteBudget {
   /** The most critical first, and of those the first to come. */
   #waiting: Waiting[] = [];
   #taken = 0;
+  /** Of them, by those who read. */
+  #reading = 0;
   #isLooking = false;
 
   constructor(options: ByteBudgetOptions) {
@@ -42,15 +44,15 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many bytes as soon as they can be had, within a second. Always leaves a part free for those who take theirs at once: what was
-   * read has to be sent.
+   * Takes so many bytes, to read into, as soon as they can be had, within a second. All who read have a part of the budget together: what
+   * they leave behind has to be collected. And a part is left free for those who take theirs at once: what was read has to be sent.
    *
    * @throws OverloadedError where there is no room by then; the signal's reason.
    */
   wait(bytes: number, { signal, criticality = DEFAULT_CRITICALITY }: AdmittedCall = {}): Promise<HeldBytes> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     const most = this.#options.maxBytes * SHARES[criticality] * WAITERS_SHARE;
-    if (this.#waiting.length === 0 && this.#makeRoom(bytes, most)) return Promise.resolve(this.#hold(bytes));
+    if (this.#waiting.length === 0 && this.#mayRead(bytes, most)) return Promise.resolve(this.#holdToRead(bytes));
     return new Promise((resolve, reject) => {
       const leave = () => {
         clearTimeout(timer);
@@ -64,9 +66,9 @@ export class ByteBudget {
       const waiting: Waiting = {
         rank: CRITICALITIES.indexOf(criticality),
         tryAgain: () => {
-          if (!this.#makeRoom(bytes, most)) return false;
+          if (!this.#mayRead(bytes, most)) return false;
           leave();
-          resolve(this.#hold(bytes));
+          resolve(this.#holdToRead(bytes));
           return true;
         },
       };
@@ -78,6 +80,18 @@ export class ByteBudget {
       signal?.addEventListener('abort', abort, { once: true });
       const place = this.#waiting.findIndex(({ rank }) => rank > waiting.rank);
       this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, waiting);
+    });
+  }
+
+  #mayRead(bytes: number, most: number): boolean {
+    const isFree = this.#reading === 0 || this.#reading + bytes <= this.#options.maxBytes * READERS_SHARE;
+    return isFree && this.#makeRoom(bytes, most);
+  }
+
+  #holdToRead(bytes: number): HeldBytes {
+    this.#reading += bytes;
+    return this.#hold(bytes, () => {
+      this.#reading -= bytes;
     });
   }
 
@@ -179,6 +193,8 @@ const SHARES: Readonly<Record<Criticality, number>> = {
   sheddable: 0.5,
 };
 const WAITERS_SHARE = 0.75;
+/** Of the budget, what all may read into at once: by default one of the largest pages. */
+const READERS_SHARE = 0.3;
 /** As clients wait before they try again. */
 const WAIT_MS = 1000;
 /** A retransmission or two. */

@@ -54,7 +54,7 @@ describe('A shared cache in a cluster', () => {
     await using cache = await open(redis.url);
     const key = keyOf(0);
     const slot = String(slotOfKey(key));
-    const next = String(await redis.send(1, ['CLUSTER', 'MYID']));
+    const next = (await redis.send(1, ['CLUSTER', 'MYID'])) as string;
     for (const server of [1, 0, 2]) await redis.send(server, ['CLUSTER', 'SETSLOT', slot, 'NODE', next]);
     await untilFound(cache, key, 'text');
     expect(await keysOf(redis.masters[1]?.url ?? '')).toEqual([`test::{${key}}`]);

@@ -437,6 +437,19 @@ export function describePostStore(name: string, store: () => PostStore): void {
       expect(await listAll({ author, limit: 4, maxContentBytes: 130 })).toEqual(['d', 'c', 'b', 'a']);
     });
 
+    it('gives a page that is to be whole, or none of it where its content is larger than allowed', async () => {
+      const author = uuidv7();
+      for (const title of ['a', 'b', 'c']) await create({ author, title, content: 'x'.repeat(60) });
+      const whole = await store().list({ ...ALL, author, maxContentBytes: 180, isWhole: true });
+      expect(whole.posts.map(({ title, content }) => [title, content.length])).toEqual([
+        ['c', 60],
+        ['b', 60],
+        ['a', 60],
+      ]);
+      const tooLarge = store().list({ ...ALL, author, maxContentBytes: 179, isWhole: true });
+      await expect(tooLarge).rejects.toBeInstanceOf(PostsTooLargeError);
+    });
+
     it('gives a post that is larger than a page may be a page of its own', async () => {
       const author = uuidv7();
       for (const title of ['a', 'b']) await create({ author, title, content: 'x'.repeat(60) });

@@ -94,21 +94,36 @@ describe('Who waits for bytes', () => {
     expect(order).toEqual(['plus', 'critical', 'sheddable']);
   });
 
+  it('has a part of the budget with all who read, and gets it where nobody reads', async () => {
+    const { budget } = aBudget(100);
+    const first = await budget.wait(60);
+    let second = false;
+    void budget.wait(10).then(() => {
+      second = true;
+    });
+    await new Promise(setImmediate);
+    expect([second, budget.taken]).toEqual([false, 60]);
+    first.giveBack();
+    await expect.poll(() => second).toBe(true);
+    await budget.wait(20);
+    expect(budget.taken).toBe(30);
+  });
+
   it('leaves a part free for those who send what was read', async () => {
     const { budget } = aBudget(100);
-    const reads = [await budget.wait(40), await budget.wait(35)];
-    let third = false;
+    budget.take(50);
+    const first = await budget.wait(25);
+    let second = false;
     void budget.wait(1).then(() => {
-      third = true;
+      second = true;
     });
-    budget.take(25);
     // It gives back what the read took, and then takes what the sending does: nobody gets between.
-    reads[0]?.giveBack();
-    budget.take(40);
+    first.giveBack();
+    const sending = budget.take(50);
     await new Promise(setImmediate);
-    expect(third).toBe(false);
-    reads[1]?.giveBack();
-    await expect.poll(() => third).toBe(true);
+    expect(second).toBe(false);
+    sending.giveBack();
+    await expect.poll(() => second).toBe(true);
   });
 
   it('is refused when there is still no room after a second', async () => {

@@ -34,7 +34,7 @@ export async function startClusterRedis(): Promise<ClusterRedis> {
       return client;
     }),
   );
-  const send = (server: number, command: readonly string[]) =>
+  const send = (server: number, command: readonly string[]): Promise<unknown> =>
     (clients[server] as (typeof clients)[0]).sendCommand([...command]);
   const ports = servers.map(({ url }) => new URL(url).port);
   for (let n = 0; n < 3; n++) {
@@ -43,10 +43,10 @@ export async function startClusterRedis(): Promise<ClusterRedis> {
     await send(n, ['CLUSTER', 'SET-CONFIG-EPOCH', String(n + 1)]);
   }
   for (const port of ports.slice(1)) await send(0, ['CLUSTER', 'MEET', '127.0.0.1', port]);
-  const first = String(await send(0, ['CLUSTER', 'MYID']));
+  const ask = async (server: number, command: readonly string[]) => (await send(server, command)) as string;
+  const first = await ask(0, ['CLUSTER', 'MYID']);
   const until = async (server: number, command: readonly string[], found: RegExp) => {
-    while (!found.test(String(await send(server, command).catch(String))))
-      await new Promise(resolve => setTimeout(resolve, 20));
+    while (!found.test(await ask(server, command).catch(String))) await new Promise(resolve => setTimeout(resolve, 20));
   };
   for (let n = 0; n < 3; n++) await until(n, ['CLUSTER', 'INFO'], /cluster_state:ok[\s\S]*cluster_known_nodes:4/);
   await until(3, ['CLUSTER', 'NODES'], new RegExp(first));
