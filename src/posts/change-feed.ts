@@ -5,7 +5,12 @@ import type { Logger } from '#src/observability/logger.ts';
 import type { KnownTimeline } from '#src/posts/consistency-token.ts';
 import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChangeBatch } from '#src/posts/post-change.ts';
-import { type PostChangePosition, PostChangesExpiredError, readPostChanges } from '#src/posts/post-change-query.ts';
+import {
+  OtherHistoryError,
+  type PostChangePosition,
+  PostChangesExpiredError,
+  readPostChanges,
+} from '#src/posts/post-change-query.ts';
 
 /** Who is told of changes. Listeners do no work that takes long, and throw nothing. */
 export interface ChangeListener {
@@ -197,6 +202,8 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
         if (!(error instanceof PostChangesExpiredError)) throw error;
         this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
         const head = await readHead(this.#run);
+        // Whatever it says of itself: where the table alone was restored, or a machine with its memory, it is the same life by name.
+        if (error instanceof OtherHistoryError) this.#life = undefined;
         this.#meet(head.life);
         this.#standAt(head);
         for (const listener of this.#listeners) listener.onGap(head.taken);

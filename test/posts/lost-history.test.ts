@@ -129,8 +129,9 @@ describe('A standby that is promoted behind the same address', () => {
     const line = parts.use(await startTcpProxy(address));
     const slow = parts.use(new ChangeFeed(line.through(primary.url), log));
     await untilConnected(slow);
+    const told = new FeedLedger(slow);
     await create();
-    await new FeedLedger(slow).until(() => slow.lagMs < 50);
+    await told.until(({ changes }) => changes.length === 1);
     const place = { from: slow.snapshot as Snapshot };
     await standby.catchUp();
     await standby.kill();
