@@ -8,6 +8,7 @@ import type { KnownTimeline } from '#src/posts/consistency-token.ts';
 import { type DatabaseLife, type FeedHead, readHead, StandbyError } from '#src/posts/feed-head.ts';
 import type { PostChange, PostChangeBatch } from '#src/posts/post-change.ts';
 import {
+  OtherHistoryError,
   type PostChangePosition,
   PostChangesExpiredError,
   placeBehind,
@@ -258,6 +259,8 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
         this.#log.warn({ err: error }, 'the change feed has missed changes: watches that are open end');
         this.recent.restart(undefined);
         const head = await this.#answering(() => readHead(this.#run));
+        // Whatever it says of itself: where the table alone was restored, or a machine with its memory, it is the same life by name.
+        if (error instanceof OtherHistoryError) this.#life = undefined;
         this.#standAt(head);
         for (const listener of this.#listeners) listener.onGap(head.taken);
         return;

@@ -47,6 +47,9 @@ export class PostChangesExpiredError extends Error {
   override readonly name = 'PostChangesExpiredError';
 }
 
+/** The place is of another history than the one that the database has. */
+export class OtherHistoryError extends PostChangesExpiredError {}
+
 /** The feed's end now, as a place to begin at. @throws what `readHead` does. */
 export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
   return placeOf(await readHead(run));
@@ -122,7 +125,7 @@ function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, is
     if (!head.takesOldTokens || !head.taken.covers(to ?? from))
       throw new PostChangesExpiredError('the place is of a time that this database has not seen');
   } else if (!isProved) {
-    throw new PostChangesExpiredError('the place is of another history than the one that this database has');
+    throw new OtherHistoryError('the place is of another history than the one that this database has');
   }
   // A truncation has waited for all who wrote posts before it.
   if (!from.hasEnded(head.removed) || (head.truncated !== undefined && !from.sees(head.truncated)))
