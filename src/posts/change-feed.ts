@@ -269,15 +269,15 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
       this.#meet(batch.head.life);
       // Nothing has happened, of which thousands of listeners need not hear ten times a second.
       const isNew = this.#era !== era || batch.changes.length > 0 || batch.to.text !== batch.from.text;
-      if (batch.complete && !isNew) break;
+      if (batch.complete && !isNew) return;
       position = placeBehind(batch, position);
       if (batch.complete) this.#position = position;
       this.recent.add(batch);
       for (const listener of this.#listeners) listener.onBatch(batch);
       this.#sinceMark += batch.changes.length;
-      if (batch.complete) break;
+      if (this.#sinceMark >= MARK_CHANGES) await this.#mark();
+      if (batch.complete) return;
     }
-    if (this.#sinceMark >= MARK_CHANGES) await this.#mark();
   }
 
   /** Does a look, which answers those who have asked before it began. Where it fails they wait for the next one. */
