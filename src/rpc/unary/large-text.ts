@@ -19,8 +19,17 @@ export function plainText(text: string): LargeText {
 export function escapedText(text: string): LargeText {
   const utf8 = bytesOf(text);
   let length = 0;
-  for (let i = 0; i < utf8.length; i++) length += LENGTHS[utf8[i] as number] as number;
+  // In parts: V8 optimizes what is called often, and one long loop costs seven times as much.
+  for (let start = 0; start < utf8.length; start += PART_BYTES) {
+    length += escapedLength(utf8.subarray(start, start + PART_BYTES));
+  }
   return { utf8, length, mostPerByte: 6, write: writeEscaped };
+}
+
+function escapedLength(utf8: Buffer): number {
+  let length = 0;
+  for (let i = 0; i < utf8.length; i++) length += LENGTHS[utf8[i] as number] as number;
+  return length;
 }
 
 function writeEscaped(utf8: Buffer, into: Buffer, offset: number): number {
@@ -41,6 +50,7 @@ function bytesOf(text: string): Buffer {
   return bytes;
 }
 
+const PART_BYTES = 16 * 1024;
 /** The escapes of characters of one byte, in six bytes each, and their lengths; other bytes are their own. */
 const ESCAPES = new Uint8Array(6 * 0x80);
 const LENGTHS = new Uint8Array(0x100).fill(1);

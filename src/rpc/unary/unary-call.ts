@@ -15,6 +15,7 @@ export abstract class UnaryCall extends CallContext {
   wheelTick = -1;
   /** Memory that its answer has taken; undefined: it is a small one. */
   #held: HeldBytes | undefined;
+  #encoded: AnswerMessage | undefined;
   #requestRead = false;
   #settled = false;
 
@@ -85,17 +86,14 @@ export abstract class UnaryCall extends CallContext {
     const { method, settings } = this.init;
     const { compressor, writeMaxBytes } = settings;
     try {
+      // Before it is encoded: many may have waited for the same answer, and most of them be refused.
+      const units = method.weigh(response);
+      if (units >= LARGE_ANSWER_BYTES) this.#hold(2 * units);
       const encoded = method.encode(response, this.binary);
+      this.#encoded = encoded;
       const { length, heldBytes } = encoded;
       if (length > writeMaxBytes) throw tooLarge(writeMaxBytes);
-      if (heldBytes >= LARGE_ANSWER_BYTES) {
-        // What was written can't be refused any more.
-        const criticality = parseCriticality(this.requestField(CRITICALITY_FIELD));
-        this.#held = settings.largeAnswers.take(heldBytes, criticality, {
-          mustHave: !method.isSafe,
-          free: () => encoded.free(),
-        });
-      }
+      if (heldBytes >= LARGE_ANSWER_BYTES && this.#held === undefined) this.#hold(heldBytes);
       const name = length < compressor.minBytes ? undefined : compressor.negotiate(this.acceptedEncodings);
       if (name === undefined) {
         this.sendMessage(encoded, undefined);
@@ -110,6 +108,14 @@ export abstract class UnaryCall extends CallContext {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** What was written can't be refused any more. @throws OverloadedError. */
+  #hold(bytes: number): void {
+    const { method, settings } = this.init;
+    const criticality = parseCriticality(this.requestField(CRITICALITY_FIELD));
+    const free = () => this.#encoded?.free();
+    this.#held = settings.largeAnswers.take(bytes, criticality, { mustHave: !method.isSafe, free });
   }
 
   /** The client is gone: there is nobody to make an answer for, which matters where calls are started and reset in floods. */

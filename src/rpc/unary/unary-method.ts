@@ -31,6 +31,8 @@ export interface UnaryMethod {
    */
   readonly parse: (request: Buffer | string, binary: boolean) => Message;
   readonly invoke: UnaryImpl;
+  /** How many UTF-16 code units the long texts of an answer have together, which costs far less than to encode it. */
+  readonly weigh: (response: object) => number;
   /** @param response what the handler returned: a message, or what one is made of. */
   readonly encode: (response: object, binary: boolean) => AnswerMessage;
 }
@@ -56,10 +58,11 @@ export function createUnaryMethod(
   const { input, output } = method;
   const parse = (request: Buffer | string, binary: boolean) => decodeRequest(input, request, binary, json);
   const toJson = createJsonWriter(output, json);
+  const parts = messageParts(output, toJson);
   const encoder = new MessageEncoder({
     toBinary: message => toBinary(output, message),
     toJson,
-    parts: messageParts(output, toJson),
+    parts,
   });
   return {
     method,
@@ -68,6 +71,7 @@ export function createUnaryMethod(
     cacheControl,
     parse: method.idempotency === Idempotency.NO_SIDE_EFFECTS ? rememberRequests(parse) : parse,
     invoke,
+    weigh: response => parts.weigh(create(output, response as MessageInit)),
     encode: (response, binary) => encoder.encode(create(output, response as MessageInit), binary),
   };
 }
