@@ -70,11 +70,10 @@ describe('The Dockerfile', () => {
       body: '{}',
     });
     expect(await response.json()).toEqual({ status: 'SERVING' });
-    const kilobytes = await service.residentKilobytes();
-    console.log(
-      `the bundle: ready after ${ready.startupMs} ms with a given database, idle at ${kilobytes} KB resident`,
-    );
-    expect(kilobytes / 1024).toBeLessThan(120);
+    // What only the start needed is given back in the first second without work.
+    const resident = async () => (await service.residentKilobytes()) / 1024;
+    await expect.poll(resident, { timeout: 30_000 }).toBeLessThan(120);
+    console.log(`the bundle: ready after ${ready.startupMs} ms with a given database, idle at ${await resident()} MiB`);
     service.signal('SIGTERM');
     expect(await service.ended).toMatchObject({ exitCode: 0, stderr: '' });
   });
