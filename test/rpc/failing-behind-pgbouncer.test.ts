@@ -39,7 +39,8 @@ beforeEach(async () => {
 });
 afterEach(() => parts[Symbol.asyncDispose]());
 
-describe('Behind PgBouncer', () => {
+// PgBouncer may take its time to connect again, where the machine is busy.
+describe('Behind PgBouncer', { timeout: 180_000 }, () => {
   it.each([
     ['a crash of Postgres', restart],
     ['a crash of one backend', killBackend],

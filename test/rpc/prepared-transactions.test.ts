@@ -85,7 +85,9 @@ describe('A post that a prepared transaction has created', () => {
     }
     // What nobody waits for any more is removed, and who has not read it is told.
     await purge(db, { changeRetentionMs: 0 });
-    using expired = new HistoryClient(service, begin);
+    // This instance remembers it; another one has to read it.
+    await using other = await startTestService({ DATABASE_URL: url() });
+    using expired = new HistoryClient(other, begin);
     await expectEnded(expired.watch);
   });
 });
