@@ -85,8 +85,9 @@ export class ListeningConnection implements AsyncDisposable {
     const client = new PrimaryClient(this.#host, {
       types: COLUMN_TYPES,
       application_name: 'postservice feed',
-      // It runs the same few statements all the time: planned for each time, they take twice as long.
-      options: '-c plan_cache_mode=force_generic_plan',
+      // It runs the same few statements all the time: planned for each time, they take twice as long. What it writes, notifications above all,
+      // is not worth to wait for a disk.
+      options: '-c plan_cache_mode=force_generic_plan -c synchronous_commit=off',
       connectionTimeoutMillis: this.#options.timeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,

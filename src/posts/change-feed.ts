@@ -54,6 +54,7 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
   #seekingTimeline = 0;
   #freshAt = Number.NEGATIVE_INFINITY;
   #announcing: NodeJS.Timeout | undefined;
+  #isAnnouncing = false;
   #announceAgain = false;
   readonly #ended = new AbortController();
   #reading = false;
@@ -181,21 +182,24 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
 
   /** This process has committed a write: the feeds of all instances, this one's too, look for it now. */
   announce(): void {
-    if (this.#announcing !== undefined) {
+    if (this.#isAnnouncing) {
       this.#announceAgain = true;
       return;
     }
-    // Not each write: a notification costs every instance a look.
-    this.#announcing = setTimeout(() => {
-      this.#announcing = undefined;
-      if (this.#announceAgain) this.announce();
-    }, ANNOUNCE_MS).unref();
+    this.#isAnnouncing = true;
     this.#announceAgain = false;
     this.#run(ANNOUNCEMENT, [CHANNEL])
       // While its own connection is lost, those of others may be back.
       .catch(() => this.#options.announceElsewhere?.(ANNOUNCEMENT, [CHANNEL]))
       // Those that listen look by themselves soon.
-      .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'));
+      .catch(error => this.#log.debug({ err: error }, 'a write could not be announced'))
+      // Not each write: a notification costs every instance a look, and more where the database is busy.
+      .finally(() => {
+        this.#announcing = setTimeout(() => {
+          this.#isAnnouncing = false;
+          if (this.#announceAgain) this.announce();
+        }, ANNOUNCE_MS).unref();
+      });
   }
 
   /** @returns what ends it. */
@@ -363,7 +367,7 @@ const RECENT_CHANGES = 4000;
 const MARK_CHANGES = 5000;
 const CHANNEL = 'post_changes';
 const ANNOUNCEMENT = "select pg_notify($1, '')";
-/** Writes within this of an announcement share the next one. */
+/** Writes within this of the end of an announcement share the next one. */
 const ANNOUNCE_MS = 5;
 /** For what nobody announces: edits by hand, an instance that died after its commit, a pooler that loses notifications. */
 const POLL_MS = 100;

@@ -6,7 +6,13 @@ import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { SlugChoice } from '#src/posts/derived-slug.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
-import { type CreatedPost, createPostsQuery, slugOf, toCreatedPost } from '#src/posts/post-create-query.ts';
+import {
+  type CreatedPost,
+  createPostQuery,
+  createPostsQuery,
+  slugOf,
+  toCreatedPost,
+} from '#src/posts/post-create-query.ts';
 import { postListQuery } from '#src/posts/post-list-query.ts';
 import { type FoundRow, POST_STATEMENTS } from '#src/posts/post-read-statements.ts';
 import { formatEtag, type PostRow, parseEtag, postColumns, toPost } from '#src/posts/post-row.ts';
@@ -144,9 +150,12 @@ export class PostgresPostStore implements PostStore {
     posts: readonly NewPost[],
     call: StoreCall | undefined,
   ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
-    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(
-      translateConstraint,
-    );
+    const [first, ...others] = posts;
+    const isPlain = first !== undefined && others.length === 0 && first.request === undefined;
+    const creating = isPlain
+      ? runPrepared(db, 'create-post', createPostQuery(first), call?.signal)
+      : runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal);
+    const rows = await creating.catch(translateConstraint);
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
  * Makes a function that is told of bytes that large answers have given back, and has V8 free them soon. V8 goes by the bytes of its own
  * heap, in which texts and buffers of this size are not, and would let as much again lie as all answers may take.
  *
- * The young ones are freed after each 16 MiB, in a millisecond or two; all of them, in some ten, where 24 MiB are left all the same.
+ * The young ones are freed after each 8 MiB, in a millisecond or two; all of them, in some ten, where 12 MiB are left all the same.
  */
 export function createLargeGarbage(): (bytes: number) => void {
   // Or a thread of its own frees them, some time later, on a machine that is busy.
@@ -31,5 +31,5 @@ export function createLargeGarbage(): (bytes: number) => void {
   };
 }
 
-const COLLECT_BYTES = 16 * 1024 * 1024;
-const LEFT_BYTES = 24 * 1024 * 1024;
+const COLLECT_BYTES = 8 * 1024 * 1024;
+const LEFT_BYTES = 12 * 1024 * 1024;
