@@ -161,6 +161,9 @@ describe('A database that was copied', () => {
     const later = await client.remember('Streamed');
     const isCopied = `select 1 from posts where id = '${later.id}'`;
     while ((await query(second.url, isCopied)).length === 0) await turn();
+    // Each table is copied by itself.
+    const isUnderWay = "select 1 from pg_subscription_rel where srsubstate <> 'r'";
+    while ((await query(second.url, isUnderWay)).length > 0) await turn();
     await service[Symbol.asyncDispose]();
     await query(second.url, 'drop subscription all_posts');
     await using moved = await start(second.url);

@@ -84,7 +84,7 @@ describe('the life of a post', () => {
 
   it('is the same in memory, without a socket', async () => {
     const config = parseConfig({ DATABASE_URL: plain.databaseUrl, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
-    const db = createDatabase(new ConnectionPool(plain.databaseUrl, config.database));
+    const db = createDatabase(new ConnectionPool(plain.databaseUrl, { ...config.database, acquireTimeoutMs: 60_000 }));
     await using feed = new ChangeFeed(plain.databaseUrl, await createLogger({ level: 'silent', format: 'json' }));
     const impl = new PostServiceImpl(new PostgresPostStore(db), new PostWatches(feed, db), 'x'.repeat(32), feed);
     try {
