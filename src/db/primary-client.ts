@@ -42,28 +42,7 @@ export class PrimaryClient extends SessionClient {
     this.connection.stream.destroy();
   }
 
-  override connect(): Promise<pg.Client>;
-  override connect(callback: ConnectCallback): void;
-  override connect(callback?: ConnectCallback): Promise<pg.Client> | undefined {
-    const connecting = this.#open();
-    if (callback === undefined) return connecting;
-    connecting.then(
-      client => callback(null, client),
-      error => callback(error),
-    );
-    return undefined;
-  }
-
-  override end(): Promise<void>;
-  override end(callback: (error: Error) => void): void;
-  override end(callback?: (error: Error) => void): Promise<void> | undefined {
-    this.#isEnding = true;
-    if (callback === undefined) return super.end();
-    super.end(callback);
-    return undefined;
-  }
-
-  async #open(): Promise<pg.Client> {
+  override async connect(): Promise<pg.Client> {
     const place = this.#place;
     if (place === undefined) {
       process.nextTick(() => this.emit('end'));
@@ -79,8 +58,11 @@ export class PrimaryClient extends SessionClient {
       throw error;
     }
   }
-}
 
-type ConnectCallback = (error: Error | null, client?: pg.Client) => void;
+  override end(): Promise<void> {
+    this.#isEnding = true;
+    return super.end();
+  }
+}
 
 const CONNECT_TIMEOUT_MS = 5000;
