@@ -15,7 +15,7 @@ export class ListeningConnection implements AsyncDisposable {
   readonly #options: ListeningOptions;
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
-  #client: pg.Client | undefined;
+  #client: PrimaryClient | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param database the URL of one server, or what finds the one. */
@@ -44,14 +44,14 @@ export class ListeningConnection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
-    if (this.#client !== undefined) cut(this.#client);
+    if (this.#client !== undefined) this.#client.cut();
     await this.#running;
   }
 
   async #query<Row extends pg.QueryResultRow>({ name, ...statement }: NamedQuery): Promise<Row[]> {
     const client = this.#client;
     if (client === undefined) throw new Error('there is no connection to the database');
-    const timer = setTimeout(() => cut(client), this.#options.timeoutMs);
+    const timer = setTimeout(() => client.cut(), this.#options.timeoutMs);
     try {
       const isPrepared = this.#options.preparesStatements && name !== undefined;
       return (await client.query<Row>(isPrepared ? { ...statement, name } : statement)).rows;
@@ -107,7 +107,7 @@ export class ListeningConnection implements AsyncDisposable {
       throw await lost;
     } finally {
       this.#client = undefined;
-      cut(client);
+      client.cut();
     }
   }
 }
@@ -129,9 +129,4 @@ interface NamedQuery {
   readonly text: string;
   readonly values: unknown[];
   readonly name: string | undefined;
-}
-
-/** Not by `end()`, which waits for a server that may be frozen. */
-function cut(client: pg.Client): void {
-  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }

@@ -37,7 +37,7 @@ export class PrimaryClient extends SessionClient {
     });
   }
 
-  /** Ends the connection at once, also one that is being opened: Postgres is not told. */
+  /** Ends the connection at once, also one that is being opened, or whose server is frozen, for which `end()` waits: Postgres is not told. */
   cut(): void {
     this.connection.stream.destroy();
   }
