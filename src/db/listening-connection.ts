@@ -44,17 +44,21 @@ export class ListeningConnection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
-    if (this.#client !== undefined) this.#client.cut();
     await this.#running;
   }
 
   async #query<Row extends pg.QueryResultRow>({ name, ...statement }: NamedQuery): Promise<Row[]> {
     const client = this.#client;
     if (client === undefined) throw new Error('there is no connection to the database');
+    const isPrepared = this.#options.preparesStatements && name !== undefined;
+    return (await this.#inTime(client, client.query<Row>(isPrepared ? { ...statement, name } : statement))).rows;
+  }
+
+  /** Cuts a connection that does not answer in time, which the answer fails of then. */
+  async #inTime<T>(client: PrimaryClient, answer: Promise<T>): Promise<T> {
     const timer = setTimeout(() => client.cut(), this.#options.timeoutMs);
     try {
-      const isPrepared = this.#options.preparesStatements && name !== undefined;
-      return (await client.query<Row>(isPrepared ? { ...statement, name } : statement)).rows;
+      return await answer;
     } finally {
       clearTimeout(timer);
     }
@@ -96,18 +100,23 @@ export class ListeningConnection implements AsyncDisposable {
       client.on('error', resolve);
       client.on('end', () => resolve(new Error('the connection has ended')));
     });
+    const { signal } = this.#ended;
+    const cut = () => client.cut();
+    signal.addEventListener('abort', cut, { once: true });
     try {
       await client.connect();
       client.on('notification', () => this.#options.onNotify());
-      await client.query(`listen ${pg.escapeIdentifier(this.#options.channel)}`);
-      this.#ended.signal.throwIfAborted();
+      // A pooler accepts the connection, and keeps the statement until it has a server.
+      await this.#inTime(client, client.query(`listen ${pg.escapeIdentifier(this.#options.channel)}`));
+      signal.throwIfAborted();
       this.#client = client;
       onConnect();
       this.#options.onConnect();
       throw await lost;
     } finally {
       this.#client = undefined;
-      client.cut();
+      signal.removeEventListener('abort', cut);
+      cut();
     }
   }
 }

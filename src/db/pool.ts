@@ -104,7 +104,10 @@ export class ConnectionPool {
     return this.#held.list();
   }
 
-  /** Refuses who waits, and closes every connection, when each has been put back. */
+  /**
+   * Refuses who waits, and closes every connection, when each has been put back. What runs has a moment to end: a statement whose server does
+   * not answer would keep the process.
+   */
   async end(): Promise<void> {
     this.#isEnded = true;
     clearInterval(this.#sweep);
@@ -113,9 +116,13 @@ export class ConnectionPool {
     for (const client of this.#opening) client.cut();
     for (const idle of this.#idle.splice(0)) this.#close(idle);
     if (this.#open.size + this.#opening.size > 0) {
+      const patience = setTimeout(() => {
+        for (const { client } of this.#open) client.cut();
+      }, END_TIMEOUT_MS);
       await new Promise<void>(resolve => {
         this.#whenEmpty = resolve;
       });
+      clearTimeout(patience);
     }
     this.#held.end();
     await Promise.all(this.#closing);
@@ -215,10 +222,16 @@ export class ConnectionPool {
     this.#noteEmpty();
   }
 
+  /** A server that is frozen says no goodbye: it is not waited for. */
   #close(connection: Open): void {
-    const closing = connection.client.end().catch(() => {});
+    const { client } = connection;
+    const patience = setTimeout(() => client.cut(), END_TIMEOUT_MS).unref();
+    const closing = client.end().catch(() => {});
     this.#closing.add(closing);
-    void closing.finally(() => this.#closing.delete(closing));
+    void closing.finally(() => {
+      clearTimeout(patience);
+      this.#closing.delete(closing);
+    });
     this.#lost(connection);
   }
 
@@ -254,5 +267,7 @@ function closed(): Error {
 const OPENED_AT_ONCE = 3;
 /** Callers wait for less, but what they have waited for is there for those who come later. */
 const OPEN_TIMEOUT_MS = 1000;
+/** As long as a server may take to end a connection, and what still runs over it when the pool ends. */
+const END_TIMEOUT_MS = 1000;
 /** Between attempts that fail while others are open, as where Postgres has no connection to spare. */
 const RETRY_MS = 50;

@@ -301,6 +301,18 @@ describe('ConnectionPool', () => {
     next.release();
   });
 
+  it('ends though its server answers nothing any more: what runs fails, and what is idle is cut', async () => {
+    await using proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    await using pool = openPool({ poolMax: 2 }, proxy.through(database.url));
+    const running = await pool.acquire();
+    const idle = await pool.acquire();
+    idle.release();
+    proxy.set({ blackHole: true });
+    const query = running.query('select 1', []).finally(() => running.release());
+    await Promise.all([pool.end(), expect(query).rejects.toThrow(DatabaseUnavailableError)]);
+    expect(pool.state.total).toBe(0);
+  });
+
   it('cancels the statement in Postgres when its call is aborted, and keeps the connection', async () => {
     await using pool = openPool({ poolMax: 1 });
     const connection = await pool.acquire();
