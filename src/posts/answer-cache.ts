@@ -162,7 +162,16 @@ export class AnswerCache implements Disposable {
   /** Whether an answer that was just read has all that is known to have been written, and all that this call has to see. */
   mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
     this.#noteEra();
-    return this.ageMs(answer) < this.#arriveMs && answer.era === this.#feed.era && this.#isCurrent(answer, call);
+    if (this.ageMs(answer) >= this.#arriveMs || answer.era !== this.#feed.era) return false;
+    return !this.#isIncomparable(call) && this.#isCurrent(answer, call);
+  }
+
+  /**
+   * While the era is not known, a crash may have ended it, after which ids are given out again: the snapshot of a read that began before does
+   * not tell whether it has what was written since. Who has to see a write begins a read then, and shares none.
+   */
+  #isIncomparable(call: StoreCall | undefined): boolean {
+    return this.#feed.era === undefined && (call?.mustSee !== undefined || this.#unknownSince !== undefined);
   }
 
   #mayServe(kept: CachedAnswer, call: StoreCall | undefined): boolean {
@@ -212,7 +221,7 @@ export class AnswerCache implements Disposable {
   }
 
   async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
-    for (let attempt = 0; attempt < SHARED_ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < SHARED_ATTEMPTS && !this.#isIncomparable(call); attempt++) {
       const flight = this.#flightOf(key, call?.criticality);
       if (this.#fills.has(flight)) this.#options.onOutcome?.('coalesced');
       // What was read first may come from a replica that lacks a write.
