@@ -1,14 +1,15 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
-import { type Database, runPrepared } from '#src/db/database.ts';
+import { type Database, runPrepared, runText } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { SlugChoice } from '#src/posts/derived-slug.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 import {
+  CREATE_POST,
   type CreatedPost,
-  createPostQuery,
+  createPostParameters,
   createPostsQuery,
   slugOf,
   toCreatedPost,
@@ -151,11 +152,12 @@ export class PostgresPostStore implements PostStore {
     call: StoreCall | undefined,
   ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
     const [first, ...others] = posts;
-    const isPlain = first !== undefined && others.length === 0 && first.request === undefined;
-    const creating = isPlain
-      ? runPrepared(db, 'create-post', createPostQuery(first), call?.signal)
-      : runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal);
-    const rows = await creating.catch(translateConstraint);
+    if (first !== undefined && others.length === 0 && first.request === undefined) {
+      const [row] = await this.#createOne(db, first, call);
+      if (row === undefined) throw new SlugTakenError(first.slug);
+      return { created: [toCreatedPost(first, row)], by: row };
+    }
+    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(translateConstraint);
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {
@@ -168,6 +170,10 @@ export class PostgresPostStore implements PostStore {
       return toCreatedPost(post, result);
     });
     return { created, by: rows[0] };
+  }
+
+  #createOne(db: Database, post: NewPost, call: StoreCall | undefined): Promise<(CreatedPost & WrittenBy)[]> {
+    return runText(db, CREATE_POST, createPostParameters(post), call?.signal, 'create-post');
   }
 
   /** What the posts' request ids created before, by the ids that the posts would have now. */
