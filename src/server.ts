@@ -111,7 +111,7 @@ export async function startServer(
     sheddingPressure: () => shedder.pressure,
     logLinesDropped: droppedLogLines,
   });
-  const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas);
+  const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas, primary.pool);
   const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
   const isQueueing = () => [primary, ...eachReplica].some(({ policy }) => policy.queued('read') > 0);
   // Before the watches, so that who is told of a change reads nothing older.

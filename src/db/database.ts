@@ -66,6 +66,11 @@ export async function runPrepared<Row extends object>(
   return (await db.executeQuery<Row>(named as CompiledQuery<Row>, { signal })).rows;
 }
 
+/** Runs statements one by one, as `ConnectionPool` does: those of a transaction, where the database is one. */
+export function statementsOf(db: Database): Pick<ConnectionPool, 'run'> {
+  return { run: ({ name, text }, values, signal) => runText(db, text, values, signal, name) };
+}
+
 type NamedQuery = CompiledQuery & { readonly name?: string };
 
 class PoolDriver implements Driver {
@@ -126,8 +131,13 @@ class PoolDriverConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>(query: NamedQuery, options?: { readonly signal?: AbortSignal | undefined }) {
-    const result = await this.#connection.query(query.sql, query.parameters, options?.signal, query.name);
+    const { name, sql: text, parameters } = query;
     // No result: the call was aborted, and Kysely has told its caller already.
+    if (name !== undefined) {
+      const rows = (await this.#connection.run({ name, text }, parameters, options?.signal)) ?? [];
+      return { rows: rows as R[] };
+    }
+    const result = await this.#connection.query(text, parameters, options?.signal);
     return { rows: (result?.rows ?? []) as R[], numAffectedRows: BigInt(result?.rowCount ?? 0) };
   }
 

@@ -22,9 +22,14 @@ export class HeldConnections {
     this.#timer = setInterval(() => this.#look(), leakAfterMs / 4).unref();
   }
 
-  /** Somebody has taken one. @returns what to call when it is put back, which gives for how long it was held, in milliseconds. */
-  take(): () => number {
-    const hold: Hold = { since: performance.now(), taker: new Error('taken here'), isReported: false };
+  /**
+   * Somebody has taken one.
+   *
+   * @param taker its stack says who; undefined: one statement, after which the pool itself puts it back.
+   * @returns what to call when it is put back, which gives for how long it was held, in milliseconds.
+   */
+  take(taker?: Error): () => number {
+    const hold: Hold = { since: performance.now(), taker, isReported: false };
     this.#held.add(hold);
     return () => {
       this.#held.delete(hold);
@@ -54,12 +59,14 @@ export class HeldConnections {
 
 interface Hold {
   readonly since: number;
-  readonly taker: Error;
+  readonly taker: Error | undefined;
   isReported: boolean;
 }
 
 function describe({ since, taker }: Hold): HeldConnection {
   // V8 makes the text of a stack only when it is asked for.
-  const [, ...lines] = (taker.stack ?? '').split('\n');
+  const [, ...lines] = (taker?.stack ?? ONE_STATEMENT).split('\n');
   return { heldMs: Math.round(performance.now() - since), takenBy: lines.map(line => line.trim()).join('\n') };
 }
+
+const ONE_STATEMENT = 'taken\nfor one statement';

@@ -1,8 +1,8 @@
 import { DatabaseUnavailableError, translateDriverError } from '#src/db/errors.ts';
 import { Lane, type LaneOptions } from '#src/db/lane.ts';
 import { ConnectionLostError, type PipelinedConnection } from '#src/db/pipelined-connection.ts';
-import { type NamedStatement, type Parameter, toParameter } from '#src/db/pipelined-read.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
+import { type NamedStatement, type Parameter, toParameter } from '#src/db/prepared-query.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
 import { untilAborted } from '#src/db/until-aborted.ts';

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import pg from 'pg';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { leavesConnectionUsable } from '#src/db/errors.ts';
-import { type NamedStatement, type Parameter, PipelinedRead, type RowShape } from '#src/db/pipelined-read.ts';
+import { type NamedStatement, type Parameter, PreparedQuery, type RowShape } from '#src/db/prepared-query.ts';
 import { PrimaryClient } from '#src/db/primary-client.ts';
 import type { PrimaryHost } from '#src/db/primary-host.ts';
 
@@ -102,7 +102,7 @@ export class PipelinedConnection {
       return true;
     };
     const sent = this.#named ? statement : { name: '', text: statement.text };
-    const read = new PipelinedRead(sent, parameters, this.#shapes, (error, rows) => {
+    const read = new PreparedQuery(sent, parameters, this.#shapes, (error, rows) => {
       this.#inFlight--;
       this.#answers++;
       const verdict = error === undefined ? undefined : this.#judge(error);

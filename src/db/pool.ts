@@ -4,6 +4,7 @@ import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, translateDriverError } from '#src/db/errors.ts';
 import { type HeldConnection, HeldConnections } from '#src/db/held-connections.ts';
 import { PooledConnection } from '#src/db/pooled-connection.ts';
+import type { NamedStatement, RowShape } from '#src/db/prepared-query.ts';
 import { PrimaryClient } from '#src/db/primary-client.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 
@@ -77,7 +78,33 @@ export class ConnectionPool {
    * @throws the signal's reason, where it aborts while the caller waits.
    */
   async acquire(signal?: AbortSignal): Promise<PooledConnection> {
-    const { maxWaiting, preparedStatements } = this.#options;
+    return this.#acquire(signal, new Error('taken here'));
+  }
+
+  /**
+   * Runs one statement over a connection that it takes and puts back, and gives its rows. An aborted signal cancels it in Postgres.
+   *
+   * @param statement its name belongs to its text alone: where the settings have prepared statements, Postgres parses it once a connection.
+   * @throws what `acquire` does, and what translateDriverError makes of the driver's error; the signal's reason.
+   */
+  async run<Row extends object>(
+    statement: NamedStatement,
+    values: readonly unknown[],
+    signal?: AbortSignal,
+  ): Promise<readonly Row[]> {
+    const connection = await this.#acquire(signal);
+    try {
+      const rows = await connection.run<Row>(statement, values, signal);
+      if (rows === undefined) throw signal?.reason;
+      return rows;
+    } finally {
+      connection.release();
+    }
+  }
+
+  /** @param taker whose stack is shown where the connection is held for too long; undefined: it is always put back. */
+  async #acquire(signal: AbortSignal | undefined, taker?: Error): Promise<PooledConnection> {
+    const { maxWaiting } = this.#options;
     if (this.#isEnded) throw closed();
     if (this.#line.length >= maxWaiting) {
       throw new PoolExhaustedError(`more than ${maxWaiting} queries wait for a connection`);
@@ -85,8 +112,8 @@ export class ConnectionPool {
     const startedAt = performance.now();
     try {
       const taken = this.#takeIdle() ?? (await this.#wait(signal));
-      const putBack = this.#held.take();
-      return new PooledConnection(taken.client, preparedStatements, isUsable => {
+      const putBack = this.#held.take(taker);
+      return new PooledConnection(taken.client, taken.shapes, isUsable => {
         this.#observer.held?.(putBack());
         this.#takeBack(taken, isUsable);
       });
@@ -177,7 +204,8 @@ export class ConnectionPool {
       this.#opening.delete(client);
       // Jitter, so that connections that were opened together are not replaced together.
       const expiresAt = performance.now() + this.#options.lifetimeMs * (1 - Math.random() / 10);
-      const opened: Open = { client, generation, expiresAt, idleSince: 0 };
+      const shapes = this.#options.preparedStatements ? new Map() : undefined;
+      const opened: Open = { client, shapes, generation, expiresAt, idleSince: 0 };
       this.#open.add(opened);
       client.once('end', () => this.#lost(opened));
       if (this.#isEnded || generation !== this.#generation) this.#close(opened);
@@ -247,6 +275,8 @@ export class ConnectionPool {
 
 interface Open {
   readonly client: PrimaryClient;
+  /** Of the statements that it has prepared; undefined: it prepares none. */
+  readonly shapes: Map<string, RowShape> | undefined;
   readonly generation: number;
   readonly expiresAt: number;
   idleSince: number;

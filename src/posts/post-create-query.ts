@@ -52,11 +52,14 @@ export function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedP
  * Creates one post that has no request id, for much less than `createPostsQuery` takes: nothing in it depends on a value, so Postgres plans it
  * once a connection. It gives no row where the slug is taken.
  */
-export const CREATE_POST = `
+export const CREATE_POST = {
+  name: 'create-post',
+  text: `
   insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
   values ($1::uuid, $2, $3, $4, $5, $6::text[], $7::timestamptz, now(), now())
   on conflict (slug) where not deleted do nothing
-  returning id, slug, create_time, ${WRITTEN_BY_TEXT}`;
+  returning id, slug, create_time, ${WRITTEN_BY_TEXT}`,
+};
 
 /** For CREATE_POST. */
 export function createPostParameters({ id, slug, title, content, author, tags, publishTime }: NewPost): unknown[] {

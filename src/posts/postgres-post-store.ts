@@ -1,7 +1,8 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
-import { type Database, runPrepared, runText } from '#src/db/database.ts';
+import { type Database, runPrepared, statementsOf } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
+import type { ConnectionPool } from '#src/db/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { SlugChoice } from '#src/posts/derived-slug.ts';
@@ -41,15 +42,23 @@ export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
   readonly #reads: SnapshotReads;
+  readonly #statements: Pick<ConnectionPool, 'run'>;
 
   /**
    * @param onCommit told of each write when it was committed.
    * @param reads what it reads with; it writes over `db`.
+   * @param statements of the pool of `db`: what is run often goes past the query builder.
    */
-  constructor(db: Database, onCommit: () => void = () => {}, reads: SnapshotReads = readsOf(db)) {
+  constructor(
+    db: Database,
+    onCommit: () => void = () => {},
+    reads: SnapshotReads = readsOf(db),
+    statements: Pick<ConnectionPool, 'run'> = statementsOf(db),
+  ) {
     this.#db = db;
     this.#onCommit = onCommit;
     this.#reads = reads;
+    this.#statements = statements;
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
@@ -83,8 +92,8 @@ export class PostgresPostStore implements PostStore {
     // One post is one statement, which needs no transaction around it.
     const { created, by } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
       untaken.length === 1 && !options.validateOnly
-        ? this.#create(this.#db, untaken, call)
-        : this.#inTransaction(options, db => this.#create(db, untaken, call)),
+        ? this.#create(this.#db, this.#statements, untaken, call)
+        : this.#inTransaction(options, db => this.#create(db, statementsOf(db), untaken, call)),
     );
     if (by !== undefined && !options.validateOnly) this.#committed(by, call);
     return created;
@@ -148,16 +157,20 @@ export class PostgresPostStore implements PostStore {
 
   async #create(
     db: Database,
+    statements: Pick<ConnectionPool, 'run'>,
     posts: readonly NewPost[],
     call: StoreCall | undefined,
   ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
     const [first, ...others] = posts;
     if (first !== undefined && others.length === 0 && first.request === undefined) {
-      const [row] = await this.#createOne(db, first, call);
+      const parameters = createPostParameters(first);
+      const [row] = await statements.run<CreatedPost & WrittenBy>(CREATE_POST, parameters, call?.signal);
       if (row === undefined) throw new SlugTakenError(first.slug);
       return { created: [toCreatedPost(first, row)], by: row };
     }
-    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(translateConstraint);
+    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(
+      translateConstraint,
+    );
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {
@@ -170,10 +183,6 @@ export class PostgresPostStore implements PostStore {
       return toCreatedPost(post, result);
     });
     return { created, by: rows[0] };
-  }
-
-  #createOne(db: Database, post: NewPost, call: StoreCall | undefined): Promise<(CreatedPost & WrittenBy)[]> {
-    return runText(db, CREATE_POST, createPostParameters(post), call?.signal, 'create-post');
   }
 
   /** What the posts' request ids created before, by the ids that the posts would have now. */

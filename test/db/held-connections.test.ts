@@ -11,7 +11,7 @@ it('tells once of a connection that is held for too long, and who took it', asyn
     leaks.push(leak);
     told.resolve();
   });
-  const forgetful = () => held.take();
+  const forgetful = () => held.take(new Error('taken here'));
   const putBack = forgetful();
   await told.promise;
   expect(leaks[0]?.heldMs).toBeGreaterThanOrEqual(20);

@@ -45,8 +45,8 @@ describe('ConnectionPool', () => {
   ])('prepares what has a name, where the settings have prepared statements: %s', async (preparedStatements, names) => {
     await using pool = openPool({ poolMax: 1, preparedStatements });
     const connection = await pool.acquire();
-    const result = await connection.query('select 3 * $1::int as thrice', [2], undefined, 'thrice');
-    expect(result?.rows).toEqual([{ thrice: 6 }]);
+    const statement = { name: 'thrice', text: 'select 3 * $1::int as thrice' };
+    for (const n of [2, 3]) expect(await connection.run(statement, [n])).toEqual([{ thrice: 3 * n }]);
     await connection.query('select 1', []);
     const prepared = await connection.query('select name from pg_prepared_statements where from_sql = false', []);
     expect(prepared?.rows.map(({ name }) => name)).toEqual(names);

@@ -29,7 +29,7 @@ export function toParameter(value: unknown): Parameter {
 }
 
 /**
- * One statement in a pipeline.
+ * One statement of a connection that keeps what it knows of its prepared statements, in a pipeline or on its own.
  *
  * pg asks Postgres to describe the columns each time, and reads the description each time, which takes a third of the CPU of
  * a read by key. Here a prepared statement is described once a connection. Should a migration change the type of a column,
@@ -37,7 +37,7 @@ export function toParameter(value: unknown): Parameter {
  *
  * It is a pg.Query, and overrides what that class does in pg 8.23.1; other kinds of query are refused by pg in a pipeline.
  */
-export class PipelinedRead extends (pg.Query as unknown as DriverQueryClass) {
+export class PreparedQuery extends (pg.Query as unknown as DriverQueryClass) {
   readonly #shapes: Map<string, RowShape>;
   readonly #onEnd: (error: unknown, rows: readonly Row[]) => void;
   readonly #rows: Row[] = [];
