@@ -1,4 +1,6 @@
+import type { Writable } from 'node:stream';
 import pg from 'pg';
+import { serialize } from 'pg-protocol';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 
 /** A statement with a name that is its alone, by which each connection prepares it once. */
@@ -66,9 +68,14 @@ export class PreparedQuery extends (pg.Query as unknown as DriverQueryClass) {
       super.prepare(connection);
       return;
     }
-    connection.bind({ portal: '', statement: this.name, values: this.values, binary: false, valueMapper: asItIs });
-    connection.execute({ portal: '', rows: 0 });
-    connection.sync();
+    const bind = serialize.bind({
+      portal: '',
+      statement: this.name,
+      values: [...this.values],
+      binary: false,
+      valueMapper: asItIs,
+    });
+    connection.stream.write(Buffer.concat([bind, EXECUTE_AND_SYNC]));
   }
 
   override handleRowDescription({ fields }: RowDescription): void {
@@ -111,6 +118,9 @@ function readRow(shape: RowShape | undefined, fields: readonly (string | null)[]
   return row;
 }
 
+/** One chunk is one `write`: three are a `writev`, which costs more. */
+const EXECUTE_AND_SYNC = Buffer.concat([serialize.execute(), serialize.sync()]);
+
 function asItIs<T>(value: T): T {
   return value;
 }
@@ -134,9 +144,7 @@ type DriverQueryClass = new (
 ) => DriverQuery & pg.Submittable;
 
 interface DriverConnection {
-  bind(message: object): void;
-  execute(message: object): void;
-  sync(): void;
+  readonly stream: Writable;
 }
 
 interface RowDescription {

@@ -373,5 +373,5 @@ const ANNOUNCE_MS = 5;
 const POLL_MS = 100;
 const TIMEOUT_MS = 2000;
 /** Of what a reading took. */
-const REST_SHARE = 6;
+const REST_SHARE = 10;
 const REST_MOST_MS = 50;
