@@ -243,12 +243,12 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
       await this.#readOnce();
       this.#isCut = false;
       this.#freshAt = startedAt;
+      if (this.#wasLost) this.#log.info('the change feed has caught up');
+      this.#wasLost = false;
       // Where readings take long, since the database is busy, they are not to keep it busy.
       const restMs = Math.min(REST_SHARE * (performance.now() - startedAt), REST_MOST_MS);
       if (this.#again) await sleep(restMs, undefined, { signal: this.#ended.signal, ref: false });
     } while (this.#again);
-    if (this.#wasLost) this.#log.info('the change feed has caught up');
-    this.#wasLost = false;
   }
 
   async #readOnce(): Promise<void> {
