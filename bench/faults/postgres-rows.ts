@@ -14,7 +14,7 @@ import { type Sample, watchMetric } from './watch-metrics.ts';
 export const POSTGRES_ROWS: readonly FaultRow[] = [
   { id: 'R1', fault: 'Postgres stopped at once', run: length => compare(length, stopPostgres, outageFigures) },
   { id: 'R2', fault: 'Postgres frozen', run: length => compare(length, freezePostgres, outageFigures) },
-  { id: 'R3', fault: 'Postgres answers 500 ms late', run: length => compare(length, slowPostgres, latenessFigures) },
+  { id: 'R3', fault: 'Postgres answers 500 ms late', run: compareLateness },
   { id: 'R4', fault: 'every backend ended each second', run: length => compare(length, endBackends, retryFigures) },
   { id: 'R6', fault: 'a hot row locked', run: length => compare(length, lockRow, lockFigures) },
 ];
@@ -91,12 +91,25 @@ interface Observation {
 type FiguresOf = (seen: Observation, length: RunLength) => Figure[];
 
 async function compare(length: RunLength, breakIt: Break, figuresOf: FiguresOf): Promise<RowResult> {
-  const also = { updatesHot: breakIt === lockRow, hasControl: breakIt === slowPostgres };
+  const also = { updatesHot: breakIt === lockRow, hasControl: false };
   const ours = await observe(length, breakIt, url => startOurs({ DATABASE_URL: url }), also);
   const bare = await observe(length, breakIt, startBare, { ...also, updatesHot: false });
   return {
     figures: beside(figuresOf(ours, length), figuresOf(bare, length)),
     series: { PostService: ours.records, 'connect-node and pg': bare.records },
+  };
+}
+
+/** A p99 of some hundred calls is that of a few: so it is the median of several rounds. */
+async function compareLateness(length: RunLength): Promise<RowResult> {
+  const also = { updatesHot: false, hasControl: true };
+  const ours: Observation[] = [];
+  for (let round = 0; round < LATENESS_ROUNDS; round++)
+    ours.push(await observe(length, slowPostgres, url => startOurs({ DATABASE_URL: url }), also));
+  const bare = await observe(length, slowPostgres, startBare, also);
+  return {
+    figures: beside(latenessFigures(ours), latenessFigures([bare])),
+    series: { PostService: ours[0]?.records ?? [], 'connect-node and pg': bare.records },
   };
 }
 
@@ -204,26 +217,55 @@ function outageFigures({ records, ledger, isAlive, breaker, ...times }: Observat
   ];
 }
 
-function latenessFigures({ records, control, breaker, limit, startedAt, faultMs, mendedMs }: Observation): Figure[] {
+function latenessFigures(rounds: readonly Observation[]): Figure[] {
+  const hot = rounds.flatMap(round => between(hotOf(round), round.faultMs, round.mendedMs));
+  const others = rounds.flatMap(({ records, faultMs, mendedMs }) =>
+    between(records, faultMs, mendedMs).filter(({ kind }) => kind !== 'hot'),
+  );
+  const shares = rounds.map(round => shareOfBefore(hotOf(round), round));
+  const ofControl = rounds.map(round => shareOfBefore(round.control, round));
+  const p99 = rounds.map(round => tookAt(between(hotOf(round), round.faultMs, round.mendedMs), 0.99));
+  return [
+    atMost('until the breaker, or the limit, acts', Math.max(...rounds.map(secondsUntilActed)), 3, 's'),
+    atLeast('reads of the hot set meanwhile', successes(hot), 100, '%'),
+    atMost(
+      "their p99, as a share of before's, by that of the control",
+      median(shares.map((share, n) => share / (ofControl[n] ?? 1))),
+      1.2,
+      '',
+    ),
+    toSee("their p99, as a share of before's", format(shares)),
+    toSee('the same of the control, which the fault does not meet', format(ofControl)),
+    toSee('their p99, in milliseconds', format(p99)),
+    toSee('the others meanwhile', codesOf(others)),
+  ];
+}
+
+function hotOf({ records }: Observation): CallRecord[] {
+  return records.filter(({ kind }) => kind === 'hot');
+}
+
+/** Of the p99 of reads: during the fault, by before it. */
+function shareOfBefore(reads: readonly CallRecord[], { faultMs, mendedMs }: Observation): number {
+  return tookAt(between(reads, faultMs, mendedMs), 0.99) / tookAt(between(reads, 0, faultMs), 0.99);
+}
+
+function secondsUntilActed({ breaker, limit, startedAt, faultMs }: Observation): number {
   const since = (samples: readonly Sample[]) => samples.filter(({ at }) => at - startedAt >= faultMs);
   const before = limit.filter(({ at }) => at - startedAt < faultMs).at(-1)?.value ?? 0;
   const acted = [
     since(breaker).find(({ value }) => value === 2),
     since(limit).find(({ value }) => value <= before / 2),
   ].map(sample => (sample === undefined ? Number.POSITIVE_INFINITY : (sample.at - startedAt - faultMs) / 1000));
-  const hot = records.filter(({ kind }) => kind === 'hot');
-  const during = between(hot, faultMs, mendedMs);
-  const [ofHot, ofControl] = [hot, control].map(
-    reads => tookAt(between(reads, faultMs, mendedMs), 0.99) / tookAt(between(reads, 0, faultMs), 0.99),
-  ) as [number, number];
-  return [
-    atMost('until the breaker, or the limit, acts', Math.min(...acted), 3, 's'),
-    atLeast('reads of the hot set meanwhile', successes(during), 100, '%'),
-    atMost("their p99, as a share of before's, by that of the control", ofHot / ofControl, 1.2, ''),
-    toSee("their p99, as a share of before's", ofHot.toFixed(2)),
-    toSee('the same of the control, which the fault does not meet', ofControl.toFixed(2)),
-    toSee('the others meanwhile', codesOf(between(records, faultMs, mendedMs).filter(({ kind }) => kind !== 'hot'))),
-  ];
+  return Math.min(...acted);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+function format(values: readonly number[]): string {
+  return values.map(value => value.toFixed(2)).join(', ');
 }
 
 function retryFigures({ records, ledger, isAlive, faultMs, mendedMs }: Observation): Figure[] {
@@ -270,3 +312,4 @@ const WARM_UP_SECONDS = 3;
 const DEADLINE_MS = 1000;
 /** Of each lock: who queues up behind a waiter waits for the row's turn first, and then for the transaction. */
 const LOCK_TIMEOUT_S = 2;
+const LATENESS_ROUNDS = 5;
