@@ -31,7 +31,8 @@ class Model {
   }
 
   ended({ era }: { era: 'closed' | number }, outcome: Outcome): void {
-    const kind = outcome === 'business' ? 'success' : outcome;
+    const isWell = outcome === 'business' || (outcome === 'slow' && era !== 'closed');
+    const kind = isWell ? 'success' : outcome;
     if (era !== 'closed') {
       if (this.state !== 'half-open' || era !== this.#tries) return;
       if (kind === 'success') {
@@ -110,7 +111,8 @@ it('does what the model does, whatever comes in which order', async () => {
             await result.catch(() => {});
             // What may be slow, and was, says nothing.
             const isWell = kind === 'success' || kind === 'business';
-            model.ended(admitted, isWell && model.now - startedAt >= OPTIONS.slowMs ? 'unknown' : kind);
+            const isUnknown = isWell && admitted.era === 'closed' && model.now - startedAt >= OPTIONS.slowMs;
+            model.ended(admitted, isUnknown ? 'unknown' : kind);
           },
         };
       };
