@@ -2,8 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { parseConfig } from '#src/config.ts';
 import { createDatabase } from '#src/db/database.ts';
-import { createDatabasePolicy } from '#src/db/database-policy.ts';
-import { GuardedReads } from '#src/db/guarded-reads.ts';
+import { DatabasePolicy } from '#src/db/database-policy.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
@@ -26,7 +25,7 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
   const lanes = parts.use(openReadLanes(url, config, pool, log));
   const overLanes = new PostgresPostStore(db, undefined, lanes);
   const observer = { breakerChanged() {}, callShed() {}, watchAdmission() {} };
-  const guarded = new GuardedReads(lanes, createDatabasePolicy('primary', config, pool, observer));
+  const guarded = new DatabasePolicy('primary', config, pool, observer).guard(lanes);
   const overGuarded = new PostgresPostStore(db, undefined, guarded);
   const overPool = new PostgresPostStore(db);
   const plainPool = new pg.Pool({ connectionString: url, max: config.poolMax });

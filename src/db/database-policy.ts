@@ -1,14 +1,110 @@
+import { BrokenCircuitError, type BulkheadPolicy, bulkhead } from 'cockatiel';
 import type { DatabaseConfig } from '#src/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
 import { pingDatabase } from '#src/db/schema-version.ts';
-import { Admission, type AdmissionState } from '#src/resilience/admission.ts';
-import { CircuitBreaker } from '#src/resilience/circuit-breaker.ts';
+import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
+import { Admission, type AdmissionState, type AdmittedCall } from '#src/resilience/admission.ts';
+import { CircuitBreaker, type CircuitBreakerState, type GuardedCall } from '#src/resilience/circuit-breaker.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
-import { DependencyPolicy } from '#src/resilience/dependency-policy.ts';
 
-/** The policy for calls to one Postgres. */
-export type DatabasePolicy = DependencyPolicy<'read' | 'write'>;
+/**
+ * Guards one Postgres, primary or replica. Reads and writes each have a bulkhead at the size of their connections, and an admission in front of
+ * it. With lanes off, both go over the pool, and share one of each. One circuit breaker covers all: while it is open, nobody waits for a turn.
+ */
+export class DatabasePolicy {
+  readonly #breaker: CircuitBreaker;
+  readonly #ways: Readonly<Record<'read' | 'write', Way>>;
+
+  /**
+   * @param name of the dependency, for metrics.
+   * @param pool of connections to it, over which it is tried whether it answers again.
+   */
+  constructor(name: string, config: DatabaseConfig, pool: Pick<ConnectionPool, 'acquire'>, observer: PolicyObserver) {
+    const openWay = (where: string, limit: number): Way => {
+      const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
+      const admission = new Admission({ limit, queueMax: config.maxWaiting, now, onRefused });
+      observer.watchAdmission(where, () => admission.state);
+      return { admission, bulkhead: bulkhead(limit, 0) };
+    };
+    if (config.lanes > 0) {
+      const read = openWay(`${name}-reads`, Math.max(config.poolMax, config.lanes * READS_PER_LANE));
+      this.#ways = { read, write: openWay(`${name}-writes`, config.poolMax) };
+    } else {
+      // With a queue for each kind, either would get half of the connections, however few calls of it there are.
+      const both = openWay(`${name}-pool`, config.poolMax);
+      this.#ways = { read: both, write: both };
+    }
+    this.#breaker = new CircuitBreaker({
+      ...BREAKER,
+      slowMs: config.slowCallMs,
+      openMs: config.breakerOpenMs,
+      isFailure,
+      probe: () => probe(pool),
+      now,
+      onStateChange: state => {
+        observer.breakerChanged(name, state);
+        // A call may wait for long, but not for a database that is not asked.
+        if (state === 'open') for (const { admission } of Object.values(this.#ways)) admission.beginAll();
+      },
+    });
+    observer.breakerChanged(name, this.#breaker.state);
+  }
+
+  /**
+   * Does the work as soon as there is room.
+   *
+   * @throws DatabaseUnavailableError at once, while the circuit is open; OverloadedError; the signal's reason; and what the work throws.
+   */
+  async run<T>(kind: 'read' | 'write', work: () => Promise<T>, call: AdmittedCall & GuardedCall = {}): Promise<T> {
+    const { admission, bulkhead } = this.#ways[kind];
+    const attempt = () => this.#breaker.execute(() => bulkhead.execute(work), call);
+    // Where all that is in flight hangs, later calls wait for their turn, and never come as far as the breaker.
+    this.#breaker.noteSlow();
+    try {
+      // Open or half open: it fails at once, or begins the try.
+      return await (this.#breaker.state === 'closed' ? admission.run(attempt, call, isAnswer) : attempt());
+    } catch (error) {
+      if (!(error instanceof BrokenCircuitError)) throw error;
+      throw new DatabaseUnavailableError('the database fails, and is not asked for now', { cause: error });
+    }
+  }
+
+  /** The same reads, as this policy lets them through. */
+  guard(reads: SnapshotReads): SnapshotReads {
+    return {
+      query: <Row extends SnapshotRow>(
+        statement: ReadStatement,
+        values: readonly unknown[],
+        demand: ReadDemand = {},
+      ) => {
+        const read = () => {
+          demand.begun?.();
+          return reads.query<Row>(statement, values, demand);
+        };
+        return this.run('read', read, demand);
+      },
+    };
+  }
+
+  /** How many calls of a kind wait for their turn. */
+  queued(kind: 'read' | 'write'): number {
+    return this.#ways[kind].admission.state.queued;
+  }
+
+  get state(): {
+    readonly breaker: CircuitBreakerState;
+    readonly admissions: Readonly<Record<'read' | 'write', AdmissionState>>;
+  } {
+    const { read, write } = this.#ways;
+    return { breaker: this.#breaker.state, admissions: { read: read.admission.state, write: write.admission.state } };
+  }
+}
+
+interface Way {
+  readonly admission: Admission;
+  readonly bulkhead: BulkheadPolicy;
+}
 
 /** Who hears of what a policy does. */
 export interface PolicyObserver {
@@ -18,62 +114,16 @@ export interface PolicyObserver {
 }
 
 /**
- * What stands in front of one Postgres, primary or replica: reads and writes each have a limit and a queue of their own, where they go
- * over connections of their own, and one of both, where lanes are off and all go over the pool; and one circuit breaker keeps all of them
- * from a database that fails.
- *
- * @param name of the dependency, for metrics.
- * @param pool of connections to it, over which it is tried whether it answers again.
- */
-export function createDatabasePolicy(
-  name: string,
-  config: DatabaseConfig,
-  pool: Pick<ConnectionPool, 'acquire'>,
-  observer: PolicyObserver,
-): DatabasePolicy {
-  const admission = (where: string, limit: number) => {
-    const onRefused = (criticality: Criticality) => observer.callShed(where, criticality);
-    const opened = new Admission({ limit, queueMax: config.maxWaiting, now, onRefused });
-    observer.watchAdmission(where, () => opened.state);
-    return opened;
-  };
-  const admissions = config.lanes === 0 ? ofOnePool() : ofEach();
-  const breaker = new CircuitBreaker({
-    ...BREAKER,
-    slowMs: config.slowCallMs,
-    openMs: config.breakerOpenMs,
-    isFailure,
-    probe: () => probe(pool),
-    now,
-    onStateChange: state => {
-      observer.breakerChanged(name, state);
-      // A call may wait for long, but not for a database that is not asked.
-      if (state === 'open') for (const opened of Object.values(admissions)) opened.beginAll();
-    },
-  });
-  observer.breakerChanged(name, breaker.state);
-  return new DependencyPolicy(breaker, admissions, isFailure);
-
-  function ofEach() {
-    const read = admission(`${name}-reads`, Math.max(config.poolMax, config.lanes * READS_PER_LANE));
-    return { read, write: admission(`${name}-writes`, config.poolMax) };
-  }
-
-  // With a queue for each kind, either would get half of the connections, however few calls of it there are, and together they would let
-  // twice as many through as there are connections.
-  function ofOnePool() {
-    const both = admission(`${name}-pool`, config.poolMax);
-    return { read: both, write: both };
-  }
-}
-
-/**
  * Whether an error says that the database fails, and not that the caller asked for something that can't be; undefined: it says that we
  * are busy, and nothing of the database.
  */
 function isFailure(error: unknown): boolean | undefined {
   if (error instanceof PoolExhaustedError) return undefined;
   return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
+}
+
+function isAnswer(error: unknown): boolean {
+  return !(error instanceof BrokenCircuitError) && isFailure(error) === false;
 }
 
 async function probe(pool: Pick<ConnectionPool, 'acquire'>): Promise<void> {

@@ -1,6 +1,5 @@
 import type { DatabaseConfig } from '#src/config.ts';
-import { createDatabasePolicy, type DatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
-import { GuardedReads } from '#src/db/guarded-reads.ts';
+import { DatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
 import type { ReadLanes } from '#src/db/lanes.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
@@ -46,7 +45,7 @@ export function openReads(
   metrics: DatabaseMetrics & PolicyObserver,
 ): OpenReads {
   const lanes = openReadLanes(database, config, pool, log);
-  const policy = createDatabasePolicy(name, config, pool, metrics);
+  const policy = new DatabasePolicy(name, config, pool, metrics);
   metrics.watchDatabase(name, {
     poolInUse: () => pool.state.total - pool.state.idle,
     poolIdle: () => pool.state.idle,
@@ -54,5 +53,5 @@ export function openReads(
     lanesUp: () => lanes.state.up,
     lanesInFlight: () => lanes.state.inFlight,
   });
-  return { lanes, policy, reads: new GuardedReads(lanes, policy) };
+  return { lanes, policy, reads: policy.guard(lanes) };
 }

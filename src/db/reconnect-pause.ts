@@ -1,3 +1,5 @@
+import { backoffMs } from '#src/resilience/backoff.ts';
+
 /**
  * How long to wait before a lost connection is made anew, in milliseconds.
  *
@@ -17,7 +19,7 @@ export class ReconnectPause {
     if (lastedMs >= STEADY_MS) this.#failures = 0;
     const failures = this.#failures++;
     if (failures === 0) return FIRST_MS * Math.random();
-    return Math.min(LONGEST_MS, SHORTEST_MS * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+    return backoffMs(failures, { initialMs: SHORTEST_MS, maxMs: LONGEST_MS });
   }
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { SessionAttrs } from '#src/database-url.ts';
 import { describeRole, isWanted, readServerRole, readTimeline, type ServerRole } from '#src/db/server-role.ts';
+import { backoffMs } from '#src/resilience/backoff.ts';
 
 export interface ServerSearch {
   /** URLs of one server each. */
@@ -39,7 +40,7 @@ export async function searchServers(search: ServerSearch, signal: AbortSignal): 
       if (isEnough) decided.resolve(best());
       else if (timelines.size > 0) patience ??= setTimeout(() => decided.resolve(best()), PATIENCE_MS);
       if (timeline !== undefined) return;
-      const pauseMs = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** n) * (0.5 + Math.random() / 2);
+      const pauseMs = backoffMs(n, { initialMs: SHORTEST_PAUSE_MS, maxMs: LONGEST_PAUSE_MS });
       await sleep(pauseMs, undefined, { signal: asking }).catch(() => {});
     }
   });

@@ -1,6 +1,5 @@
 import type { DatabasePolicy } from '#src/db/database-policy.ts';
 import { SerializationError } from '#src/db/errors.ts';
-import { translateBrokenCircuit } from '#src/db/guarded-reads.ts';
 import type { Post, PostContent } from '#src/posts/post.ts';
 import {
   type NewPost,
@@ -97,7 +96,7 @@ export class GuardedPostStore implements PostStore {
         return await this.#policy.run('write', write, { signal, deadline, criticality, mayBeSlow: true });
       } catch (error) {
         const mayRepeat = error instanceof SerializationError && attempt < ATTEMPTS && !signal?.aborted;
-        if (!mayRepeat || !this.#retryBudget.mayRetry()) translateBrokenCircuit(error);
+        if (!mayRepeat || !this.#retryBudget.mayRetry()) throw error;
       }
     }
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createDatabasePolicy } from '#src/db/database-policy.ts';
+import { DatabasePolicy } from '#src/db/database-policy.ts';
 import { DatabaseUnavailableError, PoolExhaustedError } from '#src/db/errors.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 
@@ -98,7 +98,7 @@ describe('The policy for a database', () => {
 function aPolicy(config: Parameters<typeof aDatabaseConfig>[0]) {
   const states: string[] = [];
   const pool = { acquire: () => Promise.reject(new PoolExhaustedError('none is free')) };
-  const policy = createDatabasePolicy('primary', aDatabaseConfig(config), pool, {
+  const policy = new DatabasePolicy('primary', aDatabaseConfig(config), pool, {
     breakerChanged: (_, state) => states.push(state),
     callShed: () => {},
     watchAdmission: () => {},
