@@ -54,7 +54,7 @@ ${missed.length === 0 ? 'Every target is met.' : `Missed:\n\n${missed.map(line =
 ## A hit
 
 GetPost's read of a post that is cached, among a thousand, in microseconds: ${formatQuartiles(time.store, 2)} through the store, with all that
-makes sure that it is current (target: below 2); ${formatQuartiles(time.nearCache, 2)} in the cache itself.
+makes sure that it is current (target: below 2); ${formatQuartiles(time.nearCache, 2)} in the near store, and ${formatQuartiles(time.keyv, 2)} through Keyv.
 
 ## Memory
 

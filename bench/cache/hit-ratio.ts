@@ -1,4 +1,4 @@
-import { BoundedStore } from '#src/cache/bounded-store.ts';
+import { SieveStore } from '#src/cache/sieve-store.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
 import { Random, ZipfPicker } from '../random.ts';
 
@@ -16,13 +16,13 @@ export function measureHitRatios(answers: readonly CachedAnswer[], reads: number
   return ROOMS.flatMap(room =>
     Object.entries(TRACES).map(([trace, scansEach]) => {
       const bound = total * room;
-      const sieve = new BoundedStore<CachedAnswer>(bound, sizeOfAnswer);
+      const sieve = new SieveStore<CachedAnswer>(bound, sizeOfAnswer);
       const lru = new LeastRecentlyUsed(bound);
       const hits = { sieve: 0, lru: 0 };
       let counted = 0;
       for (const { key, answer, counts } of traceOf(answers, reads, scansEach)) {
-        if (sieve.get(key) !== undefined) hits.sieve += counts;
-        else sieve.set(key, answer);
+        if (sieve.peek(key) !== undefined) hits.sieve += counts;
+        else void sieve.set(key, { value: answer });
         if (lru.get(key)) hits.lru += counts;
         else lru.set(key, sizeOfAnswer(answer));
         counted += counts;

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { NearCache } from '#src/cache/near-cache.ts';
+import { createNearCache } from '#src/cache/near-cache.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
 import type { Corpus } from '../corpus.ts';
 import { makeAnswers } from './cached-posts.ts';
@@ -21,16 +21,15 @@ export function measurePostMemory(corpus: Corpus, posts: number): PostMemory {
   const gc = runInNewContext('gc') as () => void;
   gc();
   const before = process.memoryUsage();
-  const now = () => 0;
-  const near = new NearCache<CachedAnswer>({ maxBytes: 1e12, sizeOf: sizeOfAnswer, now });
+  const near = createNearCache<CachedAnswer>({ maxBytes: 1e12, sizeOf: sizeOfAnswer });
   let text = 0;
   for (const answer of makeAnswers(corpus, posts)) {
-    near.set(`id:${answer.value.id}`, answer, 60_000);
+    void near.store.set(`id:${answer.value.id}`, { value: answer });
     text += answer.value.content.length + answer.value.title.length;
   }
   gc();
   const after = process.memoryUsage();
   const heap = after.heapUsed + after.external - before.heapUsed - before.external;
-  if (near.size !== posts) throw new Error('not all of it was kept');
-  return { posts, text: text / posts, heap: heap / posts, counted: near.bytes / posts };
+  if (near.store.size !== posts) throw new Error('not all of it was kept');
+  return { posts, text: text / posts, heap: heap / posts, counted: near.store.bytes / posts };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { bulkhead } from 'cockatiel';
 import { type RedisServer, RedisServers } from '#src/cache/redis-servers.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
@@ -11,18 +12,17 @@ import { within } from '#src/resilience/within.ts';
  *
  * It connects, and connects again, by itself, and finds the servers again when they have moved. Commands are never kept for later.
  */
-export class SharedCache implements AsyncDisposable {
-  readonly #namespace: string;
+export class RedisCache implements AsyncDisposable {
   readonly #timeoutMs: number;
   readonly #servers: RedisServers;
   readonly #log: OutageLog;
   readonly #onError: () => void;
   #lastError: unknown;
-  #inFlight = 0;
+  /** Further commands would wait in this process, and most of them for longer than they may: they fail at once. */
+  readonly #bulkhead = bulkhead(IN_FLIGHT_MAX, 0);
   #isDisposed = false;
 
-  constructor(url: string, options: SharedCacheOptions) {
-    this.#namespace = options.namespace;
+  constructor(url: string, options: RedisCacheOptions) {
     this.#timeoutMs = options.timeoutMs;
     this.#onError = options.onError ?? (() => {});
     this.#log = new OutageLog(
@@ -68,14 +68,11 @@ export class SharedCache implements AsyncDisposable {
    * @returns `taken` where another one has claimed it.
    */
   async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
-    const lock = this.#lock(key);
     const token = randomUUID();
-    const won = await this.#try(key, ({ client }) =>
-      client.set(lock, token, { condition: 'NX', expiration: { type: 'PX', value: ttlMs } }),
-    );
+    const won = await this.#try(key, ({ leases }) => leases.acquire(tagged(key), token, ttlMs));
     if (won === 'unavailable') return won;
-    if (won === null) return 'taken';
-    const release = () => this.#try(key, ({ client }) => client.eval(RELEASE, { keys: [lock], arguments: [token] }));
+    if (!won) return 'taken';
+    const release = () => this.#try(key, ({ leases }) => leases.release(tagged(key), token));
     return {
       release: async () => {
         await release();
@@ -86,8 +83,8 @@ export class SharedCache implements AsyncDisposable {
   /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
   async look(key: string): Promise<Look | Unavailable> {
     return this.#try(key, async redis => {
-      const [claims, entry] = await Promise.all([redis.client.exists(this.#lock(key)), this.#read(redis, key)]);
-      return { isClaimed: claims > 0, entry };
+      const [isClaimed, entry] = await Promise.all([redis.leases.isHeld(tagged(key)), this.#read(redis, key)]);
+      return { isClaimed, entry };
     });
   }
 
@@ -95,25 +92,14 @@ export class SharedCache implements AsyncDisposable {
     return this.#servers.state;
   }
 
-  async #read({ client, keyv }: RedisServer, key: string): Promise<SharedEntry | undefined> {
-    // Sent together, in this order.
-    const [text, leftMs] = await Promise.all([
-      keyv.get(tagged(key)),
-      client.pTTL(`${this.#namespace}${SEPARATOR}${tagged(key)}`),
-    ]);
+  async #read({ keyv, leases }: RedisServer, key: string): Promise<SharedEntry | undefined> {
+    const [text, leftMs] = await Promise.all([keyv.get<string>(tagged(key)), leases.leftMs(tagged(key))]);
     return text === undefined || leftMs < 0 ? undefined : { text, leftMs };
-  }
-
-  #lock(key: string): string {
-    return `${this.#namespace}:lock${SEPARATOR}${tagged(key)}`;
   }
 
   async #try<T>(key: string, work: (redis: RedisServer) => Promise<T>): Promise<T | Unavailable> {
     const redis = this.#servers.of(tagged(key));
     if (redis === undefined) return UNAVAILABLE;
-    // More would wait in this process, and most of them for longer than they may.
-    if (this.#inFlight >= IN_FLIGHT_MAX) return UNAVAILABLE;
-    this.#inFlight++;
     const attempt = () =>
       within(this.#timeoutMs, work(redis)).catch(error => {
         this.#onError();
@@ -122,13 +108,11 @@ export class SharedCache implements AsyncDisposable {
         throw error;
       });
     try {
-      const result = await redis.breaker.execute(attempt);
+      const result = await this.#bulkhead.execute(() => redis.breaker.execute(attempt));
       this.#log.end();
       return result;
     } catch {
       return UNAVAILABLE;
-    } finally {
-      this.#inFlight--;
     }
   }
 
@@ -139,7 +123,7 @@ export class SharedCache implements AsyncDisposable {
   }
 }
 
-export interface SharedCacheOptions {
+export interface RedisCacheOptions {
   /** Before all keys: who has another one, shares nothing with this. */
   readonly namespace: string;
   /** For each command, in milliseconds. */
@@ -175,6 +159,3 @@ function tagged(key: string): string {
 const UNAVAILABLE = 'unavailable';
 /** Commands, pipelined on one connection: Redis does some hundred thousand a second. */
 const IN_FLIGHT_MAX = 1000;
-/** KeyvRedis' own, between its namespace and a key. */
-const SEPARATOR = '::';
-const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";

@@ -1,14 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { default as KeyvRedis, RedisClientType } from '@keyv/redis';
+import { isDeepStrictEqual } from 'node:util';
+import type { RedisClientType } from '@keyv/redis';
+import { Keyv, type KeyvOptions } from 'keyv';
 import { SLOTS, slotOfKey } from '#src/cache/key-slot.ts';
+import { RedisLeases } from '#src/cache/redis-leases.ts';
 import { type AskRedis, findShards, type PasswordOf, type RedisShard } from '#src/cache/redis-topology.ts';
 import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/redis-url.ts';
+import { backoffMs } from '#src/resilience/backoff.ts';
 import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
+import { within } from '#src/resilience/within.ts';
 
 /** One server, with a connection that is made again by itself. */
 export interface RedisServer {
   readonly client: RedisClientType;
-  readonly keyv: KeyvRedis<string>;
+  readonly keyv: Keyv<string>;
+  readonly leases: RedisLeases;
   readonly breaker: CircuitBreaker;
 }
 
@@ -88,6 +94,9 @@ export class RedisServers implements AsyncDisposable {
       return client;
     };
     const ask: AskRedis = async (host, command, of) => {
+      // To open one takes milliseconds of CPU, in which calls wait.
+      const open = of === 'server' ? this.#servers.get(nameOf(host))?.client : undefined;
+      if (open?.isReady) return within(CONNECT_TIMEOUT_MS, open.sendCommand([...command]));
       const client = connect(host, of, { reconnectStrategy: false });
       try {
         await client.connect();
@@ -98,7 +107,10 @@ export class RedisServers implements AsyncDisposable {
     };
     const open = (host: RedisHost): RedisServer => {
       const client = connect(host, 'server', { reconnectStrategy: reconnectPauseMs });
-      const keyv = new Adapter<string>(client as never, { namespace: this.#options.namespace, throwOnErrors: true });
+      const { namespace } = this.#options;
+      const store = new Adapter<string>(client as never, { namespace, throwOnErrors: true });
+      const keyv = new Keyv<string>({ ...PLAIN_TEXT, store, namespace, useKeyPrefix: false, throwOnErrors: true });
+      // Whoever sent the command is told of its error.
       keyv.on('error', () => {});
       void client.connect().catch(error => this.#failed(error));
       const breaker = new CircuitBreaker({
@@ -107,19 +119,21 @@ export class RedisServers implements AsyncDisposable {
         isFailure: () => true,
         onStateChange: () => this.#changed(),
       });
-      return { client, keyv, breaker };
+      return { client, keyv, leases: new RedisLeases(client, store, namespace), breaker };
     };
     const { signal } = this.#disposed;
+    let unchanged = 0;
     for (let turn = 0; !signal.aborted; turn++) {
       const soon = new AbortController();
       this.#searchSoon = () => soon.abort();
-      let pauseMs = SEARCH_PAUSE_MS;
+      let hasMoved = false;
       try {
-        this.#become(await findShards(this.#url, this.#shards, turn, ask), open);
+        hasMoved = this.#become(await findShards(this.#url, this.#shards, turn, ask), open);
       } catch (error) {
         this.#failed(error);
-        pauseMs = FAILED_SEARCH_PAUSE_MS;
       }
+      unchanged = hasMoved ? 0 : unchanged + 1;
+      const pauseMs = backoffMs(unchanged, SEARCH_PAUSE);
       // One that does not move is never asked again.
       if (this.#url.kind === 'server') return;
       await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
@@ -129,12 +143,13 @@ export class RedisServers implements AsyncDisposable {
     }
   }
 
-  #become(shards: readonly RedisShard[], open: (host: RedisHost) => RedisServer): void {
-    if (this.#disposed.signal.aborted) return;
+  /** @returns whether they are others than before. */
+  #become(shards: readonly RedisShard[], open: (host: RedisHost) => RedisServer): boolean {
+    if (this.#disposed.signal.aborted || isDeepStrictEqual(shards, this.#shards)) return false;
     const bySlot = new Array<RedisServer | undefined>(SLOTS);
     const kept = new Set<string>();
     for (const { host, port, slots } of shards) {
-      const name = `${host}:${port}`;
+      const name = nameOf({ host, port });
       kept.add(name);
       const server = this.#servers.get(name) ?? open({ host, port });
       this.#servers.set(name, server);
@@ -148,6 +163,7 @@ export class RedisServers implements AsyncDisposable {
       close(client);
     }
     this.#changed();
+    return true;
   }
 
   #failed(error: unknown): void {
@@ -178,14 +194,23 @@ function close(client: RedisClientType): void {
   if (client.isOpen) client.destroy();
 }
 
+function nameOf({ host, port }: RedisHost): string {
+  return `${host}:${port}`;
+}
+
 function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 function reconnectPauseMs(failures: number): number {
-  return Math.min(1000, 50 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+  return backoffMs(failures, { initialMs: 50, maxMs: 1000 });
 }
 
+/** Values are texts, and Redis alone knows when they end: Keyv would ask the wall clock, which jumps. */
+const PLAIN_TEXT: Pick<KeyvOptions, 'serialize' | 'deserialize'> = {
+  serialize: ({ value }) => value as string,
+  deserialize: text => ({ value: text as never }),
+};
 const BREAKER = { failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 };
 /** The worst first. */
 const STATES: readonly CircuitBreakerState[] = ['open', 'half-open'];
@@ -195,8 +220,6 @@ const CONNECT_TIMEOUT_MS = 1000;
 /** Of a connection on which nothing comes, not even the answer to a ping. */
 const SOCKET_TIMEOUT_MS = 2500;
 const PING_MS = 1000;
-/** At least so long between two searches. */
-const SEARCH_PAUSE_MS = 250;
-/** After one that found nothing. */
-const FAILED_SEARCH_PAUSE_MS = 1000;
+/** Between two searches: longer while they find nothing new. */
+const SEARCH_PAUSE = { initialMs: 125, maxMs: 1000 };
 const SEARCH_EACH_MS = 10_000;

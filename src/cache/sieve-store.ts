@@ -1,13 +1,22 @@
+import type { KeyvStoreAdapter } from 'keyv';
+
 /**
- * Values by key, bounded by their bytes. What is evicted is chosen by SIEVE: a queue in the order of arrival, and a hand that goes
- * from its old end to its new one, over and over; what was used since the hand last passed stays, and the first that was not goes.
+ * A store for Keyv, in this process, bounded by bytes. It keeps values as they are, without a copy, so they must be immutable.
  *
- * A use costs setting a flag, no list is reordered; and what is used once passes through without displacing what is used often, where
- * least-recently-used would let it. Everything is O(1), eviction amortized: the hand passes over as many flags as uses have set.
+ * SIEVE chooses what to evict. A queue holds the entries in the order of arrival, and a hand goes from its old end to its new end, again and
+ * again. The hand clears the mark of an entry that was used, and evicts the first one without a mark.
+ *
+ * A use only sets that mark. An entry that is used once passes through, and does not displace what is used often, as it would with
+ * least-recently-used. All operations are O(1), amortized.
+ *
+ * It has no time to live: Keyv follows the wall clock, which jumps. Who needs one keeps it in the value.
  *
  * @see https://www.usenix.org/conference/nsdi24/presentation/zhang-yazhuo
  */
-export class BoundedStore<Value> {
+export class SieveStore<Value> implements KeyvStoreAdapter {
+  /** Keyv reads and sets these two. */
+  readonly opts = {};
+  namespace: string | undefined;
   readonly #nodes = new Map<string, Node<Value>>();
   readonly #maxBytes: number;
   readonly #sizeOf: (value: Value, key: string) => number;
@@ -19,48 +28,68 @@ export class BoundedStore<Value> {
   #bytes = 0;
 
   /**
-   * @param maxBytes of all values together. One that alone has more than a sixteenth of that is not kept: it would push out too much.
-   * @param sizeOf how many bytes a value takes, with its key; has to give the same number for the same value.
+   * @param maxBytes the limit for all entries together. An entry that takes more than a sixteenth of it is not kept, since it would push out too
+   *   much.
+   * @param sizeOf the bytes that a value takes with its key. It must give the same number for the same value.
    */
   constructor(maxBytes: number, sizeOf: (value: Value, key: string) => number) {
     this.#maxBytes = maxBytes;
     this.#sizeOf = sizeOf;
   }
 
-  get(key: string): Value | undefined {
+  /** The value under this key, at once. It counts as a use. */
+  peek(key: string): Value | undefined {
     const node = this.#nodes.get(key);
     if (node === undefined) return undefined;
     node.used = true;
-    return node.value;
+    return node.kept.value;
   }
 
-  /** @returns whether it was kept; what was there under this key is gone in any case. */
-  set(key: string, value: Value): boolean {
-    const bytes = this.#sizeOf(value, key);
+  async get<T>(key: string): Promise<T | undefined> {
+    return (this.peek(key) === undefined ? undefined : this.#nodes.get(key)?.kept) as T | undefined;
+  }
+
+  /** @returns whether the value was kept. What was under this key before is gone in any case. */
+  async set(key: string, kept: Kept<Value>): Promise<boolean> {
+    const bytes = this.#sizeOf(kept.value, key);
     if (bytes > this.#maxBytes * LARGEST) {
-      this.delete(key);
+      this.#delete(key);
       return false;
     }
     const before = this.#nodes.get(key);
     if (before !== undefined) {
       // It stays where it is in the queue, and is in use.
       this.#bytes += bytes - before.bytes;
-      before.value = value;
+      before.kept = kept;
       before.bytes = bytes;
       before.used = true;
     } else {
       this.#makeRoom(bytes);
-      this.#append({ key, value, bytes, used: false, older: this.#newest, newer: undefined });
+      this.#append({ key, kept, bytes, used: false, older: this.#newest, newer: undefined });
     }
     this.#makeRoom(0);
     return this.#nodes.has(key);
   }
 
-  delete(key: string): boolean {
-    const node = this.#nodes.get(key);
-    if (node === undefined) return false;
-    this.#remove(node);
-    return true;
+  async delete(key: string): Promise<boolean> {
+    return this.#delete(key);
+  }
+
+  async has(key: string): Promise<boolean> {
+    return this.#nodes.has(key);
+  }
+
+  async clear(): Promise<void> {
+    this.#nodes.clear();
+    this.#newest = undefined;
+    this.#oldest = undefined;
+    this.#hand = undefined;
+    this.#bytes = 0;
+  }
+
+  /** Keyv asks to be told of errors: there are none. */
+  on(): this {
+    return this;
   }
 
   /** How many values there are. */
@@ -71,6 +100,13 @@ export class BoundedStore<Value> {
   /** Of all values together; never more than the bound. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  #delete(key: string): boolean {
+    const node = this.#nodes.get(key);
+    if (node === undefined) return false;
+    this.#remove(node);
+    return true;
   }
 
   #makeRoom(bytes: number): void {
@@ -106,9 +142,14 @@ export class BoundedStore<Value> {
   }
 }
 
+/** What Keyv hands over without a serializer. */
+interface Kept<Value> {
+  readonly value: Value;
+}
+
 interface Node<Value> {
   readonly key: string;
-  value: Value;
+  kept: Kept<Value>;
   bytes: number;
   /** Since the hand last passed. */
   used: boolean;

@@ -8,7 +8,6 @@ import type { DatabaseLife } from '#src/posts/feed-head.ts';
 import { LastWrites } from '#src/posts/last-writes.ts';
 import { type Written, writtenByChanges } from '#src/posts/post-dependencies.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
-import { readStore } from '#src/posts/read-store.ts';
 import type { SharedAnswers } from '#src/posts/shared-answers.ts';
 import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resilience/criticality.ts';
 
@@ -73,7 +72,9 @@ export class AnswerCache implements Disposable {
 
   /** From what is kept, or from a work that is under way for another caller, or from a work of its own. */
   async read<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
-    const kept = this.find(key, call) as CachedAnswer<T> | undefined;
+    const { keyv, peek } = this.#near;
+    const found = peek === undefined ? await keyv.get<CachedAnswer>(key) : peek(key);
+    const kept = this.#usable(found, call) as CachedAnswer<T> | undefined;
     const ageMs = kept === undefined ? 0 : this.ageMs(kept);
     if (kept !== undefined && this.isFresh(kept)) {
       // Before its time is over, so that nobody has to wait for what is asked for all the time.
@@ -95,11 +96,8 @@ export class AnswerCache implements Disposable {
   }
 
   /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
-  find(key: string, call: StoreCall | undefined): CachedAnswer | undefined {
-    this.#noteEra();
-    if (call?.fresh) return undefined;
-    const kept = this.#near.get(key);
-    return kept !== undefined && this.#mayServe(kept, call) ? kept : undefined;
+  async find(key: string, call: StoreCall | undefined): Promise<CachedAnswer | undefined> {
+    return this.#usable(await this.#near.keyv.get<CachedAnswer>(key), call);
   }
 
   /** Whether it may serve without a look into the database. */
@@ -110,7 +108,16 @@ export class AnswerCache implements Disposable {
   /** What the store answers, and when, at which snapshot and in which era it was read. */
   async load<T>(call: StoreCall, load: (call: StoreCall) => Promise<T>) {
     const { era } = this.#feed;
-    return { ...(await readStore(call, load, this.#options.now)), era };
+    const readAt = this.#options.now();
+    let snapshot: Snapshot | undefined;
+    const value = await load({
+      ...call,
+      readAt: at => {
+        snapshot = at;
+      },
+    });
+    if (snapshot === undefined) throw new Error('the store did not tell the snapshot of its answer');
+    return { value, snapshot, readAt, era };
   }
 
   /** In milliseconds. */
@@ -135,12 +142,15 @@ export class AnswerCache implements Disposable {
   }
 
   /** Keeps what was read, unless it is known to be useless, or something later is kept. */
-  keep(key: string, answer: CachedAnswer): void {
+  async keep(key: string, answer: CachedAnswer): Promise<void> {
     // Before the feed is there, nobody tells of later writes.
     if (this.#feed.era === undefined || !this.mayUse(answer, undefined)) return;
-    const before = this.#near.get(key);
+    const { keyv } = this.#near;
+    const before = await keyv.get<CachedAnswer>(key);
     if (before?.era === answer.era && before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
-    this.#near.set(key, answer, answer.ttlMs + this.#options.staleIfErrorMs);
+    await keyv.set(key, answer);
+    // A write that came meanwhile has dropped what was there before.
+    if (!this.mayUse(answer, undefined)) await keyv.delete(key);
   }
 
   /** This process has written these, and the write is committed. */
@@ -174,8 +184,13 @@ export class AnswerCache implements Disposable {
     return this.#feed.era === undefined && (call?.mustSee !== undefined || this.#unknownSince !== undefined);
   }
 
+  #usable(found: CachedAnswer | undefined, call: StoreCall | undefined): CachedAnswer | undefined {
+    this.#noteEra();
+    return found !== undefined && !call?.fresh && this.#mayServe(found, call) ? found : undefined;
+  }
+
   #mayServe(kept: CachedAnswer, call: StoreCall | undefined): boolean {
-    if (this.ageMs(kept) >= this.#keepMs) return false;
+    if (this.ageMs(kept) >= kept.ttlMs + this.#options.staleIfErrorMs) return false;
     if (kept.era === this.#feed.era) return this.#isCurrent(kept, call);
     // Whether it has what the call has to see can't be told by a snapshot of another life.
     if (call?.mustSee !== undefined) return false;
@@ -268,13 +283,14 @@ export class AnswerCache implements Disposable {
       this.#shared === undefined || era === undefined || life === undefined
         ? await load()
         : await this.#shared.fill(sharedKey(life, key), { load, isUsable, era, signal: call.signal });
-    if (isShareable) this.keep(key, answer);
+    if (isShareable) await this.keep(key, answer);
     return answer;
   }
 
   /** Since these writes are forgotten sooner than what is kept grows too old, nothing may be left under them. */
   #drop(posts: ReadonlySet<string>): void {
-    for (const key of posts) this.#near.delete(key);
+    // Gone at once: Keyv's promises only tell whether something was there.
+    for (const key of posts) void this.#near.keyv.delete(key);
     const { life } = this.#feed;
     if (posts.size > 0 && life !== undefined) this.#shared?.delete([...posts].map(key => sharedKey(life, key)));
   }
@@ -296,7 +312,7 @@ export interface LookUp<T> {
 /** What the cache is made of. */
 export interface CacheParts {
   readonly feed: Pick<ChangeFeed, 'snapshot' | 'era' | 'lastEra' | 'life' | 'lagMs' | 'listen'>;
-  readonly near: Pick<NearCache<CachedAnswer>, 'get' | 'set' | 'delete'>;
+  readonly near: NearCache<CachedAnswer>;
   readonly shared: Pick<SharedAnswers, 'fill' | 'delete'> | undefined;
   readonly outage: DatabaseOutage;
 }

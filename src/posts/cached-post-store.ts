@@ -68,7 +68,7 @@ export class CachedPostStore implements PostStore, Disposable {
     const missing: string[] = [];
     const stale: CachedAnswer[] = [];
     for (const id of ids) {
-      const kept = this.#answers.find(idKey(id), call);
+      const kept = await this.#answers.find(idKey(id), call);
       const ageMs = kept === undefined ? 0 : this.#answers.ageMs(kept);
       if (kept !== undefined && this.#answers.isFresh(kept)) {
         this.#answers.served(kept, ageMs, call);
@@ -134,7 +134,7 @@ export class CachedPostStore implements PostStore, Disposable {
           const value = found.get(id);
           return { ...read, value, ttlMs: this.#answers.ttlMs(value), dependencies: dependenciesOfId(id) };
         });
-        for (const [n, answer] of answers.entries()) this.#answers.keep(idKey(ids[n] as string), answer);
+        await Promise.all(answers.map((answer, n) => this.#answers.keep(idKey(ids[n] as string), answer)));
         return { value: read.value, answers };
       });
     if (stale.length < ids.length) return load();

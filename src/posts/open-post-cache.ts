@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { NearCache } from '#src/cache/near-cache.ts';
-import type { SharedCache } from '#src/cache/shared-cache.ts';
+import { createNearCache } from '#src/cache/near-cache.ts';
+import type { RedisCache } from '#src/cache/redis-cache.ts';
 import type { Config } from '#src/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
@@ -21,8 +21,9 @@ export async function openPostCache(
   const closing = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   if (config.cache.nearBytes === 0) return { store, canServeStale: () => false, state: () => ({}), ...closing };
   const { feed, log, metrics, isQueueing } = uses;
-  const near = new NearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer, now });
-  metrics.readFrom({ nearCacheBytes: () => near.bytes, nearCacheEntries: () => near.size });
+  const near = createNearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer });
+  const { store: kept } = near;
+  metrics.readFrom({ nearCacheBytes: () => kept.bytes, nearCacheEntries: () => kept.size });
   const sharedCache = await openSharedCache(config.redis, uses, parts);
   const onOutcome = (outcome: string) => metrics.cacheAnswered('shared', outcome);
   const shared = sharedCache && new SharedAnswers(sharedCache, { now, onOutcome });
@@ -39,8 +40,8 @@ export async function openPostCache(
   );
   return {
     store: parts.use(cached),
-    canServeStale: () => near.size > 0 && outage.durationMs < config.cache.staleIfErrorMs,
-    state: () => ({ nearEntries: near.size, nearBytes: near.bytes, ...(sharedCache && { redis: sharedCache.state }) }),
+    canServeStale: () => kept.size > 0 && outage.durationMs < config.cache.staleIfErrorMs,
+    state: () => ({ nearEntries: kept.size, nearBytes: kept.bytes, ...(sharedCache && { redis: sharedCache.state }) }),
     ...closing,
   };
 }
@@ -75,10 +76,10 @@ async function openSharedCache(
   { url, timeoutMs }: Config['redis'],
   { log, metrics, secret }: PostCacheUses,
   parts: AsyncDisposableStack,
-): Promise<SharedCache | undefined> {
+): Promise<RedisCache | undefined> {
   if (url === undefined) return undefined;
   // Who has no Redis is spared the time that it takes to load.
-  const { SharedCache: Cache } = await import('#src/cache/shared-cache.ts');
+  const { RedisCache: Cache } = await import('#src/cache/redis-cache.ts');
   const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
   const cache = parts.use(
     new Cache(url, {

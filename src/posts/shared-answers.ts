@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SharedCache, SharedEntry } from '#src/cache/shared-cache.ts';
+import type { RedisCache, SharedEntry } from '#src/cache/redis-cache.ts';
 import { type CachedAnswer, decodeAnswer, encodeAnswer } from '#src/posts/cached-answer.ts';
 
 /**
@@ -9,10 +9,10 @@ import { type CachedAnswer, decodeAnswer, encodeAnswer } from '#src/posts/cached
  * Where that cache fails, or what is in it is no answer, the database is read as if there were none.
  */
 export class SharedAnswers {
-  readonly #cache: Pick<SharedCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>;
+  readonly #cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>;
   readonly #options: SharedAnswersOptions;
 
-  constructor(cache: Pick<SharedCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>, options: SharedAnswersOptions) {
+  constructor(cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>, options: SharedAnswersOptions) {
     this.#cache = cache;
     this.#options = options;
   }

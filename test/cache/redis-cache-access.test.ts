@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createClient } from '@keyv/redis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { SharedCache } from '#src/cache/shared-cache.ts';
+import { RedisCache } from '#src/cache/redis-cache.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 import { snippetsOf } from '#test/support/readme.ts';
@@ -66,9 +66,9 @@ async function useAll(url: string): Promise<void> {
   expect(await cache.get('a')).toBeUndefined();
 }
 
-async function open(url: string): Promise<SharedCache> {
+async function open(url: string): Promise<RedisCache> {
   const log = await createLogger({ level: 'info', format: 'json' }, new LogLines());
-  const cache = new SharedCache(url, { namespace: 'test', timeoutMs: 5000, log });
+  const cache = new RedisCache(url, { namespace: 'test', timeoutMs: 5000, log });
   while ((await cache.get('none')) === 'unavailable') await turn();
   return cache;
 }

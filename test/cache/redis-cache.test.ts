@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { SharedCache } from '#src/cache/shared-cache.ts';
+import { RedisCache } from '#src/cache/redis-cache.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import type { CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
 import { LogLines } from '#test/support/log-lines.ts';
@@ -9,7 +9,7 @@ import { startTcpProxy, type TcpProxy } from '#test/support/tcp-proxy.ts';
 
 let redis: TestRedis;
 let proxy: TcpProxy;
-let cache: SharedCache;
+let cache: RedisCache;
 let log: LogLines;
 let states: CircuitBreakerState[];
 let changedAt: number[];
@@ -154,8 +154,8 @@ describe('A shared cache whose Redis', () => {
 
 const WARN = 40;
 
-async function open(options: { readonly namespace?: string; readonly url?: string } = {}): Promise<SharedCache> {
-  return new SharedCache(options.url ?? proxy.through(redis.url), {
+async function open(options: { readonly namespace?: string; readonly url?: string } = {}): Promise<RedisCache> {
+  return new RedisCache(options.url ?? proxy.through(redis.url), {
     namespace: options.namespace ?? 'test',
     timeoutMs: 50,
     log: await createLogger({ level: 'info', format: 'json' }, log),
@@ -166,6 +166,6 @@ async function open(options: { readonly namespace?: string; readonly url?: strin
   });
 }
 
-async function untilAvailable(own: SharedCache): Promise<void> {
+async function untilAvailable(own: RedisCache): Promise<void> {
   while ((await own.get('any')) === 'unavailable') await sleep(1);
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@keyv/redis';
 import { describe, expect, it } from 'vitest';
 import { slotOfKey } from '#src/cache/key-slot.ts';
-import { SharedCache } from '#src/cache/shared-cache.ts';
+import { RedisCache } from '#src/cache/redis-cache.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 import { startClusterRedis } from '#test/support/redis-cluster.ts';
@@ -98,7 +98,7 @@ function keyOf(third: number): string {
 }
 
 /** Every command that the service sends. */
-async function useAll(cache: SharedCache, key: string): Promise<void> {
+async function useAll(cache: RedisCache, key: string): Promise<void> {
   await cache.set(key, 'text', 60_000);
   expect(await cache.get(key)).toMatchObject({ text: 'text' });
   const claim = await cache.claim(key, 60_000);
@@ -109,7 +109,7 @@ async function useAll(cache: SharedCache, key: string): Promise<void> {
   expect(await cache.get(key)).toBeUndefined();
 }
 
-async function untilFound(cache: SharedCache, key: string, text: string): Promise<void> {
+async function untilFound(cache: RedisCache, key: string, text: string): Promise<void> {
   for (;;) {
     await cache.set(key, text, 60_000);
     const found = await cache.get(key);
@@ -129,12 +129,12 @@ async function keysOf(url: string): Promise<string[]> {
   }
 }
 
-async function create(url: string): Promise<SharedCache> {
+async function create(url: string): Promise<RedisCache> {
   const log = await createLogger({ level: 'info', format: 'json' }, new LogLines());
-  return new SharedCache(url, { namespace: 'test', timeoutMs: 1000, log });
+  return new RedisCache(url, { namespace: 'test', timeoutMs: 1000, log });
 }
 
-async function open(url: string): Promise<SharedCache> {
+async function open(url: string): Promise<RedisCache> {
   const cache = await create(url);
   for (let n = 0; n < 3; n++) while ((await cache.get(keyOf(n))) === 'unavailable') await sleep(5);
   return cache;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { NearCache } from '#src/cache/near-cache.ts';
+import { createNearCache, type NearCache } from '#src/cache/near-cache.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
 import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
@@ -125,7 +125,7 @@ class World {
     this.#instances = [0, 1].map(() => {
       const now = () => this.#now;
       const feed = new SimulatedFeed(this.#database, point);
-      const near = new NearCache<CachedAnswer>({ maxBytes: 1e6, sizeOf: sizeOfAnswer, now });
+      const near = createNearCache<CachedAnswer>({ maxBytes: 1e6, sizeOf: sizeOfAnswer });
       const shared = isShared ? new SharedAnswers(sharedCache(texts, point), { now }) : undefined;
       const store = new CachedPostStore(
         this.#database.store,
@@ -161,7 +161,7 @@ class World {
     else if (taken.do === 'feed') await this.#at(taken).feed.poll(taken.isGap);
     else if (taken.do === 'wait') this.pass(taken.ms);
     else if (taken.do === 'fail') this.#database.isFailing = taken.isFailing;
-    else for (const key of [idKey(taken.id), slugKey(slugOf(taken))]) this.#at(taken).near.delete(key);
+    else for (const key of [idKey(taken.id), slugKey(slugOf(taken))]) void this.#at(taken).near.keyv.delete(key);
   }
 
   async #writeElsewhere(write: Step<'write elsewhere'>): Promise<void> {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Keyv } from 'keyv';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NearCache } from '#src/cache/near-cache.ts';
+import { createNearCache } from '#src/cache/near-cache.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool.ts';
@@ -51,6 +52,25 @@ const LIST: PostQuery = {
 };
 
 describePostStore('CachedPostStore', () => store);
+
+describe('With another store of Keyv', () => {
+  let other: CachedPostStore;
+  beforeAll(() => {
+    const keyv = new Keyv<CachedAnswer>({ serialize: undefined, deserialize: undefined } as object);
+    other = cacheOf(postgres.store, { near: { keyv } }).store;
+  });
+  afterAll(() => other?.[Symbol.dispose]());
+  describePostStore('CachedPostStore', () => other);
+
+  it('reads a post once', async () => {
+    const { id } = await create();
+    const first = await other.getById(id);
+    const reads = postgres.reads;
+    expect(await other.getById(id)).toBe(first);
+    expect(await other.getMany([id], 1e6)).toEqual([first]);
+    expect(postgres.reads).toBe(reads);
+  });
+});
 
 describe('A cached store', () => {
   it('reads a post once, and gives the same object again', async () => {
@@ -325,7 +345,7 @@ async function create(fields: Parameters<typeof aNewPost>[0] = {}) {
   return post;
 }
 
-function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed'>> = {}) {
+function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed' | 'near'>> = {}) {
   const clock = { now: 0 };
   const outcomes: CacheOutcome[] = [];
   let failure: Error | undefined;
@@ -334,7 +354,7 @@ function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed'>> = {}
       failure === undefined ? target[name].bind(target) : () => Promise.reject(failure),
   });
   const now = () => clock.now;
-  const near = new NearCache<CachedAnswer>({ maxBytes: 1e7, sizeOf: sizeOfAnswer, now });
+  const near = parts.near ?? createNearCache<CachedAnswer>({ maxBytes: 1e7, sizeOf: sizeOfAnswer });
   const options = {
     ...{ ttlMs: 60_000, negativeTtlMs: 5000, listTtlMs: 5000, staleIfErrorMs: 600_000, replicaMaxLagMs: 5000 },
     ...{ now, onOutcome: (outcome: CacheOutcome) => outcomes.push(outcome) },
