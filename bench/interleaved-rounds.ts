@@ -9,8 +9,8 @@ export interface Measured {
 }
 
 /**
- * Measures what calls take, against each other, on a machine that does other things too: every round runs each arm once,
- * in an order that rotates, so that what disturbs the machine for a while disturbs all of them.
+ * Measures what calls take, against each other, on a machine that does other things too. Every round runs each arm once, in an order that
+ * rotates, so that what disturbs the machine for a while disturbs all of them.
  *
  * @param arms by name; the first one is what the others are compared with. Give it twice to see the noise (A/A).
  * @param options.calls that an arm makes in a round, one after the other.

@@ -23,8 +23,8 @@ import { RESULTS_DIR, writeResults } from './results.ts';
 /**
  * Explains and measures every list, among posts that lie as badly as posts can.
  *
- * @param args `--posts` (1000000), `--rounds` (6), `--data DIR` to keep the databases, `--fill` to make them and no more, `--only` 0, 1 or 2 for
- *   the distribution of that number, beside what an earlier run has found of the others.
+ * @param args `--posts` (1000000), `--rounds` (6), `--data DIR` to keep the databases, `--fill` to make them and no more. With `--only` 0,
+ *   1 or 2 it measures the distribution of that number, beside what an earlier run has found of the others.
  * @returns the targets that were missed.
  */
 export async function benchListPlans(args: readonly string[]): Promise<string[]> {

@@ -19,8 +19,8 @@ import { writeResults } from './results.ts';
 /**
  * Measures lists at depth: every order, with each kind of filter, on a Postgres of its own.
  *
- * @param args a folder of Markdown posts to make the posts of (default: $POSTS_DIR, or else the tests' own), `--data DIR`
- *   to keep the database for the next run, `--rounds` (60), `--only NAME` of a filter (all), `--posts` and `--page` for a shorter run.
+ * @param args a folder of Markdown posts to make the posts of (default: $POSTS_DIR, or else the tests' own). `--data DIR` keeps the
+ *   database for the next run. `--rounds` (60), `--only NAME` of a filter (all), `--posts` and `--page` make a shorter run.
  * @returns the targets that were missed.
  */
 export async function benchLists(args: readonly string[]): Promise<string[]> {

@@ -13,7 +13,7 @@ import { writeResults } from './results.ts';
  * so nor may we as long as there is time.
  *
  * @param args `--rounds` (3), `--seconds` of a measurement (4), `--callers` (8,32,128,512), `--mixes` (create,cold,mixed), `--deadlines` in
- *   milliseconds (1000,10000), `--neighbours` (no,yes): beside a process that takes half a core, or not; `--starts` (3), whose first second
+ *   milliseconds (1000,10000). `--neighbours` (no,yes): beside a process that takes half a core, or not. `--starts` (3), whose first second
  *   is measured.
  * @returns the targets that were missed.
  */

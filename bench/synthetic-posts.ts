@@ -19,8 +19,8 @@ export interface SyntheticPost {
 }
 
 /**
- * Makes posts as a blog of ten years has them, oldest first: 5 % drafts, 2 % soft-deleted, two in five edited later, one in
- * ten imported with an older publish time, one in twenty created in the same millisecond as the one before. Of the posts of
+ * Makes posts as a blog of ten years has them, oldest first. 5 % are drafts, 2 % are soft-deleted, and two in five were edited later. One
+ * in ten was imported with an older publish time, and one in twenty was created in the same millisecond as the one before. Of the posts of
  * the last 30 days a third are scheduled.
  */
 export function* syntheticPosts(count: number, corpus: Corpus, random: Random): Generator<SyntheticPost> {

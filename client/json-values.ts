@@ -48,8 +48,8 @@ export function isBase64(text: string): boolean {
 }
 
 /**
- * What is wrong with a time (google.protobuf.Timestamp): it has to be one of RFC 3339 that exists, with capital T and Z, at most nine
- * decimals, no leap second, and within the years 1 to 9999 of UTC. Undefined: nothing.
+ * What is wrong with a time (google.protobuf.Timestamp). It must be a time of RFC 3339 that exists, with capital T and Z and at most nine
+ * decimals. It must have no leap second, and be within the years 1 to 9999 of UTC. Undefined: nothing.
  */
 export function faultOfTime(text: string): string | undefined {
   const match = TIME.exec(text);

@@ -4,9 +4,9 @@ import { type BinaryLayout, type FieldLayout, layoutOf } from './binary-layout.t
 import { joinPath, MalformedMessageError } from './malformed-message-error.ts';
 
 /**
- * Checks that bytes are a message in the binary format, as protobuf-go does before it takes them. `fromBinary` of protobuf-es does
- * not: it reads a known field of another wire type as if it had the right one, where the format has it as an unknown field; and it
- * lets a field reach beyond the message that holds it.
+ * Checks that bytes are a message in the binary format, as protobuf-go does before it takes them. `fromBinary` of protobuf-es does not. It
+ * reads a known field of another wire type as if it had the right one, where the format has it as an unknown field. It also lets a field
+ * reach beyond the message that holds it.
  *
  * @param keepsForeign whether fields of another wire type come behind KEPT_FIELD, or else nowhere.
  * @returns bytes for `fromBinary`: the same ones, or others, without what it would misread.

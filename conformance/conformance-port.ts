@@ -14,7 +14,7 @@ import { toConformanceError, withoutDetails } from './requested-error.ts';
 
 /**
  * Opens the public port on a free port of the loopback interface, built of the same parts as the service's own
- * (src/server.ts) and with the service's default settings, in front of the conformance service instead of the posts.
+ * (src/server.ts) and with the service's default settings. The conformance service stands behind it instead of the posts.
  */
 export async function openConformancePort(options: ConformancePortOptions): Promise<Listener> {
   const { log } = options;

@@ -12,9 +12,9 @@ export interface CanonicalRead {
  */
 export declare const URL_MAX_LENGTH = 8192;
 /**
- * Gives a read that connect-es is about to send by GET its canonical URL: the one that connect-go makes too, so that a cache
- * keeps one answer for all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a
- * form's is, so that nothing is left that a URL parser would escape once more.
+ * Gives a read that connect-es is about to send by GET its canonical URL. connect-go makes the same URL, so a cache keeps one answer for
+ * all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a form's is, so that nothing is left
+ * that a URL parser would escape once more.
  *
  * One that has to see a certain write goes by POST: caches would answer without asking, since they know nothing of that.
  *

@@ -12,8 +12,8 @@ export declare function isFloat(text: string): boolean;
  */
 export declare function isBase64(text: string): boolean;
 /**
- * What is wrong with a time (google.protobuf.Timestamp): it has to be one of RFC 3339 that exists, with capital T and Z, at most nine
- * decimals, no leap second, and within the years 1 to 9999 of UTC. Undefined: nothing.
+ * What is wrong with a time (google.protobuf.Timestamp). It must be a time of RFC 3339 that exists, with capital T and Z and at most nine
+ * decimals. It must have no leap second, and be within the years 1 to 9999 of UTC. Undefined: nothing.
  */
 export declare function faultOfTime(text: string): string | undefined;
 /** Whether a text is a google.protobuf.Duration: seconds with at most nine decimals, and `s` behind them. Its range is not looked at. */

@@ -1,8 +1,8 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 /**
- * Checks that bytes are a message in the binary format, as protobuf-go does before it takes them. `fromBinary` of protobuf-es does
- * not: it reads a known field of another wire type as if it had the right one, where the format has it as an unknown field; and it
- * lets a field reach beyond the message that holds it.
+ * Checks that bytes are a message in the binary format, as protobuf-go does before it takes them. `fromBinary` of protobuf-es does not. It
+ * reads a known field of another wire type as if it had the right one, where the format has it as an unknown field. It also lets a field
+ * reach beyond the message that holds it.
  *
  * @param keepsForeign whether fields of another wire type come behind KEPT_FIELD, or else nowhere.
  * @returns bytes for `fromBinary`: the same ones, or others, without what it would misread.

@@ -23,8 +23,8 @@ export interface FollowOptions {
     readonly onLost?: (error: ConnectError | undefined) => void;
 }
 /**
- * Follows the changes of posts for as long as the loop over it goes on: where a stream ends, or breaks, or is silent for too long, the
- * next one goes on behind the last response that was taken. So every change comes once, also over restarts of the service.
+ * Follows the changes of posts for as long as the loop over it goes on. Where a stream ends, breaks, or is silent for too long, the next
+ * one goes on behind the last response that was taken. So every change comes once, also over restarts of the service.
  *
  * Responses without a change are signs of life; their `resumeToken` is as good as others'. To go on after a restart of your own, keep the
  * token of the last response that you have handled.

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
  * Everything that can be said of the project without running it. Goes on after a failure, so that all of them are told,
  * prints what a step said only where it failed, and exits with 1 then.
  *
- * The last step compares what is generated with what was there before: a change of the contract or of the client is to be
- * committed together with what is made from it, and no other step may leave something behind.
+ * The last step compares what is generated with what was there before. A change of the contract or of the client must be committed together
+ * with what is made from it. No other step may leave something behind.
  */
 const STEPS = [
   ['generate', 'npm run --silent generate'],
@@ -17,6 +17,7 @@ const STEPS = [
   ['types', 'tsc -p .'],
   ['contract: lint, format, breaking changes', 'npm run --silent check:proto'],
   ['client package', 'npm run --silent check:client'],
+  ['sentences of at most 35 words', 'node scripts/long-sentences.ts'],
 ] as const;
 
 const root = fileURLToPath(new URL('..', import.meta.url));

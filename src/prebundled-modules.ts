@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
 /**
- * Takes libraries from node_modules/.prebundled, a few files which scripts/prebundle.ts made of some 700, instead of from
- * their own folders: finding and linking so many modules is most of the time that a start from the source takes.
+ * Takes libraries from node_modules/.prebundled, a few files that scripts/prebundle.ts made of some 700, instead of from their own folders.
+ * To find and link so many modules is most of the time of a start from the source.
  *
  * Does the same for node:http, of which it leaves out what loads slowly and the service does not use.
  *

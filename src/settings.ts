@@ -186,7 +186,7 @@ export const SETTINGS = {
   PURGE_INTERVAL: [
     duration('100ms', '24h'),
     '10min',
-    'About how often soft-deleted posts whose purge_time has come, old request ids and old changes are removed, in small batches, and lists are told which scheduled posts have come due: pages stay exact, and cost more while thousands wait.',
+    'About how often soft-deleted posts whose purge_time has come, old request ids and old changes are removed, in small batches. Lists are told then which scheduled posts have come due: pages stay exact, and cost more while thousands wait.',
   ],
   DATABASE_LANES: [
     integer(0, 16),

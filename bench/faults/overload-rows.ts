@@ -15,8 +15,8 @@ export const OVERLOAD_ROWS: readonly FaultRow[] = [
 async function overload(): Promise<RowResult> {
   await using parts = new AsyncDisposableStack();
   const { postgres, ids } = parts.use(await startPosts());
-  // What can be served is bound by four connections to a database that is some milliseconds away, without a cache: where it is bound by
-  // the two processors, these callers and Postgres, which share them, are the first to be overloaded.
+  // What can be served is bound by four connections to a database that is some milliseconds away, without a cache. If it were bound by the
+  // two processors, these callers and Postgres, which share them, would be the first to be overloaded.
   const { hostname: host, port } = new URL(postgres.url);
   const proxy = parts.use(await startTcpProxy({ host, port: Number(port) }));
   proxy.set({ latencyMs: 5 });

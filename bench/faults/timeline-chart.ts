@@ -8,8 +8,8 @@ export interface Timeline {
 }
 
 /**
- * Draws, for each row and each subject, how many calls a second went well (green), were served as stale (yellow) or failed (red), and
- * the 99th percentile of how long they took (line, logarithmic, from 1 ms to 10 s), as an SVG file that needs no other file.
+ * Draws, for each row and each subject, how many calls a second went well (green), were served as stale (yellow) or failed (red). A line
+ * shows the 99th percentile of how long they took, logarithmic, from 1 ms to 10 s. The SVG file needs no other file.
  */
 export function drawTimelines(timelines: readonly Timeline[]): string {
   const panels = timelines.flatMap(({ title, series }) =>

@@ -22,8 +22,8 @@ export interface Staleness {
 }
 
 /**
- * Changes hot posts at one instance after the other, and reads each change at once at all of them: at its own, with its token at another,
- * and without at a third until it has it. All of them have the post in their caches.
+ * Changes hot posts at one instance after the other, and reads each change at once at all of them. It reads at its own, with its token at
+ * another, and without one at a third until that has it. All of them have the post in their caches.
  *
  * @param faults ends backends of the change feed, all connections of an instance's, each few seconds.
  */

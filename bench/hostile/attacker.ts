@@ -15,8 +15,8 @@ export interface Attacker<T> {
 /**
  * Starts an attack by its name from a local address (the good clients have another, as they would), and resolves when it begins.
  *
- * It runs with the lowest priority, since a real one has a machine of its own: what it takes from the good clients is to be what it takes
- * of the service, not of the processors that they share here.
+ * It runs with the lowest priority, since a real one has a machine of its own. What it takes from the good clients must be what it takes of
+ * the service, not of the processors that they share here.
  */
 export async function startAttacker<T>(attack: string, url: string, address: string): Promise<Attacker<T>> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'attack-process.ts'), attack, url, address], {

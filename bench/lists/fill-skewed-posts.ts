@@ -10,8 +10,8 @@ export const DISTRIBUTIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Replaces all posts by as many as `count`, as no blog has them: one author has half of them, and others a few hundred each; one tag is on all of
- * them; a fifth is deleted, and two fifths were updated. Lists by the time of creation have old ones deep down, as always.
+ * Replaces all posts by as many as `count`, as no blog has them. One author has half of them, and others a few hundred each. One tag is on
+ * all of them; a fifth is deleted, and two fifths were updated. Lists by the time of creation have old ones deep down, as always.
  */
 export async function fillSkewedPosts(client: pg.Client, distribution: string, count: number): Promise<void> {
   const state = DISTRIBUTIONS[distribution];

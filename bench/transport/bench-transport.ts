@@ -24,8 +24,8 @@ import { missedTargets } from './transport-targets.ts';
 import type { WorkloadId } from './workloads.ts';
 
 /**
- * Measures the way from the socket to the handler and back, against other servers on the same core that answer with the
- * same post: servers on core 0, this process, which calls them, on core 1. All of them are started once.
+ * Measures the way from the socket to the handler and back, against other servers that answer with the same post. Servers run on core 0,
+ * and this process, which calls them, on core 1. All of them are started once.
  *
  * @param args `--rounds` (40); `--slice-ms` (200); `--only` with ids of workloads and contestants, separated by commas, such as
  *   `grpc,ours,raw-h2`, or `stages`; `--h2load-rounds` (10; 0: h2load is left out).

@@ -46,8 +46,8 @@ export async function measureSlice(load: Load, server: ContestantProcess, ms: nu
 }
 
 /**
- * Keeps this process from sleeping until an answer is there. To wake a core that sleeps costs who wakes it, which is the
- * server in its write, 10 to 40 us on a virtual machine: the more, the slower the server is, and none of it is the server's work.
+ * Keeps this process from sleeping until an answer is there. To wake a core that sleeps costs the server that wakes it, in its write, 10 to
+ * 40 us on a virtual machine. The slower the server is, the more often that happens, and none of it is the server's work.
  */
 function stayAwake(): { stop(): void } {
   let awake = true;

@@ -15,8 +15,8 @@ export interface PostFile {
  * The `.md`, `.mdx` and `.markdown` files of a folder and of all folders in it, in the order of their paths. Names that begin
  * with a dot are passed over, and so are `node_modules`. A link to a file is followed, a link to a folder is not.
  *
- * @returns also what can't be imported whatever is in it: a folder that can't be read, a link to a folder, a file that is none,
- *   and each file whose path gives the slug of one before it.
+ * @returns also what can't be imported whatever is in it: a folder that can't be read, a link to a folder, a file that is none. So is each
+ *   file whose path gives the same slug as one before it.
  * @throws the system's error where `dir` itself can't be read.
  */
 export async function findPostFiles(dir: string): Promise<{ files: PostFile[]; failed: FileFailure[] }> {

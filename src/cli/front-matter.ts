@@ -44,9 +44,9 @@ export function parseFrontMatter(text: string): FrontMatterFile {
 }
 
 /**
- * A file with YAML front matter, which parseFrontMatter reads back to the same values and the same content. Every text
- * is in double quotes with JSON's escapes, so that none is ever taken for a number, a date or a null, by any YAML
- * reader; what YAML 1.1 calls a line break, or no reader can print, is escaped too.
+ * A file with YAML front matter, which parseFrontMatter reads back to the same values and the same content. Every text is in double quotes
+ * with JSON's escapes, so that no YAML reader takes it for a number, a date or a null. What YAML 1.1 calls a line break, or no reader can
+ * print, is escaped too.
  */
 export function formatFrontMatter(data: Readonly<Record<string, unknown>>, content: string): string {
   const yaml = stringify(data, {

@@ -14,10 +14,9 @@ export const POST_FILE_MAX_BYTES = 1024 * 1024 + 4 * FRONT_MATTER_MAX_LENGTH + 1
 /**
  * The post in a Markdown file, without a slug, checked against the rules of post.proto.
  *
- * From the front matter come `title`; `author` (or `authors`), of which a list is joined with commas; `tags`, a list, or a
- * text with commas between them; `category` and `categories`, which become tags behind those; `date`, the publish time, or
- * none with `draft: true`. Other keys are passed over. The content is every byte that follows; only a byte order mark at the
- * file's start is dropped.
+ * From the front matter come `title`, and `author` or `authors`, of which a list is joined with commas. `tags` is a list, or a text with
+ * commas between them; `category` and `categories` become tags behind those. `date` is the publish time, and `draft: true` means none.
+ * Other keys are passed over. The content is every byte that follows; only a byte order mark at the file's start is dropped.
  *
  * @throws PostFileError with every fault of the fields at once, each naming its field.
  */

@@ -17,8 +17,8 @@ export interface RetryOptions {
  * Makes a call again while the service can't answer, so long as a repeat is safe: a read, or a write with a request_id or
  * an etag.
  *
- * The delays grow twofold from 100 ms to 5 s, each less up to half by chance so that many callers don't come back at once,
- * and are never shorter than the service asks for in RetryInfo, of which 30 s are honoured.
+ * The delays grow twofold from 100 ms to 5 s, each less up to half by chance, so that many callers do not come back at once. They are never
+ * shorter than the service asks for in RetryInfo, up to 30 s.
  *
  * @throws the last error, when it is not transient or the attempts are used up; the signal's reason when that fires.
  */

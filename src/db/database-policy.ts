@@ -135,8 +135,8 @@ function now(): number {
 }
 
 /**
- * Short enough to open within a second, of which a slow call takes a quarter until it is known to be slow; and ten calls are enough to
- * tell; five failures in a row tell it where there are few. Most of the calls have to be slow, since lists of much may be.
+ * Short enough to open within a second, of which a slow call takes a quarter until it is known to be slow. Ten calls are enough to tell;
+ * where there are few, five failures in a row tell it. Most of the calls have to be slow, since lists of much may be.
  */
 const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 700, minCalls: 10, consecutiveFailures: 5 };
 /** A lane has several statements in flight: enough that Postgres never waits for the next one, and few enough that they wait here. */

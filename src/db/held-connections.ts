@@ -6,8 +6,8 @@ export interface HeldConnection {
 }
 
 /**
- * Knows which connections of a pool are held, since when and by whom, and tells of each once that is held for too long: who forgets to
- * put one back takes it from all others, and the pool that is empty in the end does not say who it was.
+ * Knows which connections of a pool are held, since when and by whom, and reports each once that is held for too long. A caller who forgets
+ * to put one back takes it from all others, and the empty pool does not say who it was.
  */
 export class HeldConnections {
   readonly #held = new Set<Hold>();

@@ -30,10 +30,10 @@ export interface ReadLanesState {
  * Hot reads over a few shared connections, several at a time on each, as prepared statements: each costs a quarter of what
  * it does over a pool, where a connection waits for each answer.
  *
- * Only for single statements that write nothing, and of those only the short ones, which have names, go over lanes: one that
- * is slow delays those behind it on its connection, and an aborted one is not cancelled. The others go over the pool, as all
- * do while no lane is up, and where too much is in flight. A statement whose connection is lost is run once more, over the
- * pool, as far as the budget for that goes; so a connection that is down fails no call while there is another.
+ * Only single statements that write nothing, are short and have names go over lanes. A slow one delays those behind it on its connection,
+ * and an aborted one is not cancelled. The others go over the pool, as all do while no lane is up, and where too much is in flight. A
+ * statement whose connection is lost is run once more, over the pool, as far as the budget for that goes; so a connection that is down
+ * fails no call while there is another.
  */
 export class ReadLanes implements AsyncDisposable {
   readonly #lanes: readonly Lane[];

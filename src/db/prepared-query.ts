@@ -21,8 +21,8 @@ export type Parameter = string | Buffer | null;
 /**
  * Text or bytes of a value, as pg makes them for a statement of the pool.
  *
- * To be called before a statement is sent: a value that throws inside pg has it close the prepared statement in Postgres,
- * and not forget it, so that every later use of the name on that connection fails.
+ * Call it before a statement is sent. A value that throws inside pg makes it close the prepared statement in Postgres, and not forget it.
+ * Every later use of the name on that connection would fail.
  *
  * @throws for a value that has no such form, such as an object with a cycle.
  */

@@ -12,9 +12,9 @@ export interface Account {
 /**
  * Chooses the account that Postgres runs as, since it refuses to run as root.
  *
- * Not root: our own, which is `undefined`. Root: the owner of the data where there are any, so that another choice
- * never loses them; else `postgres`, made for this by the system's own packages; else `nobody`, which every system has
- * and which owns nothing else worth reading. No account is created: that would outlive the service.
+ * Not root: our own, which is `undefined`. Root: the owner of the data where there are any, so that another choice never loses them. Else
+ * it is `postgres`, made for this by the system's own packages; or `nobody`, which every system has and which owns nothing else worth
+ * reading. No account is created: that would outlive the service.
  *
  * @param dataFolder the folder of the data, which need not exist.
  */

@@ -17,9 +17,8 @@ export function clusterPaths(folder: string) {
 }
 
 /**
- * Makes a new cluster with one role, a generated password (mode 600) and an empty database, all or nothing: it is made
- * beside its place and renamed, so that a start that was killed leaves no half of one. Text sorts by code point, alike
- * on every machine.
+ * Makes a new cluster with one role, a generated password (mode 600) and an empty database, all or nothing. It is made beside its place and
+ * renamed, so that a start that was killed leaves no half of one. Text sorts by code point, alike on every machine.
  *
  * @param options.sync false: the files need not survive a power cut.
  * @throws EmbeddedPostgresError with what initdb said.

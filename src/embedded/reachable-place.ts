@@ -10,9 +10,9 @@ import type { Logger } from '#src/observability/logger.ts';
 export const SHARED_DIR = '/var/lib/postservice';
 
 /**
- * Decides where the cluster lives: `postgres` in the data folder. Where the account can't get there, as below a home
- * folder of mode 700, it is a symbolic link to a folder of its own under `sharedDir`: the link shows where the data
- * are, goes with the data folder when that is moved, and means a new, empty cluster when it is deleted.
+ * Decides where the cluster lives: `postgres` in the data folder. Where the account can't get there, as below a home folder of mode 700, it
+ * is a symbolic link to a folder of its own under `sharedDir`. The link shows where the data are, and goes with the data folder when that
+ * is moved. Where it is deleted, the cluster is a new, empty one.
  *
  * @returns the cluster's folder, which need not exist.
  */

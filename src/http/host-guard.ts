@@ -49,9 +49,9 @@ function isContradicted(host: string, fields: readonly string[]): boolean {
 }
 
 /**
- * A registered name, an IPv4 address, or an IP literal in brackets, with or without a port (RFC 3986, 3.2.2): so also
- * `postservice.1`, which is no host of a web URL, and `%2Frun%2Fposts.sock`, by which gRPC clients name a socket. No user
- * information, since HTTP has none here (RFC 9110, 4.2.4), and no escaped control characters.
+ * A registered name, an IPv4 address, or an IP literal in brackets, with or without a port (RFC 3986, 3.2.2). So `postservice.1` is one,
+ * which is no host of a web URL, and `%2Frun%2Fposts.sock`, by which gRPC clients name a socket. No user information, since HTTP has none
+ * here (RFC 9110, 4.2.4), and no escaped control characters.
  */
 function isAuthority(host: string): boolean {
   const [, literal, port] = AUTHORITY.exec(host) ?? [];

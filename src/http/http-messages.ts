@@ -4,8 +4,8 @@ import { announceUnreadBody } from '#src/http/unread-body.ts';
 import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
 
 /**
- * An HTTP/1.1 response that counts the bytes that are written to it (not those that `end` is given), and says `Connection: close` where so much of the request's body is
- * left that it is not read off.
+ * An HTTP/1.1 response that counts the bytes that are written to it, not those that `end` is given. It says `Connection: close` where so
+ * much of the request's body is left that it is not read off.
  */
 export class Http1Response extends ServerResponse<Http1Request> {
   bytesWritten = 0;

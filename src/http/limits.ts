@@ -34,7 +34,7 @@ export const TLS_LIMITS = {
 
 export const HTTP2_LIMITS = {
   settings: {
-    // Many callers share a connection, and Node counts the streams of cancelled calls until its next turn: 500 a second that are cancelled
+    // Many callers share a connection, and Node counts the streams of cancelled calls until its next turn. 500 a second that are cancelled
     // after 300 ms, and a pause of a second, must leave room for others. What runs at once is bounded elsewhere.
     maxConcurrentStreams: 1000,
     initialWindowSize: 256 * 1024,

@@ -71,8 +71,8 @@ export interface Shell extends SocketRefusal {
 }
 
 /**
- * Every request gets an id, is looked at before the RPC library sees it, has its deadline brought within bounds, and leaves
- * one line in the access log and one observation in the metrics, also where it never became an RPC.
+ * Every request gets an id, is looked at before the RPC library sees it, and has its deadline brought within bounds. It leaves one line in
+ * the access log and one observation in the metrics, also where it never became an RPC.
  */
 export function createShell(options: ShellOptions): Shell {
   const { dispatch, deadline, requestMaxBytes } = options;

@@ -14,8 +14,8 @@ export interface StallLimits {
 }
 
 /**
- * Resets responses whose client takes nothing of them, and with the last one its connection: each is held in memory until it
- * has left, and a client needs but a few bytes to ask for the next one.
+ * Resets responses whose client takes nothing of them, and with the last one its connection. Each is held in memory until it has left, and
+ * a client needs only a few bytes to ask for the next one.
  *
  * @returns looks at all connections; to be called every second or more often. @param now as `performance.now()`.
  */

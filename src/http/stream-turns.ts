@@ -1,6 +1,6 @@
 /**
- * Takes streams of one HTTP/2 session in turns of the event loop, a few in each, so that a client which opens hundreds with one packet
- * neither holds up the calls of others nor costs much where it resets them with the same packet.
+ * Takes streams of one HTTP/2 session in turns of the event loop, a few in each. A client that opens hundreds with one packet does not hold
+ * up the calls of others. It costs little where it resets them with the same packet.
  */
 export class StreamTurns {
   readonly #waiting: (() => void)[] = [];

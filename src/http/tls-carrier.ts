@@ -4,9 +4,9 @@ import type { TLSSocket } from 'node:tls';
 /**
  * A TLS connection as Node's HTTP/2 carries it over any stream, and so writes to it as everybody else does.
  *
- * Given the socket itself, a session would write to its native handle, and a second writer abort the process
- * (`CHECK(!current_write_)` in Node's TLSWrap): the frame that tells a client of the end could not be sent past the session.
- * Measured on a noisy machine, that costs about a tenth of the calls a second over TLS.
+ * Given the socket itself, a session would write to its native handle, and a second writer would abort the process
+ * (`CHECK(!current_write_)` in Node's TLSWrap). The frame that tells a client of the end could not be sent past the session. Measured on a
+ * noisy machine, that costs about a tenth of the calls a second over TLS.
  */
 export function tlsCarrier(socket: TLSSocket): Duplex {
   // HTTP/2 makes a net.Socket of what is none (its JSStreamSocket). These are the members that it uses; another Duplex

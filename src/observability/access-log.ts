@@ -35,9 +35,9 @@ export interface AccessRecord {
 /**
  * The access log: one line for each request, level info; with a cause, warn, or error where the fault is ours.
  *
- * The usual line is joined by hand and given to the logger's own stream: pino takes 5 µs for it, which is a good part of what a
- * cached read costs altogether; this takes 1, and its system call 3 more. So of calls that went well only so many a second are
- * written in full, and beyond that a sample. Text from outside is JSON-escaped and cut, so no client can break a line.
+ * The usual line is joined by hand and given to the logger's own stream. pino takes 5 µs for it, a good part of what a cached read costs
+ * altogether; this takes 1, and its system call 3 more. So of calls that went well only so many a second are written in full, and beyond
+ * that a sample. Text from outside is JSON-escaped and cut, so no client can break a line.
  *
  * @param successesPerSecond calls that went well beyond this are sampled; unset: none are.
  */

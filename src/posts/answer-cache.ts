@@ -177,7 +177,7 @@ export class AnswerCache implements Disposable {
   }
 
   /**
-   * While the era is not known, a crash may have ended it, after which ids are given out again: the snapshot of a read that began before does
+   * While the era is not known, a crash may have ended it, and ids are given out again. Then the snapshot of a read that began before does
    * not tell whether it has what was written since. Who has to see a write begins a read then, and shares none.
    */
   #isIncomparable(call: StoreCall | undefined): boolean {

@@ -21,8 +21,8 @@ import {
 } from '#src/posts/post-store.ts';
 
 /**
- * A store that remembers what it read: posts by id and by slug, that there is none, and first pages of lists; in this process, and
- * where there is one, in a cache that instances share.
+ * A store that remembers what it read: posts by id and by slug, that there is none, and first pages of lists. It keeps them in this process
+ * and, where there is one, in a cache that instances share.
  *
  * - After a write is acknowledged, this process gives nothing older; others follow when the change feed tells them, and in no case
  *   later than the time of an answer. A call that names a write sees it, wherever it was made.

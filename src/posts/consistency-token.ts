@@ -4,8 +4,9 @@ import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 /**
  * Makes and reads consistency tokens: each write answers with one, and a read that carries it sees that write, on whichever instance.
  *
- * A token is the id of the write's transaction, in 48 bits, and the timeline of its server, in 16; authenticated (HMAC-SHA-256, cut to 64 bits), in URL-safe base64: without the secret
- * nobody can make one of a transaction that never comes, whose reads no cache could answer.
+ * A token is the id of the write's transaction, in 48 bits, and the timeline of its server, in 16. It is authenticated (HMAC-SHA-256, cut
+ * to 64 bits), in URL-safe base64. Without the secret nobody can make one of a transaction that never comes, whose reads no cache could
+ * answer.
  */
 export class ConsistencyTokens {
   readonly #key: Uint8Array;

@@ -1,17 +1,17 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 
 /**
- * What is known of the last writes of all that cached answers depend on: posts, slugs, lists. An answer may be used if the snapshot
- * that it was read at covers them. So it does not matter in which order reads and writes come to their ends, in this process or in
- * others: an answer that was read before a write is never taken for one that has it.
+ * What is known of the last writes of all that cached answers depend on: posts, slugs, lists. An answer may be used if the snapshot that it
+ * was read at covers them. So it does not matter in which order reads and writes end, in this process or in others. An answer that was read
+ * before a write is never taken for one that has it.
  *
  * Bounded by time, but for own writes that nobody else has told of yet, and by number: what is forgotten for want of room makes older
  * answers unusable, never the other way round.
  */
 export class LastWrites {
   /**
-   * Two generations. One map in the order of age would be kept so by removing what is written again and again before it is set: which
-   * leaves a trace each time, that a Map has to pass by when it looks for that key, until it is made anew (400 µs a change, measured).
+   * Two generations. Two, because a hot key that is set again in one Map in the order of age leaves a gap. Look-ups must pass by each gap
+   * until the Map is made anew (400 µs a change, measured).
    */
   #young = new Map<string, LastWrite>();
   #old = new Map<string, LastWrite>();

@@ -166,9 +166,9 @@ const IS_WANTED = `
  * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.
  *
  * What began after `from` was taken is a range of the index by transaction, `near`. Where it is large, only its beginning is looked at, and
- * the changes are gone through by their ids instead: from the last mark that is older than `from`, or behind the last one that was read.
- * What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed beside them.
- * So no change is in two of the three parts.
+ * the changes are gone through by their ids instead. That begins at the last mark that is older than `from`, or behind the last one that
+ * was read. What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed
+ * beside them. So no change is in two of the three parts.
  *
  * `scanned` is read no further than `found` wants, which is why `found` has no order of its own. Each change is fetched by its id, with a
  * limit, since a plan of old statistics would join them with all that there are.

@@ -4,9 +4,9 @@ import { compressionBrotli } from '@connectrpc/connect-node';
 import { rpcError } from '#src/rpc/error-details.ts';
 
 /**
- * Brotli that can't be made to take more memory than a message may: the decoder sets aside the whole window that the
- * first bits name, up to 16 MiB, before it knows how little there is to decode. A message of up to 4 MiB gains nothing
- * from a window above that, and encoders by default use none.
+ * Brotli that can't be made to take more memory than a message may. The decoder sets aside the whole window that the first bits name, up to
+ * 16 MiB, before it knows how little there is to decode. A message of up to 4 MiB gains nothing from a window above that, and encoders by
+ * default use none.
  */
 export const boundedBrotli: Compression = {
   name: compressionBrotli.name,

@@ -2,8 +2,8 @@ import type { Http2ServerResponse } from 'node:http2';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 
 /**
- * Writes a response over HTTP/2, as connect-node's universalResponseToNodeResponse does, and takes the next message only
- * when little is unsent: that one has Node keep 64 KiB for each stream whose reader is slow, and makes as many messages for it.
+ * Writes a response over HTTP/2, as connect-node's universalResponseToNodeResponse does, and takes the next message only when little is
+ * unsent. connect-node has Node keep 64 KiB for each stream whose reader is slow, and makes as many messages for it.
  *
  * @throws what the response's body throws; the error of the stream where it can't be written to any more.
  */

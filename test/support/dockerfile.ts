@@ -29,8 +29,8 @@ export interface RunStep {
 /**
  * Reads as much of the Dockerfile format as ours uses.
  *
- * @throws at anything else, so that no step is passed over; and at a HEALTHCHECK, ENTRYPOINT or CMD that is not in exec
- *   form: a shell between Docker and the process would keep signals from it.
+ * @throws at anything else, so that no step is passed over. It throws also at a HEALTHCHECK, ENTRYPOINT or CMD that is not in exec form: a
+ *   shell between Docker and the process would keep signals from it.
  */
 export function parseDockerfile(text: string): Stage[] {
   const stages: Stage[] = [];

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 
 /**
- * The change feed: one row for each change of a post, written by triggers in the writer's own transaction, so that a change is there
- * exactly if it was committed, and edits by hand are too.
+ * The change feed: one row for each change of a post. Triggers write it in the writer's own transaction, so a change is there exactly if it
+ * was committed, and so are edits by hand.
  *
  * `xid` is that transaction. Neither it nor `id` is the order of commits; readers take what has become visible between two
  * snapshots of theirs, which is exact (src/db/snapshot.ts). The rows of one post are in the order of its writes by `id`, since each
@@ -35,8 +35,8 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
   await sql`create index post_changes_xid on post_changes (xid)`.execute(db);
 
-  // A reader that was last here when a transaction up to `xid` had not ended may miss changes that were removed for their age; one that
-  // has not seen the last truncation misses what it truncated.
+  // A reader that was last here when a transaction up to `xid` had not ended may miss changes that were removed for their age. A reader
+  // that has not seen the last truncation misses what it truncated.
   await sql`
     create table post_changes_removed (
       single_row boolean primary key default true check (single_row),

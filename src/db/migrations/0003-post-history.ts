@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely';
 
 /**
  * What tells one history of the posts from another. Postgres gives a transaction id out again after a crash, after a fail-over, and in a
- * restored copy; so a place in the change feed names the last change that it has seen, and the epoch of the database.
+ * restored copy. So a place in the change feed names the last change that it has seen, and the epoch of the database.
  *
  * - `post_changes_history` has the epoch, and the identity of the cluster that it belongs to.
  * - `post_changes_removed` keeps the last change that was removed, and the last truncation, so that places behind them can be proved.

@@ -131,8 +131,8 @@ function sendTrailersAtEnd(stream: ServerHttp2Stream, trailers: OutgoingHttpHead
 }
 
 /**
- * When the response is out and the request is not in: reads on for a moment, since clients exist that take being stopped for a
- * failure and never look at the answer; then asks for no more, without an error (RFC 9113, 8.1).
+ * When the response is out and the request is not in, it reads on for a moment. Some clients take being stopped for a failure, and never
+ * look at the answer. Then it asks for no more, without an error (RFC 9113, 8.1).
  */
 export function stopUnreadBody(stream: ServerHttp2Stream): void {
   if (stream.readableEnded || stream.closed) return;

@@ -669,9 +669,9 @@ export declare const PostService: GenService<{
    *
    * Soft-deleted posts are returned too. An id given twice is returned twice.
    *
-   * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent, or the first 20;
-   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together, or the answer
-   * would have 4 MiB (4,194,304 bytes) of protobuf or more: ask for fewer.
+   * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent, or the first 20.
+   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together, or the answer would have 4 MiB
+   * (4,194,304 bytes) of protobuf or more: ask for fewer.
    *
    * @generated from rpc blog.v1.PostService.BatchGetPosts
    */
@@ -772,9 +772,9 @@ export declare const PostService: GenService<{
    * one, by this API or by hand. The changes of one post come in their order; a change that was committed before another was begun
    * comes before that one. The server ends the stream without an error where it shuts down: resume.
    *
-   * Errors: OUT_OF_RANGE (reason RESUME_TOKEN_EXPIRED) where changes since the token have been removed for their age: list what is
-   * of interest anew, and watch without a token; INVALID_ARGUMENT (reason INVALID_RESUME_TOKEN); UNAVAILABLE (reason
-   * WATCHER_TOO_SLOW) where the client left thousands of changes unread and read nothing for 10 seconds: resume.
+   * Errors: OUT_OF_RANGE (reason RESUME_TOKEN_EXPIRED) where changes since the token have been removed for their age: list what is of
+   * interest anew, and watch without a token. INVALID_ARGUMENT (reason INVALID_RESUME_TOKEN). UNAVAILABLE (reason WATCHER_TOO_SLOW) where
+   * the client left thousands of changes unread and read nothing for 10 seconds: resume.
    *
    * @generated from rpc blog.v1.PostService.WatchPosts
    */
