@@ -126,15 +126,14 @@ async function observe(
   const subject = parts.use(await start(proxy.through(postgres.url)));
   const ledger = new WriteLedger();
   const load: Omit<LoadOptions, 'seconds'> = { url: () => subject.url, rate: RATE, ids, ledger };
-  // Connections, compiled code, and the hot posts in the cache.
-  await runLoad({ ...load, seconds: WARM_UP_SECONDS, seed: 2 });
   const control = hasControl ? parts.use(await start(postgres.url)) : undefined;
+  // Connections, compiled code, and the hot posts in the cache: as warm in the one as in the other.
+  const warmUp = { ...load, seconds: hasControl ? CONTROL_WARM_UP_SECONDS : WARM_UP_SECONDS, seed: 2 };
+  await Promise.all([runLoad(warmUp), control && runLoad({ ...warmUp, url: () => control.url, mix: [['hot', 1]] })]);
   const controlLoad = async (): Promise<CallRecord[]> =>
     control === undefined
       ? []
       : runLoad({ ...load, url: () => control.url, seconds: length.total, mix: [['hot', 1]], rate: CONTROL_RATE });
-  if (control !== undefined)
-    await runLoad({ ...load, url: () => control.url, mix: [['hot', 1]], seconds: WARM_UP_SECONDS });
   const breaker: Sample[] = [];
   const watch = subject.adminUrl && watchMetric(subject.adminUrl, 'circuit_breaker_state{dependency="primary"}');
   if (watch) parts.use(watch);
@@ -309,6 +308,7 @@ function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figu
 const RATE = 300;
 const CONTROL_RATE = 100;
 const WARM_UP_SECONDS = 3;
+const CONTROL_WARM_UP_SECONDS = 10;
 const DEADLINE_MS = 1000;
 /** Of each lock: who queues up behind a waiter waits for the row's turn first, and then for the transaction. */
 const LOCK_TIMEOUT_S = 2;
