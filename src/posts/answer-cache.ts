@@ -74,7 +74,7 @@ export class AnswerCache implements Disposable {
   async read<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     const { keyv, peek } = this.#near;
     const found = peek === undefined ? await keyv.get<CachedAnswer>(key) : peek(key);
-    const kept = this.#usable(found, call) as CachedAnswer<T> | undefined;
+    const kept = this.#usable(key, found, call) as CachedAnswer<T> | undefined;
     const ageMs = kept === undefined ? 0 : this.ageMs(kept);
     if (kept !== undefined && this.isFresh(kept)) {
       // Before its time is over, so that nobody has to wait for what is asked for all the time.
@@ -97,7 +97,7 @@ export class AnswerCache implements Disposable {
 
   /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
   async find(key: string, call: StoreCall | undefined): Promise<CachedAnswer | undefined> {
-    return this.#usable(await this.#near.keyv.get<CachedAnswer>(key), call);
+    return this.#usable(key, await this.#near.keyv.get<CachedAnswer>(key), call);
   }
 
   /** Whether it may serve without a look into the database. */
@@ -184,13 +184,17 @@ export class AnswerCache implements Disposable {
     return this.#feed.era === undefined && (call?.mustSee !== undefined || this.#unknownSince !== undefined);
   }
 
-  #usable(found: CachedAnswer | undefined, call: StoreCall | undefined): CachedAnswer | undefined {
+  #usable(key: string, found: CachedAnswer | undefined, call: StoreCall | undefined): CachedAnswer | undefined {
     this.#noteEra();
-    return found !== undefined && !call?.fresh && this.#mayServe(found, call) ? found : undefined;
+    if (found === undefined || call?.fresh) return undefined;
+    if (this.ageMs(found) < found.ttlMs + this.#options.staleIfErrorMs)
+      return this.#mayServe(found, call) ? found : undefined;
+    // Of no use to anybody any more, and no reason to call this instance ready.
+    void this.#near.keyv.delete(key);
+    return undefined;
   }
 
   #mayServe(kept: CachedAnswer, call: StoreCall | undefined): boolean {
-    if (this.ageMs(kept) >= kept.ttlMs + this.#options.staleIfErrorMs) return false;
     if (kept.era === this.#feed.era) return this.#isCurrent(kept, call);
     // Whether it has what the call has to see can't be told by a snapshot of another life.
     if (call?.mustSee !== undefined) return false;
