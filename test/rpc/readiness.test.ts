@@ -2,6 +2,7 @@ import { createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus as Status } from '#gen/grpc/health/v1/health_pb.js';
+import { untilFeedHeard } from '#test/support/feed-heard.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
@@ -109,8 +110,11 @@ describe('the reports for operators', () => {
 });
 
 /** Makes a post, and reads it into the cache, which takes nothing in before it hears of changes. */
-async function read({ client, adminUrl }: TestService): Promise<string> {
+async function read(service: TestService): Promise<string> {
+  const { client, adminUrl } = service;
   const { post } = await client.createPost({ post: aPost() });
+  // Its word of the write drops what was read before.
+  await untilFeedHeard(service);
   const id = post?.id ?? '';
   const readOnce = async () => {
     await client.getPost({ key: { case: 'id', value: id } });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { untilFeedHeard } from '#test/support/feed-heard.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
 import { failureOf } from '#test/support/rpc-failure.ts';
@@ -15,7 +16,7 @@ afterAll(() => postgres?.[Symbol.asyncDispose]());
 
 beforeEach(async () => {
   // So short that what is in the cache is beyond its time when the next call comes.
-  const short = { CACHE_TTL: '20ms', CACHE_LIST_TTL: '20ms', DATABASE_ACQUIRE_TIMEOUT: '250ms' };
+  const short = { CACHE_TTL: '1ms', CACHE_LIST_TTL: '1ms', DATABASE_ACQUIRE_TIMEOUT: '250ms' };
   service = await startTestService({ DATABASE_URL: postgres.url, ...short });
 });
 afterEach(() => service?.[Symbol.asyncDispose]());
@@ -91,6 +92,7 @@ interface Answer {
 /** Reads whose answers are in the cache. */
 async function cachedReads(): Promise<(() => Promise<Answer>)[]> {
   const { post } = await service.client.createPost({ post: aPost({ title: 'A stale title' }) });
+  await untilFeedHeard(service);
   const read = (rpc: string, request: object) => async () => {
     const response = await fetch(`${service.url}/blog.v1.PostService/${rpc}`, {
       method: 'POST',
