@@ -63,21 +63,27 @@ it('while another client has every connection, writes are refused in time and bo
 async function takeEveryConnection({ url, terminateBackends }: PrivatePostgres) {
   const taken: pg.Client[] = [];
   await terminateBackends();
-  // What the service opens again meanwhile is ended too, until there is no connection but these, and no room for another.
-  for (let others = 1; others > 0; ) {
+  // Until it has all of them: what the service opens again meanwhile is ended, and leaves room for one more.
+  for (let room = 1; taken.length < room; ) {
     const client = new pg.Client(url);
     client.on('error', () => {});
     try {
       await client.connect();
       taken.push(client);
+      room = (await client.query<{ room: number }>(ROOM)).rows[0]?.room ?? 0;
     } catch {
       const pids = taken.map(one => (one as unknown as { processID: number }).processID);
-      const ended = await taken[0]?.query(
+      await taken[0]?.query(
         `select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> all($1)`,
         [pids],
       );
-      others = ended?.rowCount ?? 0;
     }
   }
   return { release: () => Promise.all(taken.map(client => client.end())) };
 }
+
+/** How many connections there may be of this role. */
+const ROOM = `
+  select current_setting('max_connections')::int - case when rolsuper then 0
+    else current_setting('superuser_reserved_connections')::int + current_setting('reserved_connections')::int end as room
+  from pg_roles where rolname = current_user`;
