@@ -10,6 +10,7 @@ import * as readablePosts from '#src/db/migrations/0004-readable-posts.ts';
 import * as listShelves from '#src/db/migrations/0005-list-shelves.ts';
 import * as postChangeMarks from '#src/db/migrations/0006-post-change-marks.ts';
 import * as postLives from '#src/db/migrations/0007-post-lives.ts';
+import * as listKeys from '#src/db/migrations/0008-list-keys.ts';
 import { PrimaryHost } from '#src/db/primary-host.ts';
 import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
 import { SessionClient } from '#src/db/session-client.ts';
@@ -90,5 +91,6 @@ const MIGRATIONS: Record<string, Migration> = {
   '0004-readable-posts': readablePosts,
   '0005-list-shelves': listShelves,
   '0006-post-change-marks': postChangeMarks,
-  [LATEST_MIGRATION]: postLives,
+  '0007-post-lives': postLives,
+  [LATEST_MIGRATION]: listKeys,
 };

@@ -5,7 +5,7 @@ import type { ConnectionPool } from '#src/db/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The newest migration, whose schema this code needs. */
-export const LATEST_MIGRATION = '0007-post-lives';
+export const LATEST_MIGRATION = '0008-list-keys';
 
 /**
  * Tells whether the database has the schema that this code needs, or a newer one (migrations only expand).

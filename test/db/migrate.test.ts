@@ -16,6 +16,7 @@ const ALL = [
   '0005-list-shelves',
   '0006-post-change-marks',
   '0007-post-lives',
+  '0008-list-keys',
 ];
 
 describe('migrateToLatest', () => {
@@ -65,5 +66,15 @@ describe('migrateToLatest', () => {
     expect(await migrateToLatest(database.url)).toEqual([]);
     expect(await names()).toEqual(before);
     expect(before).toContain('posts_waiting');
+  });
+
+  it('gives every list a key, whatever the number of its tag is', async () => {
+    await using database = await createTestDatabase();
+    const [row] = await query(
+      database.url,
+      `select count(post_list_key('Ada', n))::int as keys from unnest(array[
+        9223372036854775807, 9223372036854775807 - 140737488355328, 0, -1, -9223372036854775807 - 1]::bigint[]) n`,
+    );
+    expect(row).toEqual({ keys: 5 });
   });
 });
