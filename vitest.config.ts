@@ -5,8 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/postgres-of-the-run.ts', 'test/support/programs-of-the-run.ts'],
     pool: 'forks',
-    // Two more than the cores of a small machine: tests wait for servers for much of their time.
-    maxWorkers: 4,
+    // One more than the cores of a small machine: tests wait for servers for much of their time.
+    maxWorkers: 3,
     // Only what hangs reaches these: time decides no test, and a shared machine is slow at times.
     testTimeout: 60_000,
     hookTimeout: 60_000,

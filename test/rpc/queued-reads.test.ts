@@ -14,8 +14,8 @@ const SETTINGS = {
   DATABASE_ACQUIRE_TIMEOUT: '1min',
   DATABASE_STATEMENT_TIMEOUT: '1h',
   DATABASE_LOCK_TIMEOUT: '1h',
-  DEADLINE_DEFAULT: '10min',
-  DEADLINE_MAX: '10min',
+  DEADLINE_DEFAULT: '1h',
+  DEADLINE_MAX: '1h',
 };
 /** The queue is full long before a sheddable call has waited for too long. */
 const OFTEN = { interval: 2 };
