@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { PrivatePostgres } from '#test/support/private-postgres.ts';
 import { startTcpProxy } from '#test/support/tcp-proxy.ts';
+import { quartiles } from '../quartiles.ts';
 import { atLeast, atMost, beside, between, codesOf, type Figure, none, successes, tookAt, toSee } from './figures.ts';
 import { type CallRecord, type LedgerResult, WriteLedger } from './ledger.ts';
 import { type LoadOptions, runLoad } from './load.ts';
@@ -229,7 +230,7 @@ function latenessFigures(rounds: readonly Observation[]): Figure[] {
     atLeast('reads of the hot set meanwhile', successes(hot), 100, '%'),
     atMost(
       "their p99, as a share of before's, by that of the control",
-      median(shares.map((share, n) => share / (ofControl[n] ?? 1))),
+      quartiles(shares.map((share, n) => share / (ofControl[n] ?? 1))).median,
       1.2,
       '',
     ),
@@ -257,10 +258,6 @@ function secondsUntilActed({ breaker, limit, startedAt, faultMs }: Observation):
     since(limit).find(({ value }) => value <= before / 2),
   ].map(sample => (sample === undefined ? Number.POSITIVE_INFINITY : (sample.at - startedAt - faultMs) / 1000));
   return Math.min(...acted);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function format(values: readonly number[]): string {

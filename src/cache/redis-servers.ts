@@ -94,9 +94,9 @@ export class RedisServers implements AsyncDisposable {
       return client;
     };
     const ask: AskRedis = async (host, command, of) => {
-      // To open one takes milliseconds of CPU, in which calls wait.
-      const open = of === 'server' ? this.#servers.get(nameOf(host))?.client : undefined;
-      if (open?.isReady) return within(CONNECT_TIMEOUT_MS, open.sendCommand([...command]));
+      // To open one takes a millisecond, in which calls wait.
+      const known = of === 'server' ? this.#servers.get(nameOf(host))?.client : undefined;
+      if (known?.isReady) return within(CONNECT_TIMEOUT_MS, known.sendCommand([...command]));
       const client = connect(host, of, { reconnectStrategy: false });
       try {
         await client.connect();

@@ -8,7 +8,6 @@ import {
   PostgresIntrospector,
   PostgresQueryCompiler,
   type QueryResult,
-  type RawBuilder,
   type TransactionSettings,
 } from 'kysely';
 import type { ConnectionPool } from '#src/db/pool.ts';
@@ -49,21 +48,6 @@ export async function runText<Row extends object>(
 ): Promise<Row[]> {
   const query: NamedQuery = { ...CompiledQuery.raw(text, [...values]), ...(name !== undefined && { name }) };
   return (await db.executeQuery<Row>(query as CompiledQuery<Row>, { signal })).rows;
-}
-
-/**
- * Runs a statement that Postgres parses once a connection, and gives its rows: for one that is run often and costs little else.
- *
- * @param name belongs to the query's text alone: whatever the values are, it must be the same.
- */
-export async function runPrepared<Row extends object>(
-  db: Database,
-  name: string,
-  query: RawBuilder<Row>,
-  signal?: AbortSignal,
-): Promise<Row[]> {
-  const named: NamedQuery = { ...query.compile(db), name };
-  return (await db.executeQuery<Row>(named as CompiledQuery<Row>, { signal })).rows;
 }
 
 /** Runs statements one by one, as `ConnectionPool` does: those of a transaction, where the database is one. */

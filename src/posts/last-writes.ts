@@ -10,7 +10,7 @@ import type { Snapshot } from '#src/db/snapshot.ts';
  */
 export class LastWrites {
   /**
-   * Two generations. Two, because a hot key that is set again in one Map in the order of age leaves a gap. Look-ups must pass by each gap
+   * Two generations, because a hot key that is set again in one Map in the order of age leaves a gap. Look-ups must pass by each gap
    * until the Map is made anew (400 µs a change, measured).
    */
   #young = new Map<string, LastWrite>();

@@ -1,6 +1,6 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
 import pg from 'pg';
-import { type Database, runPrepared, statementsOf } from '#src/db/database.ts';
+import { type Database, statementsOf } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
@@ -168,9 +168,10 @@ export class PostgresPostStore implements PostStore {
       if (row === undefined) throw new SlugTakenError(first.slug);
       return { created: [toCreatedPost(first, row)], by: row };
     }
-    const rows = await runPrepared(db, 'create-posts', createPostsQuery(posts), call?.signal).catch(
-      translateConstraint,
-    );
+    const { sql: text, parameters } = createPostsQuery(posts).compile(db);
+    const rows = await statements
+      .run<CreatedPost & WrittenBy>({ name: 'create-posts', text }, parameters, call?.signal)
+      .catch(translateConstraint);
     const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
     const repeated = posts.filter(post => !results.has(post.id));
     if (repeated.length > 0) {
