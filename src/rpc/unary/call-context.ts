@@ -3,7 +3,8 @@ import { type ConnectError, type ContextValues, createContextValues, type Handle
 import type { Carrier } from './carrier.ts';
 import type { RequestHead } from './request-head.ts';
 import type { UnaryMethod } from './unary-method.ts';
-import type { UnaryRecord, UnarySettings } from './unary-settings.ts';
+import type { UnaryRecord } from './carrier.ts';
+import type { UnarySettings } from './unary-settings.ts';
 
 /** What the handler of a unary call gets. What it may never ask for (signal, headers) is made when it asks. */
 export abstract class CallContext implements HandlerContext {

@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AnswerMessage } from './message-encoder.ts';
+import type { ServerHttp2Stream } from 'node:http2';
+import type { EncodedMessage } from './encoded-message.ts';
+import type { StreamedMessage } from './streamed-message.ts';
 
 /** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
 export interface Carrier {
@@ -51,6 +53,22 @@ export interface ResponseEnd {
   readonly bytesWritten: number;
   /** The client did not get it in full. */
   readonly aborted: boolean;
+}
+
+/** A message in one format, ready to be sent. */
+export type AnswerMessage = EncodedMessage | StreamedMessage;
+
+/** What the caller knows a call by. */
+export interface UnaryRecord {
+  /** `performance.now()` when the request's head had arrived. */
+  readonly startedAt: number;
+  /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */
+  procedure: string | undefined;
+  protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
+  /** The response has left, or never will. */
+  ended(end: ResponseEnd, carrier: Carrier): void;
+  /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
+  streamClosed(stream: ServerHttp2Stream): void;
 }
 
 /** From this many bytes on, a response is watched until it has left; a smaller one fits into the socket's buffer. */

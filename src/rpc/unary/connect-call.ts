@@ -5,7 +5,7 @@ import { contentCodingOf } from './content-coding.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { matches } from './entity-tag.ts';
 import type { GetQuery } from './get-query.ts';
-import type { AnswerMessage } from './message-encoder.ts';
+import type { AnswerMessage } from './carrier.ts';
 import { pushMetadata } from './metadata.ts';
 import { UnaryCall } from './unary-call.ts';
 

@@ -2,7 +2,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import type { UnaryCallInit } from './call-context.ts';
 import { contentCodingOf } from './content-coding.ts';
-import type { AnswerMessage } from './message-encoder.ts';
+import type { AnswerMessage } from './carrier.ts';
 import { addTrailers, pushMetadata } from './metadata.ts';
 import { percentEncode } from './percent-encode.ts';
 import { tooLarge, UnaryCall } from './unary-call.ts';

@@ -1,8 +1,7 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from './carrier.ts';
+import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryRecord, type UnaryResponse } from './carrier.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { PIECE_BYTES, sendPieces } from './pieces.ts';
-import type { UnaryRecord } from './unary-settings.ts';
 
 /**
  * A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each.

@@ -1,10 +1,8 @@
 import type { Message } from '@bufbuild/protobuf';
+import type { AnswerMessage } from './carrier.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import type { MessageParts } from './message-parts.ts';
 import { StreamedMessage } from './streamed-message.ts';
-
-/** A message in one format, ready to be sent. */
-export type AnswerMessage = EncodedMessage | StreamedMessage;
 
 /**
  * Encodes messages of one type. A frozen message says that it won't change (`Object.freeze`), so its bytes are remembered for

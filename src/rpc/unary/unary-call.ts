@@ -4,7 +4,7 @@ import type { HeldBytes } from '#src/resilience/byte-budget.ts';
 import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
 import { CallContext } from './call-context.ts';
 import type { ResponseEnd, UnaryResponse } from './carrier.ts';
-import type { AnswerMessage } from './message-encoder.ts';
+import type { AnswerMessage } from './carrier.ts';
 
 /**
  * One unary call, and at the same time the context that its handler gets. Whatever happens, it settles once: with the handler's

@@ -10,7 +10,8 @@ import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobu
 import type { HandlerContext } from '@connectrpc/connect';
 import { decodeRequest } from './decode-request.ts';
 import { createJsonWriter } from './json-writer.ts';
-import { type AnswerMessage, MessageEncoder } from './message-encoder.ts';
+import type { AnswerMessage } from './carrier.ts';
+import { MessageEncoder } from './message-encoder.ts';
 import { messageParts } from './message-parts.ts';
 import { rememberRequests } from './request-memory.ts';
 

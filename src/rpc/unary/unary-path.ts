@@ -18,7 +18,8 @@ import { RecentMap } from './recent-map.ts';
 import type { RequestHead } from './request-head.ts';
 import { type DeadlineBounds, parseTimeout } from './timeout.ts';
 import { createUnaryMethod, type UnaryMethod, type UnaryMethodInit } from './unary-method.ts';
-import type { UnaryHooks, UnaryRecord, UnarySettings } from './unary-settings.ts';
+import type { UnaryRecord } from './carrier.ts';
+import type { UnaryHooks, UnarySettings } from './unary-settings.ts';
 import { unknownCompression } from './unknown-compression.ts';
 
 /**

@@ -1,8 +1,7 @@
-import type { ServerHttp2Stream } from 'node:http2';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
-import type { Carrier, ResponseEnd } from './carrier.ts';
+import type { UnaryRecord } from './carrier.ts';
 import type { Compressor } from './compressor.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
 
@@ -42,17 +41,4 @@ export interface UnaryHooks {
   failed(record: UnaryRecord, error: unknown, aborted: ConnectError | undefined): ConnectError;
   /** Makes the client's error of one that arose while the request was read. */
   unreadable(record: UnaryRecord, error: ConnectError): ConnectError;
-}
-
-/** What the caller knows a call by. */
-export interface UnaryRecord {
-  /** `performance.now()` when the request's head had arrived. */
-  readonly startedAt: number;
-  /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */
-  procedure: string | undefined;
-  protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
-  /** The response has left, or never will. */
-  ended(end: ResponseEnd, carrier: Carrier): void;
-  /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
-  streamClosed(stream: ServerHttp2Stream): void;
 }

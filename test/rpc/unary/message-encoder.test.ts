@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { GetPostResponseSchema, ListPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
 import { EncodedMessage } from '#src/rpc/unary/encoded-message.ts';
 import { createJsonWriter } from '#src/rpc/unary/json-writer.ts';
-import { type AnswerMessage, MessageEncoder } from '#src/rpc/unary/message-encoder.ts';
+import type { AnswerMessage } from '#src/rpc/unary/carrier.ts';
+import { MessageEncoder } from '#src/rpc/unary/message-encoder.ts';
 import { messageParts } from '#src/rpc/unary/message-parts.ts';
 import { StreamedMessage } from '#src/rpc/unary/streamed-message.ts';
 
