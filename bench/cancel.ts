@@ -8,7 +8,7 @@ import { createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import pg from 'pg';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { watchStatements } from './cancel/cancelled-statements.ts';

@@ -14,7 +14,7 @@ import {
   GetPostRequestSchema,
   ListPostsRequestSchema,
 } from '#gen/blog/v1/post_service_pb.js';
-import { decodeRequest } from '#src/rpc/unary/decode-request.ts';
+import { decodeRequest } from '#src/rpc/unary/codec/decode-request.ts';
 import { measureInterleaved } from './interleaved-rounds.ts';
 import { describeMachine, formatMachine } from './machine.ts';
 import { formatQuartiles, type Quartiles } from './quartiles.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { measureDeliveryCost } from './feed/delivery-cost.ts';

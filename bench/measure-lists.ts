@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Database } from '#src/db/database.ts';
-import { postListQuery } from '#src/posts/post-list-query.ts';
 import type { PostOrder, PostPage, PostStore } from '#src/posts/post-store.ts';
+import { postListQuery } from '#src/posts/store/post-list-query.ts';
 import { type Explained, explain } from './explain.ts';
 import { type Measured, measureInterleaved } from './interleaved-rounds.ts';
 import { type FilterCase, formatOrder, PAGE_SIZE, pageQuery } from './list-cases.ts';

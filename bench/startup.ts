@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { describeMachine } from './machine.ts';

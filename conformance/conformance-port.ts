@@ -1,7 +1,7 @@
 import { createRegistry } from '@bufbuild/protobuf';
-import { parseConfig } from '#src/config.ts';
-import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
-import { type Listener, type ListenerOptions, startListener } from '#src/http/listener.ts';
+import { parseConfig } from '#src/config/config.ts';
+import { BODY_TIMEOUT_MS } from '#src/http/guards/limits.ts';
+import { type Listener, type ListenerOptions, startListener } from '#src/http/listener/listener.ts';
 import { createShell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { createMetrics } from '#src/observability/metrics.ts';

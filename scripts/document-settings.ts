@@ -1,7 +1,7 @@
 /** Writes what is documented of the settings: all of .env.example, and the table in the README. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { envExample, settingsTable } from '#src/help.ts';
+import { envExample, settingsTable } from '#src/config/help.ts';
 
 const root = new URL('..', import.meta.url);
 

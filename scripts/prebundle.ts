@@ -5,7 +5,7 @@ import type { PluginBuild } from 'esbuild';
 /**
  * Writes node_modules/.prebundled: the libraries that make up most of the service, as a few files in place of some 700. A start from the
  * source then takes little more than half the time, and three quarters of the memory. npm runs it after each install;
- * src/prebundled-modules.ts uses what it wrote.
+ * src/startup/prebundled-modules.ts uses what it wrote.
  *
  * Every path that a package exports is in it, so that no module is ever loaded twice, once from either place. An install
  * without development dependencies has no bundler: there the service starts from the libraries' own files.

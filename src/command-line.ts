@@ -1,10 +1,10 @@
 import { flushCompileCache } from 'node:module';
 import { EXIT, UsageError } from '#src/cli/command.ts';
-import { type Config, ConfigError, parseConfig } from '#src/config.ts';
+import { type Config, ConfigError, parseConfig } from '#src/config/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { LogOutput } from '#src/observability/log-output.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { releaseStartupGarbage } from '#src/startup-garbage.ts';
+import { releaseStartupGarbage } from '#src/startup/collect-garbage.ts';
 
 /** What a command has to do with the process. */
 export interface ProcessIo {
@@ -76,7 +76,7 @@ function withSettingsOnly(name: string, run: (config: Config, io: ProcessIo) => 
 }
 
 async function writeHelp(io: ProcessIo): Promise<void> {
-  const { helpText } = await import('#src/help.ts');
+  const { helpText } = await import('#src/config/help.ts');
   io.stdout.write(helpText());
 }
 
@@ -112,7 +112,7 @@ async function migrate(config: Config, io: ProcessIo): Promise<number> {
       'DATABASE_URL: is required to migrate. Without it, serve uses the embedded Postgres and migrates that by itself.',
     ]);
   }
-  const { migrateToLatest } = await import('#src/db/migrate.ts');
+  const { migrateToLatest } = await import('#src/db/migrations/migrate.ts');
   const { log, output } = await openLog(config, io);
   const migrations = await migrateToLatest(config.database.url, log);
   log.info({ event: 'migrated', migrations }, migrations.length === 0 ? 'the schema was up to date' : 'migrated');

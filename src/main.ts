@@ -1,6 +1,6 @@
-import '#src/compile-cache.js';
+import '#src/startup/compile-cache.js';
 import { existsSync } from 'node:fs';
-import { usePrebundledModules } from '#src/prebundled-modules.ts';
+import { usePrebundledModules } from '#src/startup/prebundled-modules.ts';
 
 // Before anything else is imported: with what it compiled the last time, and with its libraries in a few files, the service
 // starts in a third of the time.

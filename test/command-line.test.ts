@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '#package.json' with { type: 'json' };
-import { listSettings } from '#src/settings.ts';
+import { listSettings } from '#src/config/settings.ts';
 import { type CommandEnd, startCommand } from '#test/support/command-process.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { settingsTable } from '#src/help.ts';
+import { settingsTable } from '#src/config/help.ts';
 import { README_URL, ROOT, snippetsOf } from '#test/support/readme.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';

@@ -47,7 +47,7 @@ describe('The structure of src/', () => {
   it.each([
     ['one room below another', 'src/posts/a.ts', "export { a } from '#src/db/a.ts';"],
     ['its own room', 'src/posts/a.ts', "export { a } from '#src/posts/b.ts';"],
-    ['the settings', 'src/observability/a.ts', "export type { Config } from '#src/config.ts';"],
+    ['the settings', 'src/observability/a.ts', "export type { Config } from '#src/config/config.ts';"],
     ['generated code', 'src/posts/a.ts', "export { a } from '#gen/a.js';"],
   ])('allows an import of %s', async (_case, file, text) => {
     await using folder = await project({ [file]: text });

@@ -1,7 +1,7 @@
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { CachedAnswer } from '#src/posts/cached-answer.ts';
+import type { CachedAnswer } from '#src/posts/cache/cache-entry.ts';
+import { dependenciesOfId } from '#src/posts/cache/cache-tags.ts';
 import type { Post } from '#src/posts/post.ts';
-import { dependenciesOfId } from '#src/posts/post-dependencies.ts';
 import type { Corpus } from '../corpus.ts';
 import { Random } from '../random.ts';
 

@@ -1,5 +1,5 @@
 import { SieveStore } from '#src/cache/sieve-store.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
 import { Random, ZipfPicker } from '../random.ts';
 
 /** How many of a trace's reads were hits, as a share, with room for this share of all bytes. */

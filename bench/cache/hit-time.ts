@@ -1,8 +1,8 @@
 import { createNearCache } from '#src/cache/near-cache.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
-import { CachedPostStore } from '#src/posts/cached-post-store.ts';
-import { DatabaseOutage } from '#src/posts/database-outage.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
+import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';

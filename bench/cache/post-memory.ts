@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createNearCache } from '#src/cache/near-cache.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cached-answer.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
 import type { Corpus } from '../corpus.ts';
 import { makeAnswers } from './cached-posts.ts';
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { POST_STATEMENTS } from '#src/posts/post-read-statements.ts';
+import { POST_STATEMENTS } from '#src/posts/store/post-read-statements.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
 import type { ReadArm } from './read-arms.ts';
 

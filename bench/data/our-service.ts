@@ -2,7 +2,7 @@
 import { openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { parseConfig } from '#src/config.ts';
+import { parseConfig } from '#src/config/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import { openLogOutput } from '#src/observability/log-output.ts';
 import { createLogger } from '#src/observability/logger.ts';

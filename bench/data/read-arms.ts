@@ -1,14 +1,14 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { parseConfig } from '#src/config.ts';
+import { parseConfig } from '#src/config/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { DatabasePolicy } from '#src/db/database-policy.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
+import { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { POST_STATEMENTS } from '#src/posts/post-read-statements.ts';
-import { PostgresPostStore } from '#src/posts/postgres-post-store.ts';
+import { POST_STATEMENTS } from '#src/posts/store/post-read-statements.ts';
+import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
 
 /** A way to read one post by its id. */
 export interface ReadArm {

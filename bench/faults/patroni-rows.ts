@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { between, codesOf, type Figure, none, successes, toSee } from './figures.ts';
 import { type CallRecord, WriteLedger } from './ledger.ts';
 import { runLoad } from './load.ts';

@@ -2,7 +2,7 @@ import { mutateHost, seededRandom } from '#test/support/mutated-hosts.ts';
 import { healthCheck, sendRaw, statusOf } from '#test/support/raw-http.ts';
 import type { Verdict } from './verdict.ts';
 
-/** H1: mutated Hosts, 16 at a time. A test (test/http/host-guard.test.ts) does the same with every other form of a bad Host. */
+/** H1: mutated Hosts, 16 at a time. A test (test/http/guards/host-guard.test.ts) does the same with every other form of a bad Host. */
 export async function attackWithHosts(url: string, seed: number): Promise<Verdict[]> {
   const port = Number(new URL(url).port);
   const random = seededRandom(seed);

@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { type GetPostResponse, GetPostResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import { toMessage } from '#src/posts/api/post-message.ts';
 import type { Post } from '#src/posts/post.ts';
-import { toMessage } from '#src/posts/post-message.ts';
 
 const RESPONSE_BYTES = 1024;
 const TEXT = [

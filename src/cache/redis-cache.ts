@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { bulkhead } from 'cockatiel';
+import { within } from '#src/async/with-timeout.ts';
 import { type RedisServer, RedisServers } from '#src/cache/redis-servers.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
 import type { CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
-import { within } from '#src/resilience/within.ts';
 
 /**
  * Text by key in Redis, for all instances. Nothing of it rejects, and nothing takes longer than the timeout: a fault of Redis is the

@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { RedisClientType } from '@keyv/redis';
 import { Keyv, type KeyvOptions } from 'keyv';
+import { backoffMs } from '#src/async/backoff.ts';
+import { within } from '#src/async/with-timeout.ts';
 import { SLOTS, slotOfKey } from '#src/cache/key-slot.ts';
 import { RedisLeases } from '#src/cache/redis-leases.ts';
 import { type AskRedis, findShards, type PasswordOf, type RedisShard } from '#src/cache/redis-topology.ts';
-import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/redis-url.ts';
-import { backoffMs } from '#src/resilience/backoff.ts';
+import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/config/redis-url.ts';
 import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
-import { within } from '#src/resilience/within.ts';
 
 /** One server, with a connection that is made again by itself. */
 export interface RedisServer {

@@ -1,5 +1,5 @@
 import { SLOTS } from '#src/cache/key-slot.ts';
-import type { RedisHost, RedisUrl } from '#src/redis-url.ts';
+import type { RedisHost, RedisUrl } from '#src/config/redis-url.ts';
 
 /** A server, and the slots that it has, from the first to the last. */
 export interface RedisShard extends RedisHost {

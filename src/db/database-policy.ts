@@ -1,8 +1,8 @@
 import { BrokenCircuitError, type BulkheadPolicy, bulkhead } from 'cockatiel';
-import type { DatabaseConfig } from '#src/config.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
-import type { ConnectionPool } from '#src/db/pool.ts';
-import { pingDatabase } from '#src/db/schema-version.ts';
+import { pingDatabase } from '#src/db/migrations/schema-version.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import { Admission, type AdmissionState, type AdmittedCall } from '#src/resilience/admission.ts';
 import { CircuitBreaker, type CircuitBreakerState, type GuardedCall } from '#src/resilience/circuit-breaker.ts';

@@ -10,8 +10,8 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from 'kysely';
-import type { ConnectionPool } from '#src/db/pool.ts';
-import type { PooledConnection } from '#src/db/pooled-connection.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
+import type { PooledConnection } from '#src/db/pool/pooled-connection.ts';
 import type { Schema } from '#src/db/schema.ts';
 
 /** The database as queries see it. `destroy()` ends the pool. */

@@ -1,15 +1,15 @@
-import type { DatabaseConfig } from '#src/config.ts';
+import { within } from '#src/async/with-timeout.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
+import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import type { DatabasePolicy } from '#src/db/database-policy.ts';
-import type { ReadLanes } from '#src/db/lanes.ts';
+import { isSchemaUpToDateWithin } from '#src/db/migrations/schema-version.ts';
 import { openPool, openReads } from '#src/db/open-reads.ts';
-import type { ConnectionPool } from '#src/db/pool.ts';
-import type { PrimaryHost } from '#src/db/primary-host.ts';
-import { isSchemaUpToDateWithin } from '#src/db/schema-version.ts';
+import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
-import { within } from '#src/resilience/within.ts';
 
 /** The ways to the primary. Disposing of it closes its connections, those of the pool when who has them is done. */
 export interface Primary extends AsyncDisposable {

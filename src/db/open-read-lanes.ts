@@ -1,7 +1,7 @@
-import type { DatabaseConfig } from '#src/config.ts';
-import { ReadLanes } from '#src/db/lanes.ts';
-import type { ConnectionPool } from '#src/db/pool.ts';
-import type { PrimaryHost } from '#src/db/primary-host.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
+import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
+import { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { RetryBudget } from '#src/resilience/retry-budget.ts';
 

@@ -1,9 +1,9 @@
-import type { DatabaseConfig } from '#src/config.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
+import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts';
-import type { ReadLanes } from '#src/db/lanes.ts';
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
-import type { PrimaryHost } from '#src/db/primary-host.ts';
+import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
+import { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';

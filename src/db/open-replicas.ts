@@ -1,10 +1,10 @@
-import type { DatabaseConfig } from '#src/config.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
 import type { DatabasePolicy, PolicyObserver } from '#src/db/database-policy.ts';
 import type { FollowedHistory } from '#src/db/history-note.ts';
-import type { ReadLanes } from '#src/db/lanes.ts';
 import { openPool, openReads } from '#src/db/open-reads.ts';
-import type { ConnectionPool } from '#src/db/pool.ts';
-import { ReplicaSet } from '#src/db/replica-set.ts';
+import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
+import { ReplicaSet } from '#src/db/replicas/replica-set.ts';
 import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';

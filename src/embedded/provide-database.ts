@@ -1,4 +1,4 @@
-import type { Config } from '#src/config.ts';
+import type { Config } from '#src/config/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** The database that the service uses. Disposing of it stops what was started for it. */
@@ -16,7 +16,7 @@ export async function provideDatabase(config: Config, log: Logger): Promise<Prov
   const { startEmbeddedPostgres } = await import('#src/embedded/embedded-postgres.ts');
   const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, log });
   try {
-    const { migrateToLatest } = await import('#src/db/migrate.ts');
+    const { migrateToLatest } = await import('#src/db/migrations/migrate.ts');
     await migrateToLatest(postgres.url, log);
     return postgres;
   } catch (error) {

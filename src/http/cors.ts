@@ -1,5 +1,5 @@
 import { cors } from '@connectrpc/connect';
-import type { HttpRequest, HttpResponse } from '#src/http/connection.ts';
+import type { HttpRequest, HttpResponse } from '#src/wire/connection.ts';
 
 /** Cross-origin resource sharing (https://fetch.spec.whatwg.org/#http-cors-protocol). */
 export interface Cors {

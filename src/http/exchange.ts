@@ -1,9 +1,9 @@
 import type { ServerHttp2Stream } from 'node:http2';
-import type { Connection, HttpRequest, HttpResponse } from '#src/http/connection.ts';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
-import type { Refusal } from '#src/rpc/refusal.ts';
-import type { Carrier, ResponseEnd } from '#src/rpc/unary/carrier.ts';
-import type { RequestHead } from '#src/rpc/unary/request-head.ts';
+import type { Refusal } from '#src/rpc/rejection.ts';
+import type { Connection, HttpRequest, HttpResponse } from '#src/wire/connection.ts';
+import type { Carrier, ResponseEnd } from '#src/wire/http-exchange.ts';
+import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** A request, and what is known of it and of its response, from its first byte to its last. */
 export class Exchange implements Call {

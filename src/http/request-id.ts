@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestHead } from '#src/rpc/unary/request-head.ts';
+import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** Gives each request its id. */
 export class RequestIds {

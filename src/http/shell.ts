@@ -1,34 +1,34 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { type ClientCallsOptions, createClientCalls } from '#src/http/client-calls.ts';
+import { type ClientCallsOptions, createClientCalls } from '#src/http/clients/client-calls.ts';
+import { type CorsFields, createCors } from '#src/http/cors.ts';
+import { Exchange } from '#src/http/exchange.ts';
+import { createExchangeEnd } from '#src/http/exchange-end.ts';
+import { createHttp2BodyDeadline } from '#src/http/guards/http2-body-deadline.ts';
+import { BODY_TIMEOUT_MS } from '#src/http/guards/limits.ts';
+import { refuse } from '#src/http/guards/reject.ts';
+import { createRequestGuard } from '#src/http/guards/request-guard.ts';
+import { createSocketRefusal, type SocketRefusal } from '#src/http/guards/socket-rejection.ts';
+import { RequestIds } from '#src/http/request-id.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
+import { UNBOUNDED } from '#src/rpc/adapter/deadline.ts';
+import { normalizeRequest } from '#src/rpc/adapter/normalize-request.ts';
+import type { Dispatch } from '#src/rpc/dispatch.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { type Route, refuseCall, SAFE_METHODS } from '#src/rpc/route.ts';
+import type { DeadlineBounds } from '#src/rpc/unary/protocol/timeout.ts';
 import {
   type Connection,
   connectionOf,
   connectionOfSocket,
   type HttpRequest,
   type HttpResponse,
-} from '#src/http/connection.ts';
-import { type CorsFields, createCors } from '#src/http/cors.ts';
-import { Exchange } from '#src/http/exchange.ts';
-import { createExchangeEnd } from '#src/http/exchange-end.ts';
-import type { Http1Response } from '#src/http/http-messages.ts';
-import { createHttp2BodyDeadline } from '#src/http/http2-body-deadline.ts';
-import { BODY_TIMEOUT_MS } from '#src/http/limits.ts';
-import { refuse } from '#src/http/refuse.ts';
-import { createRequestGuard } from '#src/http/request-guard.ts';
-import { RequestIds } from '#src/http/request-id.ts';
-import { createSocketRefusal, type SocketRefusal } from '#src/http/socket-refusal.ts';
-import { dropUnreadBody } from '#src/http/unread-body.ts';
-import type { Logger } from '#src/observability/logger.ts';
-import type { Metrics } from '#src/observability/metrics.ts';
-import { UNBOUNDED } from '#src/rpc/deadline.ts';
-import type { Dispatch } from '#src/rpc/dispatch.ts';
-import { normalizeRequest } from '#src/rpc/normalize-request.ts';
-import { REFUSALS, type Refusal } from '#src/rpc/refusal.ts';
-import { type Route, refuseCall, SAFE_METHODS } from '#src/rpc/route.ts';
-import type { Http1Request } from '#src/rpc/unary/http1-carrier.ts';
-import { stopUnreadBody } from '#src/rpc/unary/http2-carrier.ts';
-import { type RequestHead, readHttp2Head } from '#src/rpc/unary/request-head.ts';
-import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
+} from '#src/wire/connection.ts';
+import type { Http1Response } from '#src/wire/http-messages.ts';
+import type { Http1Request } from '#src/wire/http1-exchange.ts';
+import { stopUnreadBody } from '#src/wire/http2-exchange.ts';
+import { type RequestHead, readHttp2Head } from '#src/wire/request-head.ts';
+import { dropUnreadBody } from '#src/wire/unread-body.ts';
 
 export interface ShellOptions {
   readonly dispatch: Dispatch;

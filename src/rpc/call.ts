@@ -1,5 +1,5 @@
 import type { HeldBytes } from '#src/resilience/byte-budget.ts';
-import type { UnaryRecord } from '#src/rpc/unary/carrier.ts';
+import type { UnaryRecord } from '#src/wire/http-exchange.ts';
 
 /**
  * What is known of one request, from its first byte to its last. The shell makes one for each request, the stages fill

@@ -3,18 +3,18 @@ import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Inter
 import type { UniversalHandler } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
 import { ByteBudget } from '#src/resilience/byte-budget.ts';
-import { boundedBrotli } from '#src/rpc/bounded-brotli.ts';
+import { boundedBrotli } from '#src/rpc/adapter/bounded-brotli.ts';
+import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/adapter/connect-adapter.ts';
+import { UNBOUNDED } from '#src/rpc/adapter/deadline.ts';
+import { largeAdaptedAnswers } from '#src/rpc/adapter/large-adapted-answers.ts';
 import type { Call } from '#src/rpc/call.ts';
-import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/connect-adapter.ts';
-import { UNBOUNDED } from '#src/rpc/deadline.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
-import { largeAdaptedAnswers } from '#src/rpc/large-adapted-answers.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
 import { type ProtocolErrorOptions, translateProtocolError } from '#src/rpc/protocol-error.ts';
 import { type Route, routeOf } from '#src/rpc/route.ts';
-import type { DeadlineBounds } from '#src/rpc/unary/timeout.ts';
-import type { UnaryMethodInit } from '#src/rpc/unary/unary-method.ts';
+import type { UnaryMethodInit } from '#src/rpc/unary/codec/unary-method.ts';
+import type { DeadlineBounds } from '#src/rpc/unary/protocol/timeout.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
 import { type RequestCheck, validation } from '#src/rpc/validation.ts';
 

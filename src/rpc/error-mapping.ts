@@ -4,8 +4,9 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { MalformedMessageError } from '#gen/strict-messages.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
+import { PostChangesExpiredError } from '#src/posts/feed/post-change-query.ts';
+import { WatcherTooSlowError } from '#src/posts/feed/post-watches.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
-import { PostChangesExpiredError } from '#src/posts/post-change-query.ts';
 import {
   EtagMismatchError,
   PostDeletedError,
@@ -15,7 +16,6 @@ import {
   RequestIdReusedError,
   SlugTakenError,
 } from '#src/posts/post-store.ts';
-import { WatcherTooSlowError } from '#src/posts/post-watches.ts';
 import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';

@@ -18,7 +18,7 @@ import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectr
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
 import type { Call } from '#src/rpc/call.ts';
 import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
-import { withoutNeedlessEscapes } from '#src/rpc/unary/percent-encode.ts';
+import { withoutNeedlessEscapes } from '#src/rpc/percent-encode.ts';
 
 export interface ProtocolErrorOptions {
   /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */

@@ -1,9 +1,9 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
-import { REFUSALS, type Refusal, refusal } from '#src/rpc/refusal.ts';
-import { formatOf } from '#src/rpc/unary/media-type.ts';
-import type { RequestHead } from '#src/rpc/unary/request-head.ts';
+import { formatOf } from '#src/rpc/media-type.ts';
+import { REFUSALS, type Refusal, refusal } from '#src/rpc/rejection.ts';
+import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** An RPC that is served, and what a request for it must be like. */
 export interface Route {

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createDatabase, type Database } from '#src/db/database.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
+import { ConnectionPool } from '#src/db/pool/pool.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/private-postgres.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { findFreePort } from '#src/embedded/free-port.ts';
 import { type FullPostgres, startFullPostgres } from '#test/support/full-postgres.ts';
 import { aPost } from '#test/support/post-builder.ts';

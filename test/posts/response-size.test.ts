@@ -2,8 +2,8 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BatchGetPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import { toMessage } from '#src/posts/api/post-message.ts';
 import type { Post } from '#src/posts/post.ts';
-import { toMessage } from '#src/posts/post-message.ts';
 import { countFitting, createdSize, encodedSize } from '#src/posts/response-size.ts';
 
 const text = fc.oneof(

@@ -1,5 +1,5 @@
-import type { ChangeFeed } from '#src/posts/change-feed.ts';
-import type { PostChange } from '#src/posts/post-change.ts';
+import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
+import type { PostChange } from '#src/posts/feed/post-change.ts';
 
 /** What a change feed has told, for tests to look at and wait for. */
 export class FeedLedger {

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { pino } from 'pino';
 import type { TestProject } from 'vitest/node';
-import { migrateToLatest } from '#src/db/migrate.ts';
+import { migrateToLatest } from '#src/db/migrations/migrate.ts';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
 import { TEMPLATE } from '#test/support/template-database.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, inject, it } from 'vitest';
-import { LATEST_MIGRATION } from '#src/db/schema-version.ts';
+import { LATEST_MIGRATION } from '#src/db/migrations/schema-version.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { query } from '#test/support/query.ts';
 

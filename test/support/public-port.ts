@@ -1,10 +1,10 @@
 import type { ConnectRouter, ServiceImpl } from '@connectrpc/connect';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
-import type { ForwardedField } from '#src/http/forwarded-client.ts';
-import { type Listener, type ListenerOptions, startListener } from '#src/http/listener.ts';
+import type { ForwardedField } from '#src/http/clients/forwarded-client.ts';
+import { createTrustedProxies } from '#src/http/clients/trusted-proxies.ts';
+import { type Listener, type ListenerOptions, startListener } from '#src/http/listener/listener.ts';
 import { createShell, type ShellOptions } from '#src/http/shell.ts';
-import { createTrustedProxies } from '#src/http/trusted-proxies.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { createMetrics, type Metrics } from '#src/observability/metrics.ts';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';

@@ -1,9 +1,9 @@
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { ChangeListener } from '#src/posts/change-feed.ts';
-import type { DatabaseLife } from '#src/posts/feed-head.ts';
+import type { ChangeListener } from '#src/posts/feed/change-feed.ts';
+import type { DatabaseLife } from '#src/posts/feed/feed-head.ts';
+import type { PostChange } from '#src/posts/feed/post-change.ts';
 import type { Post } from '#src/posts/post.ts';
-import type { PostChange } from '#src/posts/post-change.ts';
 import type { PostStore, StoreCall } from '#src/posts/post-store.ts';
 
 /**

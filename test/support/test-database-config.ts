@@ -1,4 +1,4 @@
-import { type DatabaseConfig, parseConfig } from '#src/config.ts';
+import { type DatabaseConfig, parseConfig } from '#src/config/config.ts';
 
 /** The pool's settings at their defaults, but for those that matter to a test. */
 export function aDatabaseConfig(fields: Partial<DatabaseConfig> = {}): DatabaseConfig {

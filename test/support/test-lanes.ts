@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { DatabaseConfig } from '#src/config.ts';
-import { ReadLanes, type ReadLanesOptions } from '#src/db/lanes.ts';
-import { ConnectionPool } from '#src/db/pool.ts';
+import type { DatabaseConfig } from '#src/config/config.ts';
+import { ReadLanes, type ReadLanesOptions } from '#src/db/pipeline/read-lanes.ts';
+import { ConnectionPool } from '#src/db/pool/pool.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 
 /** Lanes over a pool, as the service has them, and what went over which. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { parseConfig } from '#src/config.ts';
+import { parseConfig } from '#src/config/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { startServer } from '#src/server.ts';

@@ -1,4 +1,4 @@
-import type { WatchedPlace } from '#src/posts/post-watches.ts';
+import type { WatchedPlace } from '#src/posts/feed/post-watches.ts';
 
 /** Reads a watch in the background, and lets a test wait for what it has read. */
 export class WatchReader<Place extends { readonly change?: unknown } = WatchedPlace> {

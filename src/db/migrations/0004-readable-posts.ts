@@ -7,7 +7,7 @@ import { type Kysely, sql } from 'kysely';
  * - Tags are a list without nulls: Postgres would take a matrix, too.
  * - A post fits into an answer of 4 MiB. The limits of the API are narrower; rows beyond those can be read.
  *
- * Rows that are there already are not looked at here, under a lock that stops all calls: see src/db/validate-constraints.ts.
+ * Rows that are there already are not looked at here, under a lock that stops all calls: see src/db/migrations/validate-constraints.ts.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   // Of the connection, too; a pooler may have dropped it there.

@@ -3,13 +3,13 @@ import { type Kysely, sql } from 'kysely';
 
 /**
  * What lists in any state need to cost no more than their page: the shelf that a post stands on. Its indexes are built beside the writes,
- * by src/db/list-indexes.ts.
+ * by src/db/migrations/list-indexes.ts.
  *
  * A shelf is 6 for a deleted post, and 3 for one that was updated after its creation, and its state: 0 a draft, 1 waiting, 2 published. The
  * lists by update time find posts that were never updated by their creation, so those need one index less.
  *
  * No index can know the time, so "scheduled" and "published" are told apart as of the last write. A post waits if its publish time was to come
- * then, until `due_time` says that it has come: src/db/due-posts.ts sets it. Where the publish time is changed, the two differ again.
+ * then, until `due_time` says that it has come: src/db/migrations/due-posts.ts sets it. Where the publish time is changed, the two differ again.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   // Of the connection, too; a pooler may have dropped it there.

@@ -1,0 +1,68 @@
+import type pg from 'pg';
+import { withConnectionCheck } from '#src/db/connection/connection-check.ts';
+import type { DatabasePlace, PrimaryHost } from '#src/db/connection/primary-host.ts';
+import { saysReadOnly } from '#src/db/connection/server-role.ts';
+import { SessionClient } from '#src/db/connection/session-client.ts';
+
+/**
+ * A client of pg whose connection goes where the primary is at this moment. It is cut when the primary is elsewhere. It tells the host
+ * what it learns of its server: that it can't be had, is lost, or takes no writes.
+ *
+ * `connect` also asks the server whether it is the wanted one, if the host wants to know.
+ */
+export class PrimaryClient extends SessionClient {
+  readonly #host: PrimaryHost;
+  readonly #place: DatabasePlace | undefined;
+  readonly #connectTimeoutMs: number;
+  #isEnding = false;
+
+  /** Never throws: where no primary is known, `connect` says so. */
+  constructor(host: PrimaryHost, config: pg.ClientConfig) {
+    const { place } = host;
+    super(place === undefined ? config : { ...config, connectionString: withConnectionCheck(place.url) });
+    this.#host = host;
+    this.#place = place;
+    this.#connectTimeoutMs = config.connectionTimeoutMillis ?? CONNECT_TIMEOUT_MS;
+    // Whoever waits for something is told by that.
+    this.on('error', () => {});
+    if (place === undefined) return;
+    const cut = () => this.cut();
+    place.left.addEventListener('abort', cut, { once: true });
+    this.connection.on('errorMessage', (error: unknown) => {
+      if (saysReadOnly(error)) host.failed(place, error);
+    });
+    this.once('end', () => {
+      place.left.removeEventListener('abort', cut);
+      if (!this.#isEnding) host.failed(place, new Error('the connection was lost'));
+    });
+  }
+
+  /** Ends the connection at once, also one that is being opened, or whose server is frozen, for which `end()` waits: Postgres is not told. */
+  cut(): void {
+    this.connection.stream.destroy();
+  }
+
+  override async connect(): Promise<pg.Client> {
+    const place = this.#place;
+    if (place === undefined) {
+      process.nextTick(() => this.emit('end'));
+      throw this.#host.nowhere();
+    }
+    try {
+      await super.connect();
+      await this.#host.check(this, place, this.#connectTimeoutMs);
+      return this;
+    } catch (error) {
+      this.cut();
+      this.#host.failed(place, error);
+      throw error;
+    }
+  }
+
+  override end(): Promise<void> {
+    this.#isEnding = true;
+    return super.end();
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5000;

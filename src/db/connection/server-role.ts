@@ -1,0 +1,69 @@
+import pg from 'pg';
+import { within } from '#src/async/with-timeout.ts';
+import type { SessionAttrs } from '#src/config/database-url.ts';
+
+/** What a server is now, by its own word. */
+export interface ServerRole {
+  /** It replays what another one writes. */
+  readonly isStandby: boolean;
+  /** Its transactions write nothing, unless they ask to: a standby, or a primary that was made read-only. */
+  readonly isReadOnly: boolean;
+}
+
+/** A server was found that is not the wanted one, such as a standby where the primary is wanted. */
+export class UnwantedServerError extends Error {
+  override readonly name = 'UnwantedServerError';
+}
+
+/**
+ * Asks the server of a connection what it is.
+ *
+ * It asks each time: `in_hot_standby`, which Postgres tells at each login, is what a pooler such as PgBouncer heard long ago.
+ *
+ * @throws where there is no answer within this time, in milliseconds.
+ */
+export async function readServerRole(client: pg.ClientBase, withinMs: number): Promise<ServerRole> {
+  const { rows } = await within(withinMs, client.query<ServerRole>(READ_ROLE));
+  return rows[0] as ServerRole;
+}
+
+/** The timeline that a primary writes: the one of two primaries with the higher one was promoted later. 0: it does not say. */
+export async function readTimeline(client: pg.ClientBase, withinMs: number): Promise<number> {
+  // Not on each: a standby writes none, and some managed services refuse the function.
+  const asked = client.query<{ segment: string }>('select pg_walfile_name(pg_current_wal_lsn()) as segment');
+  const segment = await within(withinMs, asked).then(
+    ({ rows }) => rows[0]?.segment,
+    () => undefined,
+  );
+  return Number.parseInt(segment?.slice(0, 8) ?? '0', 16);
+}
+
+/** Whether a server is what `target_session_attrs` asks for: https://www.postgresql.org/docs/current/libpq-connect.html */
+export function isWanted({ isStandby, isReadOnly }: ServerRole, wanted: SessionAttrs): boolean {
+  if (wanted === 'any' || wanted === 'prefer-standby') return true;
+  if (wanted === 'read-write') return !isReadOnly;
+  if (wanted === 'read-only') return isReadOnly;
+  return isStandby === (wanted === 'standby');
+}
+
+/**
+ * Whether connections may stay on a server while no better one is found. A primary that was made read-only still answers reads, as during
+ * maintenance; a standby may be behind.
+ */
+export function isBearable(role: ServerRole, wanted: SessionAttrs): boolean {
+  return isWanted(role, wanted) || (wanted === 'read-write' && !role.isStandby);
+}
+
+/** Such as `a primary`, for the log. */
+export function describeRole({ isStandby, isReadOnly }: ServerRole): string {
+  if (isStandby) return 'a standby';
+  return isReadOnly ? 'read-only (default_transaction_read_only)' : 'a primary';
+}
+
+/** Whether Postgres refused a write because this server, or its session, takes none (25006, read_only_sql_transaction). */
+export function saysReadOnly(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '25006';
+}
+
+const READ_ROLE = `
+  select pg_is_in_recovery() as "isStandby", current_setting('transaction_read_only')::bool as "isReadOnly"`;

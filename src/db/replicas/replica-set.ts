@@ -1,0 +1,198 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TimeLimitError, within } from '#src/async/with-timeout.ts';
+import { DatabaseUnavailableError } from '#src/db/errors.ts';
+import { type FollowedHistory, HISTORY_NOTE } from '#src/db/history-note.ts';
+import { ReplicationLag } from '#src/db/replicas/replication-lag.ts';
+import { Snapshot } from '#src/db/snapshot.ts';
+import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
+import type { Logger } from '#src/observability/logger.ts';
+
+/** One replica to read from. */
+export interface ReplicaReads extends AsyncDisposable {
+  /** For the log: its host and port. */
+  readonly name: string;
+  readonly reads: SnapshotReads;
+}
+
+export interface ReplicaSetOptions {
+  /** One that is further behind is not read from, in milliseconds. */
+  readonly maxLagMs: number;
+  /** How often all of them are looked at, in milliseconds. Default: 500. */
+  readonly lookEveryMs?: number;
+}
+
+/**
+ * Reads that replicas answer, in turns, as far as they have replayed what the caller has to see; and the primary otherwise.
+ *
+ * Whether one has is told by the snapshot that comes with its rows, so there is no moment between the question and the read. One that
+ * fails, hangs, or is too far behind leaves at once, and returns by itself; its reads go to the primary, so that it fails none.
+ */
+export class ReplicaSet implements SnapshotReads, AsyncDisposable {
+  readonly #primary: SnapshotReads;
+  readonly #members: readonly Member[];
+  readonly #history: FollowedHistory;
+  readonly #options: Required<ReplicaSetOptions>;
+  readonly #log: Logger;
+  readonly #lag = new ReplicationLag();
+  readonly #ended = new AbortController();
+  readonly #watching: Promise<void>;
+  #turn = 0;
+
+  /**
+   * @param replicas are ended with the set.
+   * @param history of the primary: one that follows another one is not read from.
+   */
+  constructor(
+    primary: SnapshotReads,
+    replicas: readonly ReplicaReads[],
+    history: FollowedHistory,
+    options: ReplicaSetOptions,
+    log: Logger,
+  ) {
+    this.#primary = primary;
+    this.#members = replicas.map(replica => ({ replica, isUsable: false, isLogged: false, era: undefined }));
+    this.#history = history;
+    this.#options = { lookEveryMs: LOOK_EVERY_MS, ...options };
+    this.#log = log;
+    this.#watching = replicas.length === 0 ? Promise.resolve() : this.#watch();
+  }
+
+  /** How many replicas are read from now. */
+  get usable(): number {
+    return this.#members.filter(member => this.#isUsable(member)).length;
+  }
+
+  /** By name, whether it is read from now. */
+  get state(): Readonly<Record<string, boolean>> {
+    return Object.fromEntries(this.#members.map(member => [member.replica.name, this.#isUsable(member)]));
+  }
+
+  async query<Row extends SnapshotRow>(
+    statement: ReadStatement,
+    values: readonly unknown[],
+    demand: ReadDemand = {},
+  ): Promise<Row[]> {
+    const member = demand.fresh ? undefined : this.#next();
+    if (member !== undefined) {
+      try {
+        const rows = await this.#read<Row>(member, statement, values, demand);
+        if (hasSeen(rows[0], demand)) return rows;
+      } catch (error) {
+        if (demand.signal?.aborted) throw error;
+        // Anything else may be the replica's own, such as a conflict with what it replays: the primary knows.
+        if (error instanceof DatabaseUnavailableError || error instanceof TimeLimitError) this.#leave(member, error);
+      }
+    }
+    return this.#primary.query<Row>(statement, values, demand);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    await this.#watching;
+    await Promise.all(this.#members.map(({ replica }) => replica[Symbol.asyncDispose]()));
+  }
+
+  /** @throws TimeLimitError where the replica takes too long; calls that queue for it are none of its faults. */
+  async #read<Row extends SnapshotRow>(
+    { replica }: Member,
+    statement: ReadStatement,
+    values: readonly unknown[],
+    demand: ReadDemand,
+  ): Promise<Row[]> {
+    const turn = Promise.withResolvers<void>();
+    const reading = replica.reads.query<Row>(statement, values, { ...demand, begun: turn.resolve });
+    await Promise.race([turn.promise, reading]);
+    return within(WAIT_MS, reading);
+  }
+
+  #next(): Member | undefined {
+    for (let tried = 0; tried < this.#members.length; tried++) {
+      const member = this.#members[this.#turn++ % this.#members.length];
+      if (member !== undefined && this.#isUsable(member)) return member;
+    }
+    return undefined;
+  }
+
+  /** While nothing is known of the primary, they are read from as before; not before anything was known of it. */
+  #isUsable({ isUsable, era }: Member): boolean {
+    return isUsable && era !== undefined && (this.#history.era === undefined || this.#history.era === era);
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      await this.#lookAtPrimary();
+      await Promise.all(this.#members.map(member => this.#look(member)));
+      await sleep(this.#options.lookEveryMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  /** While it is not to be had, nothing new is known of what the replicas lack: they are read from as before. */
+  async #lookAtPrimary(): Promise<void> {
+    const at = performance.now();
+    const rows = await this.#ask<LogPosition>(this.#primary, WRITTEN).catch(() => []);
+    if (rows[0]?.lsn) this.#lag.written(BigInt(rows[0].lsn), at);
+  }
+
+  async #look(member: Member): Promise<void> {
+    const { era } = this.#history;
+    try {
+      const [row] = await this.#ask<ReplayPosition>(member.replica.reads, REPLAYED);
+      if (row?.lsn == null || !row.is_replica) throw new Error('it is no replica: it takes writes of its own');
+      const lagMs = this.#lag.lagMs(BigInt(row.lsn), performance.now());
+      if (lagMs > this.#options.maxLagMs) throw new Error(`it is ${Math.round(lagMs)} ms behind`);
+      if (era !== undefined && row.note !== this.#history.note)
+        throw new Error('it follows another history than the primary has');
+      if (era !== undefined) member.era = era;
+      if (member.isLogged) this.#log.info({ replica: member.replica.name }, 'a replica is read from again');
+      member.isUsable = true;
+      member.isLogged = false;
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.#leave(member, error);
+    }
+  }
+
+  async #ask<Row extends SnapshotRow>(reads: SnapshotReads, text: string): Promise<Row[]> {
+    const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(WAIT_MS)]);
+    // In front of all calls that queue.
+    return within(WAIT_MS, reads.query<Row>({ text }, [], { signal, criticality: 'critical-plus' }));
+  }
+
+  #leave(member: Member, err: unknown): void {
+    member.isUsable = false;
+    if (!member.isLogged) this.#log.warn({ err, replica: member.replica.name }, 'a replica is not read from for now');
+    member.isLogged = true;
+  }
+}
+
+interface Member {
+  readonly replica: ReplicaReads;
+  isUsable: boolean;
+  /** The one in which it has shown that it follows the primary's history; undefined: in none. */
+  era: number | undefined;
+  /** That it has left: once for each time. */
+  isLogged: boolean;
+}
+
+interface LogPosition extends SnapshotRow {
+  readonly lsn: string | null;
+}
+
+interface ReplayPosition extends LogPosition {
+  readonly is_replica: boolean;
+  readonly note: string;
+}
+
+function hasSeen(row: SnapshotRow | undefined, { mustSee = [], atLeast }: ReadDemand): boolean {
+  if (row === undefined) return false;
+  const snapshot = new Snapshot(row.taken);
+  return mustSee.every(xid => snapshot.sees(xid)) && (atLeast === undefined || snapshot.covers(atLeast));
+}
+
+const TAKEN = 'select pg_current_snapshot()::text as taken';
+const WRITTEN = `${TAKEN}, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as lsn`;
+const REPLAYED = `${TAKEN}, pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text as lsn, pg_is_in_recovery() as is_replica,
+  ${HISTORY_NOTE} as note from post_changes_history`;
+const LOOK_EVERY_MS = 500;
+/** A replica that takes longer is no help: a hundred times what a read takes. */
+const WAIT_MS = 1000;

@@ -1,0 +1,60 @@
+import { createForwardedClient, type ForwardedField } from '#src/http/clients/forwarded-client.ts';
+import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
+import type { Exchange } from '#src/http/exchange.ts';
+import { networkOf } from '#src/http/guards/connection-limits.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+
+/** Tells the clients behind trusted proxies apart. */
+export interface ClientCalls {
+  /**
+   * Writes into an exchange that came from a trusted proxy whose it is.
+   *
+   * @param fields of the request, names and values in turn.
+   */
+  readonly identify: (exchange: Exchange, fields: readonly string[]) => void;
+  /**
+   * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
+   * To be called once, for one that will end.
+   */
+  readonly admit: (exchange: Exchange) => Refusal | undefined;
+}
+
+export interface ClientCallsOptions {
+  readonly isTrusted: TrustedProxies;
+  /** Where proxies name their clients; unset: as createForwardedClient has it. */
+  readonly field?: ForwardedField | undefined;
+  /** The most calls in flight of one address, or one IPv6 network of 64 bits; 0: no limit. */
+  readonly perAddress: number;
+}
+
+/**
+ * The limit per address for clients that share the connections of a proxy. The number is that for connections: over HTTP/1.1 a
+ * client that came by itself would need one for each call.
+ *
+ * A trusted proxy itself has no limit: its health checks, and clients that it does not name, are never refused as a group.
+ */
+export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsOptions): ClientCalls {
+  const clientOf = createForwardedClient(isTrusted, field);
+  const inFlight = new Map<string, number>();
+
+  return {
+    identify(exchange, fields) {
+      exchange.remoteAddress = clientOf(exchange.remoteAddress, fields);
+    },
+    admit(exchange) {
+      const { remoteAddress } = exchange;
+      if (perAddress === 0 || isTrusted(remoteAddress)) return undefined;
+      const network = networkOf(remoteAddress);
+      const before = inFlight.get(network) ?? 0;
+      if (before >= perAddress) return REFUSALS.tooManyCalls;
+      inFlight.set(network, before + 1);
+      exchange.release = () => {
+        exchange.release = undefined;
+        const left = (inFlight.get(network) ?? 0) - 1;
+        if (left > 0) inFlight.set(network, left);
+        else inFlight.delete(network);
+      };
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { canonicalAddress } from '#src/http/clients/ip-address.ts';
+import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
+
+/** The field in which proxies name their clients. */
+export type ForwardedField = 'x-forwarded-for' | 'forwarded';
+
+/**
+ * Finds the client of a request that came from a trusted proxy: each proxy names, at the end of the list, whom it got the
+ * request from. So the list is read from its end, for as long as a trusted proxy wrote what is read. What is left of that may be
+ * the client's invention.
+ *
+ * A proxy that does not say, or says `unknown` or an obfuscated identifier (RFC 7239, 6), stands for its clients itself.
+ *
+ * @param isTrusted whether an address is that of a trusted proxy.
+ * @param field the only one that counts. Unset: X-Forwarded-For, which nearly all proxies set, and Forwarded where a request has
+ *   no X-Forwarded-For.
+ * @returns the client's address. It takes the peer's, and the request's fields, names and values in turn.
+ */
+export function createForwardedClient(
+  isTrusted: TrustedProxies,
+  field?: ForwardedField,
+): (peer: string, fields: readonly string[]) => string {
+  return (peer, fields) => {
+    let address = peer;
+    for (const node of nodesFromEnd(fields, field)) {
+      const next = node === undefined ? undefined : addressOf(node);
+      if (next === undefined) return address;
+      address = next;
+      if (!isTrusted(address)) return address;
+    }
+    return address;
+  };
+}
+
+function nodesFromEnd(fields: readonly string[], field: ForwardedField | undefined): Iterable<string | undefined> {
+  if (field !== 'forwarded') {
+    const lines = linesOf(fields, 'x-forwarded-for');
+    if (field !== undefined || lines.length > 0) return xForwardedForFromEnd(lines);
+  }
+  return forwardedFromEnd(linesOf(fields, 'forwarded'));
+}
+
+/** The last line first: together they are one list (RFC 9110, 5.3). */
+function linesOf(fields: readonly string[], name: ForwardedField): string[] {
+  const lines: string[] = [];
+  for (let i = fields.length - 2; i >= 0; i -= 2) {
+    const given = fields[i] as string;
+    if (given.length === name.length && given.toLowerCase() === name) lines.push(fields[i + 1] as string);
+  }
+  return lines;
+}
+
+function* xForwardedForFromEnd(lines: readonly string[]): Generator<string> {
+  for (const line of lines) {
+    let end = line.length;
+    while (end >= 0) {
+      const comma = line.slice(0, end).lastIndexOf(',');
+      const item = line.slice(comma + 1, end).trim();
+      if (item !== '') yield item;
+      end = comma;
+    }
+  }
+}
+
+/** The `for` of each element (RFC 7239, 4); undefined where an element has none, or is malformed. */
+function* forwardedFromEnd(lines: readonly string[]): Generator<string | undefined> {
+  for (const line of lines) {
+    let end = line.length;
+    let isQuoted = false;
+    // Also from its end within a line: a client's quotation mark without a partner can't reach what a proxy has added.
+    for (let i = line.length - 1; i >= -1; i--) {
+      const char = line[i];
+      if (char === '"' && !isEscaped(line, i)) isQuoted = !isQuoted;
+      if (i >= 0 && (isQuoted || char !== ',')) continue;
+      const element = line.slice(i + 1, end).trim();
+      if (element !== '') yield forOf(element);
+      end = i;
+    }
+  }
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let backslashes = 0;
+  while (text[at - 1 - backslashes] === '\\') backslashes++;
+  return backslashes % 2 === 1;
+}
+
+function forOf(element: string): string | undefined {
+  let node: string | undefined;
+  let at = 0;
+  while (at < element.length) {
+    PAIR.lastIndex = at;
+    const [pair, name = '', value = ''] = PAIR.exec(element) ?? [];
+    if (pair === undefined) return undefined;
+    at += pair.length;
+    if (name.toLowerCase() !== 'for') continue;
+    // RFC 7239, 4: each parameter at most once.
+    if (node !== undefined) return undefined;
+    node = value.startsWith('"') ? value.slice(1, -1).replaceAll(/\\(.)/g, '$1') : value;
+  }
+  return node;
+}
+
+/** An address, an address in brackets, either with a port; undefined for all else, such as `unknown`. */
+function addressOf(node: string): string | undefined {
+  const [, bracketed, withPort] = /^\[([^\]]*)\](?::.*)?$|^(\d+\.[\d.]+):.*$/.exec(node) ?? [];
+  return canonicalAddress(bracketed ?? withPort ?? node);
+}
+
+/** A token, `=`, and a token or a quoted string (RFC 9110, 5.6). IPv6 without quotation marks is common, and taken. */
+const PAIR = /[ \t]*([!#$%&'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)[ \t]*(?:;|$)/y;

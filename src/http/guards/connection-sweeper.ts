@@ -1,0 +1,27 @@
+import type { Connection } from '#src/wire/connection.ts';
+
+/** Looks at one connection. @param now as `performance.now()`. */
+export type ConnectionLook = (connection: Connection, now: number) => void;
+
+/** Counts a connection that the service ends, or a response on it. */
+export type ConnectionEnded = (reason: 'MAX_AGE' | 'NO_PONG' | 'FLOOD' | 'STALLED' | 'PROTOCOL_ERROR') => void;
+
+/**
+ * Looks at every connection from time to time: one timer for all of them, since a timer each would have to be set again with
+ * every call.
+ *
+ * @returns a function that ends it.
+ */
+export function watchConnections(
+  connections: ReadonlySet<Connection>,
+  looks: readonly ConnectionLook[],
+  everyMs: number,
+  lookAtAll: (connections: Iterable<Connection>, now: number) => void,
+): () => void {
+  const timer = setInterval(() => {
+    const now = performance.now();
+    for (const connection of connections) for (const look of looks) look(connection, now);
+    lookAtAll(connections, now);
+  }, everyMs).unref();
+  return () => clearInterval(timer);
+}

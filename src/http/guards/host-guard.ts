@@ -1,0 +1,64 @@
+import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import type { RequestHead } from '#src/wire/request-head.ts';
+
+/**
+ * Lets a request pass whose target is a path, or a URL, and which names its host once and well (RFC 9112, 3.2: anything else is
+ * 400). A URL as the target (absolute form) names the host in place of the field, which must be there and well-formed all the same.
+ *
+ * `version` is that of HTTP in the request line, such as `1.1`; `fields` are the request's, names and values in turn.
+ */
+export function createHostGuard(): HostGuard {
+  // Nearly all requests name the same host, so the last good one saves the parsing.
+  let lastGood: string | undefined;
+
+  return (head, isHttp2, version, fields) => {
+    const { host, targetHost, target } = head;
+    if (head.method === 'CONNECT') return REFUSALS.tunnel;
+    // `HTTP/2.0` in a request line is a word that the parser knows, and not HTTP/2.
+    if (!isHttp2 && version !== '1.1') return REFUSALS.oldVersion;
+    const isOfServer = target === '*' && head.method === 'OPTIONS';
+    if ((target.charCodeAt(0) !== SLASH && !isOfServer) || (isHttp2 && targetHost !== undefined))
+      return REFUSALS.badTarget;
+    if (host === undefined || (isHttp2 ? isContradicted(host, fields) : head.repeated.includes('host'))) {
+      return REFUSALS.badHost;
+    }
+    if (targetHost !== undefined && !isAuthority(targetHost)) return REFUSALS.badHost;
+    if (host === lastGood) return undefined;
+    if (!isAuthority(host)) return REFUSALS.badHost;
+    lastGood = host;
+    return undefined;
+  };
+}
+
+type HostGuard = (
+  head: RequestHead,
+  isHttp2: boolean,
+  version: string,
+  fields: readonly string[],
+) => Refusal | undefined;
+
+const SLASH = 0x2f;
+
+/** HTTP/2: whether `:authority` and `host`, each of which may be missing, don't agree (RFC 9113, 8.3.1). */
+function isContradicted(host: string, fields: readonly string[]): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i];
+    if ((name === ':authority' || name === 'host') && fields[i + 1] !== host) return true;
+  }
+  return false;
+}
+
+/**
+ * A registered name, an IPv4 address, or an IP literal in brackets, with or without a port (RFC 3986, 3.2.2). So `postservice.1` is one,
+ * which is no host of a web URL, and `%2Frun%2Fposts.sock`, by which gRPC clients name a socket. No user information, since HTTP has none
+ * here (RFC 9110, 4.2.4), and no escaped control characters.
+ */
+function isAuthority(host: string): boolean {
+  const [, literal, port] = AUTHORITY.exec(host) ?? [];
+  if (port === undefined || host.length > HOST_MAX_LENGTH) return false;
+  return Number(port.slice(1)) <= 65_535 && (literal === undefined || URL.canParse(`http://${literal}`));
+}
+
+const AUTHORITY =
+  /^(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%(?!0|1|7f)[0-9A-Fa-f]{2})+|(\[[0-9A-Fa-f:.]+\]))((?::[0-9]{0,5})?)$/i;
+const HOST_MAX_LENGTH = 255;

@@ -1,0 +1,59 @@
+import type { ConnectionEnded, ConnectionLook } from '#src/http/guards/connection-sweeper.ts';
+import type { Connection } from '#src/wire/connection.ts';
+
+export interface Http2KeepaliveTimes {
+  /** A client that has not shown for so long that it is there is asked, in milliseconds. */
+  readonly idlePingMs: number;
+  /** The same where it has sent bytes meanwhile, and they made no request. */
+  readonly unprovenPingMs: number;
+  /** It has to answer within this. */
+  readonly pongWithinMs: number;
+}
+
+/**
+ * Ends HTTP/2 connections whose client is gone, or stops in the middle of a frame or of a header: it can't answer a ping then.
+ *
+ * A new request shows that the client is there, and so does its answer to a ping. Bytes alone don't: they may be the
+ * beginning of a header that never ends, for which Node has no time limit.
+ */
+export function createHttp2Keepalive(times: Http2KeepaliveTimes, ended: ConnectionEnded): ConnectionLook {
+  const proofs = new WeakMap<Connection, Proof>();
+
+  return (connection, now) => {
+    const { session, socket, streamsOpened } = connection;
+    if (session === undefined || session.destroyed) return;
+    let proof = proofs.get(connection);
+    if (proof === undefined) {
+      proof = { at: now, streamsOpened, bytesRead: socket.bytesRead, pingedAt: undefined };
+      proofs.set(connection, proof);
+    }
+    if (proof.pingedAt !== undefined) {
+      if (now - proof.pingedAt < times.pongWithinMs) return;
+      ended('NO_PONG');
+      session.destroy();
+      return;
+    }
+    if (proof.streamsOpened !== streamsOpened) {
+      Object.assign(proof, { at: now, streamsOpened, bytesRead: socket.bytesRead });
+      return;
+    }
+    const quietMs = now - proof.at;
+    const unproven = socket.bytesRead !== proof.bytesRead && quietMs >= times.unprovenPingMs;
+    if (!unproven && quietMs < times.idlePingMs) return;
+    const known = proof;
+    const sent = session.ping(error => {
+      if (error !== null) return;
+      // What came in one piece with the answer is looked at again after the next silence.
+      Object.assign(known, { at: performance.now(), bytesRead: socket.bytesRead, pingedAt: undefined });
+    });
+    if (sent) proof.pingedAt = now;
+  };
+}
+
+interface Proof {
+  at: number;
+  streamsOpened: number;
+  bytesRead: number;
+  /** Unset: no answer is awaited. */
+  pingedAt: number | undefined;
+}

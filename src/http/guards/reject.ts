@@ -1,0 +1,60 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Writable } from 'node:stream';
+import type { Refusal } from '#src/rpc/rejection.ts';
+import { answerRefusal } from '#src/rpc/rejection-answer.ts';
+import type { HttpRequest, HttpResponse } from '#src/wire/connection.ts';
+import { Http1Response } from '#src/wire/http-messages.ts';
+
+/**
+ * Answers a request with a refusal, in the protocol of its caller. A response that has begun already is cut off.
+ *
+ * @param bare whether the answer is the status alone.
+ */
+export function refuse(request: HttpRequest, response: HttpResponse, refusal: Refusal, bare = false): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  // Who sends what no client of ours sends may be out of step with us: nothing more is read from that connection.
+  if (refusal.status === 400 && !hasBody(request)) (response as ServerResponse).shouldKeepAlive = false;
+  const answer = answerRefusal(refusal, request.headers['content-type'], 'stream' in request);
+  const { fields, body } = bare ? { fields: refusal.fields, body: undefined } : answer;
+  for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
+  response.statusCode = bare ? refusal.status : answer.status;
+  if (body !== undefined) response.setHeader('content-length', body.byteLength);
+  if (body === undefined || request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  if (response instanceof Http1Response) response.bytesWritten = body.byteLength;
+  response.end(body);
+}
+
+/**
+ * Answers on a bare HTTP/1.1 connection, where there is no response object, and half-closes it.
+ *
+ * @param contentType of the request, where its head has come.
+ */
+export function refuseOnSocket(
+  socket: Writable,
+  refusal: Refusal,
+  requestId: string,
+  contentType: string | undefined,
+): void {
+  const { status, fields, body = EMPTY } = answerRefusal(refusal, contentType, false);
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`];
+  const add = (name: string, value: string) => lines.push(`${name}: ${value}`);
+  add('date', new Date().toUTCString());
+  add('connection', 'close');
+  add('x-request-id', requestId);
+  add('x-content-type-options', 'nosniff');
+  for (let i = 0; i < fields.length; i += 2) add(fields[i] as string, fields[i + 1] as string);
+  add('content-length', String(body.byteLength));
+  socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body]));
+}
+
+function hasBody(request: HttpRequest): boolean {
+  return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
+}
+
+const EMPTY = new Uint8Array();

@@ -1,0 +1,64 @@
+import { createHostGuard } from '#src/http/guards/host-guard.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import type { RequestHead } from '#src/wire/request-head.ts';
+
+/** The most header fields of a request. Browsers, gRPC clients and proxies together send about 40. */
+export const HEADERS_MAX_COUNT = 128;
+/** The most bytes of all names and values of a request's header; what proxies take is 8 to 32 KB. */
+export const HEADERS_MAX_BYTES = 16 * 1024;
+/** HTTP/2: the most that names and values count with 32 bytes more for each field (RFC 9113, 6.5.2), whatever their number. */
+export const HTTP2_HEADERS_MAX_SIZE = HEADERS_MAX_BYTES + HEADERS_MAX_COUNT * 32;
+/** The longest request target: the same as NGINX's and Apache's default, so that what gets here got through them. */
+export const TARGET_MAX_LENGTH = 8 * 1024;
+
+/**
+ * @param version of HTTP that the request line names, such as `1.1`; HTTP/2 has none.
+ * @param fields of the request, names and values in turn.
+ * @returns why a request is refused.
+ */
+export type RequestGuard = (
+  head: RequestHead,
+  isHttp2: boolean,
+  version: string,
+  fields: readonly string[],
+) => Refusal | undefined;
+
+/**
+ * Refuses requests that are no well-formed HTTP, whatever they call: those that the RPC library can't take without harm, those that
+ * are too large, and those whose framing we do not know.
+ *
+ * An Upgrade is ignored (RFC 9110, 7.8): Apache's HttpClient offers TLS with each request, Java's own offers h2c.
+ */
+export function createRequestGuard(): RequestGuard {
+  const refuseHost = createHostGuard();
+  return (head, isHttp2, version, fields) => {
+    if (!isHttp2 && fields.length > HEADERS_MAX_COUNT * 2) return REFUSALS.headersTooLarge;
+    if (head.target.length > TARGET_MAX_LENGTH) return REFUSALS.urlTooLong;
+    // HTTP/1.1: the parser has measured it, and trimmed the values.
+    if (isHttp2) {
+      const size = http2SizeOf(fields);
+      if (size === undefined) return REFUSALS.malformed;
+      if (size > HTTP2_HEADERS_MAX_SIZE) return REFUSALS.headersTooLarge;
+    }
+    const { transferEncoding } = head;
+    if (head.expect !== undefined && head.expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
+    if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== 'chunked') return REFUSALS.transferCoding;
+    return refuseHost(head, isHttp2, version, fields);
+  };
+}
+
+/** The size of a field section; undefined: a value begins or ends with whitespace (RFC 9113, 8.2.1). */
+function http2SizeOf(fields: readonly string[]): number | undefined {
+  let size = fields.length * 16;
+  for (let i = 0; i < fields.length; i += 2) {
+    const value = fields[i + 1] as string;
+    if (isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1))) return undefined;
+    size += (fields[i] as string).length + value.length;
+  }
+  return size;
+}
+
+/** A space or a tab. */
+function isBlank(char: number): boolean {
+  return char === 0x20 || char === 0x09;
+}

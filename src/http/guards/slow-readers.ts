@@ -1,0 +1,104 @@
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { Writable } from 'node:stream';
+import type { ConnectionEnded } from '#src/http/guards/connection-sweeper.ts';
+import { dismiss } from '#src/http/guards/http2-goaway.ts';
+import type { Connection } from '#src/wire/connection.ts';
+
+export interface StallLimits {
+  /** How long a client may take nothing of a response, in milliseconds. */
+  readonly stallMs: number;
+  /** A piece that was given to the system at once is given this much longer: its size by this rate, in bytes a second. */
+  readonly minBytesPerSecond: number;
+  /** Above so many bytes that wait for their clients in all, only a short time is given to those that take nothing. */
+  readonly budgetBytes: number;
+}
+
+/**
+ * Resets responses whose client takes nothing of them, and with the last one its connection. Each is held in memory until it has left, and
+ * a client needs only a few bytes to ask for the next one.
+ *
+ * @returns looks at all connections; to be called every second or more often. @param now as `performance.now()`.
+ */
+export function createStallGuard(
+  limits: StallLimits,
+  ended: ConnectionEnded,
+): (connections: Iterable<Connection>, now: number) => void {
+  const waits = new WeakMap<Writable, Wait>();
+
+  const look = (writable: Writable, now: number): Wait => {
+    const unsent = writable.writableLength;
+    let wait = waits.get(writable);
+    if (wait === undefined) {
+      wait = { unsent, since: now, waiting: true };
+      waits.set(writable, wait);
+      // Where pieces of one size follow each other, every look may find the same length.
+      const known = wait;
+      writable.on('drain', () => {
+        known.waiting = false;
+      });
+    }
+    if (!wait.waiting || unsent < wait.unsent) Object.assign(wait, { since: now, waiting: true });
+    wait.unsent = unsent;
+    return wait;
+  };
+
+  return (connections, now) => {
+    const late: LateResponse[] = [];
+    let total = 0;
+    for (const { connection, writable } of unsentResponses(connections)) {
+      const { unsent, since } = look(writable, now);
+      const waited = now - since;
+      const overdue = waited - limits.stallMs - (unsent / limits.minBytesPerSecond) * 1000;
+      const isLateUnderPressure = waited >= PRESSED_MS + (unsent / PRESSED_BYTES_PER_SECOND) * 1000;
+      total += unsent;
+      if (overdue >= 0 || isLateUnderPressure) late.push({ connection, writable, unsent, overdue });
+    }
+    late.sort((a, b) => b.overdue - a.overdue);
+    for (const { connection, writable, unsent, overdue } of late) {
+      if (overdue < 0 && total <= limits.budgetBytes) return;
+      total -= unsent;
+      ended('STALLED');
+      endResponse(connection, writable);
+    }
+  };
+}
+
+function* unsentResponses(connections: Iterable<Connection>): Generator<UnsentResponse> {
+  for (const connection of connections) {
+    const { socket, session, openStreams, answering } = connection;
+    if (session === undefined && answering && socket.writableLength > 0) yield { connection, writable: socket };
+    for (const stream of openStreams) if (stream.writableLength > 0) yield { connection, writable: stream };
+  }
+}
+
+function endResponse({ session, socket, openStreams }: Connection, writable: Writable): void {
+  if (session === undefined) {
+    socket.destroy();
+    return;
+  }
+  const stream = writable as ServerHttp2Stream;
+  // Any other code is an error of the stream, which would have to be caught wherever it is served.
+  if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+  const isLast = [...openStreams].every(other => other.closed);
+  if (isLast) dismiss(session);
+}
+
+/** How long a client may take nothing while too much waits: a retransmission or two. */
+const PRESSED_MS = 1000;
+const PRESSED_BYTES_PER_SECOND = 4 * 1024 * 1024;
+
+interface UnsentResponse {
+  readonly connection: Connection;
+  readonly writable: Writable;
+}
+
+interface LateResponse extends UnsentResponse {
+  readonly unsent: number;
+  readonly overdue: number;
+}
+
+interface Wait {
+  unsent: number;
+  since: number;
+  waiting: boolean;
+}

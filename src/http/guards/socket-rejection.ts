@@ -1,0 +1,132 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { refuseOnSocket } from '#src/http/guards/reject.ts';
+import type { RequestIds } from '#src/http/request-id.ts';
+import { createAccessLog } from '#src/observability/access-log.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
+import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { answerRefusal } from '#src/rpc/rejection-answer.ts';
+import { connectionOfSocket, type HttpRequest } from '#src/wire/connection.ts';
+import { closeLingering } from '#src/wire/lingering-close.ts';
+import { readHttp1Head } from '#src/wire/request-head.ts';
+
+/** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
+export interface SocketRefusal {
+  /** For what came in place of a request that can be read. Closes the connection. */
+  readonly refuseSocket: (socket: Duplex, error: ParserError) => void;
+  /** For CONNECT, for which Node gives no response object. Closes the connection. */
+  readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
+}
+
+export function createSocketRefusal(
+  log: Logger,
+  metrics: Pick<Metrics, 'nonRpcEnded'>,
+  ids: RequestIds,
+): SocketRefusal {
+  const accessLog = createAccessLog(log);
+
+  function refuse(
+    socket: Duplex,
+    refusal: Refusal,
+    request: HttpRequest | undefined,
+    contentType: string | undefined,
+    isMute = false,
+  ): void {
+    const connection = connectionOfSocket(socket);
+    const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
+    const id = ids.of(head);
+    if (connection !== undefined) connection.closing = true;
+    socket.on('error', () => {});
+    if (isMute) socket.end();
+    else refuseOnSocket(socket, refusal, id, contentType);
+    metrics.nonRpcEnded(refusal.reason, refusal.status);
+    accessLog.write({
+      id,
+      method: head.method,
+      path: head.target,
+      httpVersion: request?.httpVersion ?? '1.1',
+      protocol: undefined,
+      procedure: undefined,
+      code: undefined,
+      refused: refusal.reason,
+      status: refusal.status,
+      durationMs: 0,
+      bytesIn: 0,
+      bytesOut: isMute ? 0 : (answerRefusal(refusal, contentType, false).body?.byteLength ?? 0),
+      remoteAddress: connection?.remoteAddress ?? '',
+      userAgent: head.userAgent,
+      aborted: false,
+      adapted: false,
+      sampled: 1,
+      cause: undefined,
+    });
+    closeLingering(socket as Socket);
+  }
+
+  return {
+    refuseSocket(socket, error) {
+      const connection = connectionOfSocket(socket);
+      // What comes after the last answer is no request.
+      if (connection?.closing) return;
+      // A connection that went away, or never sent anything, has made no request.
+      if (!socket.writable || connection === undefined || connection.socket.bytesRead === 0 || isGone(error)) {
+        socket.destroy();
+        return;
+      }
+      if (connection.answering) {
+        // The call that this belongs to has its own line; nothing may be written into the middle of its response.
+        connection.closing = true;
+        const { latestResponse } = connection;
+        if (latestResponse?.headersSent) socket.destroy();
+        else {
+          const contentType = latestResponse?.req.headers['content-type'];
+          refuseOnSocket(socket, refusalFor(error), ids.next(), contentType);
+          closeLingering(socket as Socket);
+        }
+        return;
+      }
+      const isMute = connection.latestResponse === undefined && isBadPreface(error);
+      refuse(socket, refusalFor(error), undefined, contentTypeIn(error), isMute);
+    },
+    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request, undefined),
+  };
+}
+
+function isGone({ code }: { readonly code?: string }): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT';
+}
+
+/**
+ * Whether the first line is like HTTP/2's preface, and names another protocol than HTTP: its client does not wait for an answer of HTTP/1.1.
+ * It is a bad preface, after which the connection closes (RFC 9113, 3.4).
+ */
+function isBadPreface({ code, rawPacket }: ParserError): boolean {
+  return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
+}
+
+function refusalFor({ code, rawPacket }: ParserError): Refusal {
+  if (code === 'HPE_HEADER_OVERFLOW') return REFUSALS.headersTooLarge;
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return REFUSALS.chunkExtensions;
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return REFUSALS.tooSlow;
+  if (code === 'HPE_INVALID_TRANSFER_ENCODING') return REFUSALS.transferCoding;
+  if (code === 'HPE_INVALID_CONTENT_LENGTH' && OVERFLOWN_LENGTH.test(rawPacket?.toString('latin1') ?? '')) {
+    return REFUSALS.messageTooLarge;
+  }
+  return REFUSALS.malformed;
+}
+
+/** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */
+function contentTypeIn({ rawPacket }: ParserError): string | undefined {
+  return /^content-type:[ \t]*([^\r\n]*)/im.exec(rawPacket?.toString('latin1') ?? '')?.[1];
+}
+
+/** A length that the parser can't hold: above 2^64 - 1, which has 20 digits. */
+const OVERFLOWN_LENGTH = /^content-length:[ \t]*\d{20,}[ \t]*\r?$/im;
+
+/** What Node says of bytes that it could not read. */
+interface ParserError extends Error {
+  readonly code?: string;
+  /** The bytes in which the parser stopped. */
+  readonly rawPacket?: Buffer;
+}

@@ -1,0 +1,57 @@
+import { create } from '@bufbuild/protobuf';
+import { PostChangeKind, type WatchPostsResponse, WatchPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
+import { toMessage, toTimestamp } from '#src/posts/api/post-message.ts';
+import type { PostChange } from '#src/posts/feed/post-change.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { WatchedPlace } from '#src/posts/feed/post-watches.ts';
+import type { ResumeTokens } from '#src/posts/feed/resume-token.ts';
+
+/** Makes the responses of WatchPosts: one for all watchers that keep up, who stand at the same place. They are frozen: they never change. */
+export class WatchResponses {
+  readonly #tokens: ResumeTokens;
+  readonly #remembered = new WeakMap<PostChange, Remembered>();
+  #lastAlive: Remembered | undefined;
+
+  constructor(tokens: ResumeTokens) {
+    this.#tokens = tokens;
+  }
+
+  /** The response for a place. */
+  of({ position, change }: WatchedPlace): WatchPostsResponse {
+    if (change === undefined) return this.#alive(position);
+    const remembered = this.#remembered.get(change);
+    if (remembered !== undefined && isSame(remembered.position, position)) return remembered.response;
+    const response = create(WatchPostsResponseSchema, {
+      resumeToken: this.#tokens.seal(position),
+      change: { kind: KINDS[change.kind], post: toMessage(change.post), changeTime: toTimestamp(change.time) },
+    });
+    this.#remembered.set(change, { position, response: Object.freeze(response) });
+    return response;
+  }
+
+  /** Those who hear of nothing stand at one place, too. */
+  #alive(position: PostChangePosition): WatchPostsResponse {
+    const last = this.#lastAlive;
+    if (last !== undefined && isSame(last.position, position)) return last.response;
+    const response = Object.freeze(create(WatchPostsResponseSchema, { resumeToken: this.#tokens.seal(position) }));
+    this.#lastAlive = { position, response };
+    return response;
+  }
+}
+
+interface Remembered {
+  readonly position: PostChangePosition;
+  readonly response: WatchPostsResponse;
+}
+
+function isSame(a: PostChangePosition, b: PostChangePosition): boolean {
+  return a.from.text === b.from.text && a.to?.text === b.to?.text && a.afterId === b.afterId && a.proof === b.proof;
+}
+
+const KINDS = {
+  created: PostChangeKind.CREATED,
+  updated: PostChangeKind.UPDATED,
+  deleted: PostChangeKind.DELETED,
+  undeleted: PostChangeKind.UNDELETED,
+  purged: PostChangeKind.PURGED,
+} as const satisfies Record<PostChange['kind'], PostChangeKind>;

@@ -1,0 +1,97 @@
+import { createHmac } from 'node:crypto';
+import { createNearCache } from '#src/cache/near-cache.ts';
+import type { RedisCache } from '#src/cache/redis-cache.ts';
+import type { Config } from '#src/config/config.ts';
+import type { Logger } from '#src/observability/logger.ts';
+import type { Metrics } from '#src/observability/metrics.ts';
+import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
+import { SharedAnswers } from '#src/posts/cache/redis-tier.ts';
+import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
+import type { PostStore } from '#src/posts/post-store.ts';
+
+/** The store with a cache in front of it, as the settings want it; without one where they want none. Nobody waits for Redis. */
+export async function openPostCache(
+  store: PostStore,
+  config: Pick<Config, 'cache' | 'redis' | 'database'>,
+  uses: PostCacheUses,
+): Promise<OpenPostCache> {
+  const parts = new AsyncDisposableStack();
+  const closing = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  if (config.cache.nearBytes === 0) return { store, canServeStale: () => false, state: () => ({}), ...closing };
+  const { feed, log, metrics, isQueueing } = uses;
+  const near = createNearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer });
+  const { store: kept } = near;
+  metrics.readFrom({ nearCacheBytes: () => kept.bytes, nearCacheEntries: () => kept.size });
+  const sharedCache = await openSharedCache(config.redis, uses, parts);
+  const onOutcome = (outcome: string) => metrics.cacheAnswered('shared', outcome);
+  const shared = sharedCache && new SharedAnswers(sharedCache, { now, onOutcome });
+  const outage = new DatabaseOutage(log, now, isQueueing);
+  const cached = new CachedPostStore(
+    store,
+    { feed, near, shared, outage },
+    {
+      ...config.cache,
+      replicaMaxLagMs: config.database.replicaMaxLagMs,
+      now,
+      onOutcome: outcome => metrics.cacheAnswered('near', outcome),
+    },
+  );
+  return {
+    store: parts.use(cached),
+    canServeStale: () => kept.size > 0 && outage.durationMs < config.cache.staleIfErrorMs,
+    state: () => ({ nearEntries: kept.size, nearBytes: kept.bytes, ...(sharedCache && { redis: sharedCache.state }) }),
+    ...closing,
+  };
+}
+
+/** Ends, when it is disposed of, what was opened for the store. */
+export interface OpenPostCache extends AsyncDisposable {
+  readonly store: PostStore;
+  /** Whether there is something to serve while the database fails, and it has not failed for too long. */
+  readonly canServeStale: () => boolean;
+  /** For operators. */
+  readonly state: () => CacheState;
+}
+
+export interface CacheState {
+  readonly nearEntries?: number;
+  readonly nearBytes?: number;
+  /** Of the circuit breaker; undefined: there is no Redis. */
+  readonly redis?: string;
+}
+
+export interface PostCacheUses {
+  readonly feed: ChangeFeed;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Whether calls wait for their turn to read from the database. */
+  readonly isQueueing: () => boolean;
+  /** The same on all instances that share a cache, and on no others: so that two services can have one Redis. */
+  readonly secret: string;
+}
+
+async function openSharedCache(
+  { url, timeoutMs }: Config['redis'],
+  { log, metrics, secret }: PostCacheUses,
+  parts: AsyncDisposableStack,
+): Promise<RedisCache | undefined> {
+  if (url === undefined) return undefined;
+  // Who has no Redis is spared the time that it takes to load.
+  const { RedisCache: Cache } = await import('#src/cache/redis-cache.ts');
+  const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
+  const cache = parts.use(
+    new Cache(url, {
+      ...{ namespace: `postservice:${service}`, timeoutMs, log },
+      onStateChange: state => metrics.breakerChanged('redis', state),
+      onError: () => metrics.cacheAnswered('shared', 'error'),
+    }),
+  );
+  metrics.breakerChanged('redis', cache.state);
+  return cache;
+}
+
+function now(): number {
+  return performance.now();
+}

@@ -1,0 +1,252 @@
+import type { Snapshot } from '#src/db/snapshot.ts';
+import {
+  digestOf,
+  type FeedHead,
+  HEAD,
+  HEAD_COLUMNS,
+  type HeadRow,
+  isProved,
+  type RunStatement,
+  readHead,
+  readWithHead,
+} from '#src/posts/feed/feed-head.ts';
+import { mostRecent, type PlaceProof } from '#src/posts/feed/place-proof.ts';
+import {
+  type ChangeFilter,
+  EVERY_CHANGE,
+  isWanted,
+  type PostChange,
+  type PostChangeBatch,
+} from '#src/posts/feed/post-change.ts';
+import { type PostRow, toPost, toReadable, toTags } from '#src/posts/store/post-row.ts';
+
+/** Where a reader of the feed stands. */
+export interface PostChangePosition {
+  /** It has read what this one has seen. */
+  readonly from: Snapshot;
+  /** It is in the middle of what this one has seen beyond that: behind the change `afterId`. */
+  readonly to?: Snapshot | undefined;
+  readonly afterId?: bigint | undefined;
+  /** That the database's history has come by `to`, or by `from` without it; undefined in a token of the release before. */
+  readonly proof?: PlaceProof | undefined;
+}
+
+/** Where readers begin who have read nothing of a head. */
+export function placeOf({ place, proof }: FeedHead): PostChangePosition {
+  return { from: place, proof };
+}
+
+/** Where a reader who stood at this place stands when it has read a batch that goes on from there. */
+export function placeBehind(batch: PostChangeBatch, { from, afterId = 0n }: PostChangePosition): PostChangePosition {
+  const { to, endId, proof, complete } = batch;
+  return complete ? { from: to, proof } : { from, to, afterId: endId > afterId ? endId : afterId, proof };
+}
+
+/** The reader can't go on: changes that it has not read were removed for their age, or its place is of another history. */
+export class PostChangesExpiredError extends Error {
+  override readonly name = 'PostChangesExpiredError';
+}
+
+/** The place is of another history than the one that the database has. */
+export class OtherHistoryError extends PostChangesExpiredError {}
+
+/** The feed's end now, as a place to begin at. @throws what `readHead` does. */
+export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
+  return placeOf(await readHead(run));
+}
+
+/**
+ * A place that is so many changes, or fewer, before another one: where a part of them was removed, behind that. Reading goes on from there
+ * up to the other place.
+ *
+ * @throws what `readHead` does.
+ */
+export async function readPlaceBefore(
+  run: RunStatement,
+  { from, proof }: PostChangePosition,
+  changes: number,
+): Promise<PostChangePosition> {
+  const { removed, truncated = 0n } = await readHead(run);
+  const [first] = await run<{ xid: string | null; id: string | null }>(
+    `select min(xid::text::numeric)::text as xid, min(id)::text as id from (
+       select xid, id from post_changes where xid < pg_snapshot_xmax($1::pg_snapshot) order by xid desc, id desc limit $2
+     ) latest`,
+    [from.text, changes],
+  );
+  const unread = [removed, truncated, BigInt(first?.xid ?? 0)].reduce((a, b) => (a > b ? a : b));
+  return { from: from.upTo(unread), to: from, afterId: BigInt(first?.id ?? 1) - 1n, proof };
+}
+
+/**
+ * The next changes from a place in the feed on, up to now or up to `to`: a batch of them, within the limits.
+ *
+ * It depends on nothing but what is committed: a change that becomes visible late, because its transaction was long, is in the
+ * batch of the snapshot that first saw it.
+ *
+ * @param filters a change that none of them lets through is left out: a batch may have none and not be the last.
+ * @throws PostChangesExpiredError; what `readWithHead` does.
+ */
+export async function readPostChanges(
+  run: RunStatement,
+  position: PostChangePosition,
+  filters: readonly ChangeFilter[] = [EVERY_CHANGE],
+  limits: BatchLimits = BATCH_LIMITS,
+): Promise<PostChangeBatch & { readonly head: FeedHead }> {
+  const { from, to, afterId = 0n } = position;
+  const statement = limits === BATCH_LIMITS ? CHANGES_STATEMENT : changesStatement(limits);
+  const name = limits === BATCH_LIMITS ? 'read-post-changes' : undefined;
+  const { head, rows } = await readWithHead<ChangeRow>(run, statement, changesParameters(position, filters), name);
+  const [first] = rows;
+  requireKept(position, head, first?.is_proved === true);
+  const found = rows.filter(row => row.change_id !== null).map(toChange);
+  const changes = found.filter(change => filters.some(filter => isWanted(change, filter)));
+  const proof = { ...head.proof, recent: recentOf(found, position, head) };
+  return {
+    ...{ from, to: to ?? head.place, proof: (to && position.proof) ?? proof, afterId, changes, head },
+    life: head.life.name,
+    endId: BigInt(first?.end_id ?? 0),
+    complete: first?.is_complete === true,
+  };
+}
+
+/** Long transactions first, which are the likeliest to be committed after a later one. */
+function recentOf(changes: readonly PostChange[], { from, proof }: PostChangePosition, head: FeedHead): bigint[] {
+  const xids = changes.map(({ xid }) => xid).reverse();
+  const long = xids.filter(xid => from.hasRunning(xid));
+  return mostRecent(
+    [...long, ...xids, ...head.proof.recent, ...(proof?.recent ?? []).slice(0, KEPT_RECENT)],
+    head.lastXid,
+  );
+}
+
+function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, isProved: boolean): void {
+  if (proof === undefined) {
+    // Its snapshot may name ids that were given out and never used, which is all that can be asked of it.
+    if (!head.takesOldTokens || !head.taken.covers(to ?? from))
+      throw new PostChangesExpiredError('the place is of a time that this database has not seen');
+  } else if (!isProved) {
+    throw new OtherHistoryError('the place is of another history than the one that this database has');
+  }
+  // A truncation has waited for all who wrote posts before it.
+  if (!from.hasEnded(head.removed) || (head.truncated !== undefined && !from.sees(head.truncated)))
+    throw new PostChangesExpiredError('changes of that time have been removed');
+}
+
+/** For CHANGES_STATEMENT. */
+export function changesParameters(
+  { from, to, afterId = 0n, proof }: PostChangePosition,
+  filters: readonly ChangeFilter[] = [EVERY_CHANGE],
+): unknown[] {
+  const { id = 0n, digest = '', recent = [] } = proof ?? {};
+  const place = [from.text, to?.text ?? null, String(afterId), String(id), digest, `{${recent}}`];
+  if (filters.some(({ author, tag }) => author === undefined && tag === undefined)) return [...place, null, null];
+  const authors = filters.flatMap(({ author }) => author ?? []);
+  // Where a filter has both, its author is looked for: of that author's posts others have that tag, or not.
+  return [...place, authors, filters.flatMap(({ author, tag }) => (author === undefined ? (tag ?? []) : []))];
+}
+
+/** In numbers of changes. */
+export interface BatchLimits {
+  /** The most that a batch has. */
+  readonly found: number;
+  /** The most that it looks at. */
+  readonly scanned: number;
+  /** So many that `from` has not seen are looked for by their transactions; among more it goes by their ids. */
+  readonly near: number;
+}
+
+/** With more, the event loop is held for too long by making objects of them; and so many take Postgres a millisecond or two to look at. */
+export const BATCH_LIMITS: BatchLimits = { found: 125, scanned: 1000, near: 250 };
+
+const IS_WANTED = `
+  ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and ($7::text[] is null
+    or c.author = any ($7) or c.previous_author = any ($7) or c.tags && $8::text[] or c.previous_tags && $8)`;
+
+/**
+ * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.
+ *
+ * What began after `from` was taken is a range of the index by transaction, `near`. Where it is large, only its beginning is looked at, and
+ * the changes are gone through by their ids instead. That begins at the last mark that is older than `from`, or behind the last one that
+ * was read. What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed
+ * beside them. So no change is in two of the three parts.
+ *
+ * `scanned` is read no further than `found` wants, which is why `found` has no order of its own. Each change is fetched by its id, with a
+ * limit, since a plan of old statistics would join them with all that there are.
+ */
+const changesStatement = ({ found, scanned, near }: BatchLimits) => `
+  with ${HEAD}, near as materialized (
+    select c.id from post_changes c where $3::bigint = 0 and c.xid >= pg_snapshot_xmax($1::pg_snapshot)
+    order by c.xid, c.id limit ${near + 1}
+  ), start as materialized (
+    select $3::bigint = 0 and (select count(*) from near) <= ${near} as is_near, greatest($3::bigint, (
+      select k.id from post_changes_marks k where k.xid < pg_snapshot_xmax($1::pg_snapshot) order by k.xid desc limit 1
+    )) as after_id
+  ), scanned as materialized (
+    select id, is_wanted from (
+      (
+        select c.id, ${IS_WANTED} as is_wanted from post_changes c
+        where (select is_near from start) and c.id = any (array(select id from near)) order by c.id
+      ) union all (
+        select c.id, not pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and ${IS_WANTED} as is_wanted from post_changes c
+        where not (select is_near from start) and c.id > (select after_id from start) order by c.id limit ${scanned}
+      ) union all (
+        select c.id, ${IS_WANTED} as is_wanted
+        from unnest(array(select pg_snapshot_xip($1::pg_snapshot))) as running (xid) cross join lateral (
+          select * from post_changes o where o.xid = running.xid and o.id > $3::bigint
+            and ((select is_near from start) or o.id <= (select after_id from start))
+          order by o.id limit ${scanned}
+        ) c order by c.id
+      )
+    ) unseen order by id limit ${scanned}
+  ), found as materialized (
+    select id from scanned where is_wanted limit ${found}
+  ), reached as materialized (
+    select
+      case when f.count = ${found} then f.last else coalesce((select max(id) from scanned), $3::bigint) end as end_id,
+      f.count < ${found} and (select count(*) from scanned) < ${scanned} as is_complete
+    from (select count(*), max(id) as last from found) f
+  )
+  select ${HEAD_COLUMNS}, ${isProved('$4::bigint', '$5', '$6')} as is_proved, reached.end_id::text as end_id, reached.is_complete,
+    c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
+    c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
+    c.previous_slug, c.previous_author, c.previous_tags, ${digestOf('c.xid', 'c.id', 'c.post_id', 'c.at')} as change_digest
+  from head cross join reached cross join mark m left join (
+    found f cross join lateral (select * from post_changes o where o.id = f.id limit 1) c
+  ) on true
+  order by c.id`;
+
+export const CHANGES_STATEMENT = changesStatement(BATCH_LIMITS);
+
+function toChange(row: ChangeRow): PostChange {
+  return {
+    id: BigInt(row.change_id ?? 0),
+    xid: BigInt(row.xid),
+    kind: row.kind,
+    time: row.at,
+    digest: row.change_digest,
+    post: toPost(toReadable(row)),
+    previous:
+      row.previous_slug === null
+        ? undefined
+        : { slug: row.previous_slug, author: row.previous_author ?? '', tags: toTags(row.previous_tags ?? []) },
+  };
+}
+
+/** All of a change is null where there is none. */
+interface ChangeRow extends PostRow, HeadRow {
+  readonly taken: string;
+  readonly is_proved: boolean;
+  readonly end_id: string;
+  readonly is_complete: boolean;
+  readonly change_id: string | null;
+  readonly change_digest: string;
+  readonly xid: string;
+  readonly kind: PostChange['kind'];
+  readonly at: Date;
+  readonly previous_slug: string | null;
+  readonly previous_author: string | null;
+  readonly previous_tags: string[] | null;
+}
+
+/** Of those of the place before: a transaction may be seen before another one whose commit was logged before its own. */
+const KEPT_RECENT = 8;

@@ -1,0 +1,124 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import { Code, createContextValues } from '@connectrpc/connect';
+import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { responseSenderKey } from '#src/posts/api/response-sender.ts';
+import { DirectResponses } from '#src/rpc/adapter/direct-responses.ts';
+import { writeHttp2Response } from '#src/rpc/adapter/http2-response.ts';
+import { inPieces } from '#src/rpc/adapter/large-adapted-answers.ts';
+import { type RequestLimits, strictRequest } from '#src/rpc/adapter/strict-requests.ts';
+import type { Call } from '#src/rpc/call.ts';
+import { type Format, formatOf } from '#src/rpc/media-type.ts';
+import { callKey } from '#src/rpc/outcome.ts';
+import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
+
+/**
+ * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
+ * `call`.
+ */
+export type ConnectAdapter = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+  call: Call,
+) => void;
+
+export interface ConnectAdapterOptions extends RequestLimits {
+  /** Aborted with a ConnectError when the server stops waiting for calls to end. */
+  readonly shutdownSignal: AbortSignal;
+  readonly protocolErrors?: ProtocolErrorOptions;
+}
+
+/** Puts around the library's handlers what it lacks: strict decoding, limits that are met at once, and errors in our words. */
+export function createConnectAdapter(
+  handlers: readonly UniversalHandler[],
+  options: ConnectAdapterOptions,
+): ConnectAdapter {
+  const byPath = new Map<string, UniversalHandler>(handlers.map(handler => [handler.requestPath, handler]));
+  const streams = new Map(
+    handlers
+      .filter(({ method }) => method.methodKind === 'server_streaming')
+      .map(({ requestPath, method }) => [requestPath, new DirectResponses(method)]),
+  );
+  // The library would have each call listen to the one signal: with thousands of streams each new one is compared with all of them.
+  const running = new Set<AbortController>();
+  options.shutdownSignal.addEventListener('abort', () => {
+    for (const ending of running) ending.abort(options.shutdownSignal.reason);
+  });
+  const encodings = options.acceptCompression.map(compression => compression.name);
+
+  return (request, response, call) => {
+    const handler = byPath.get(`/${call.procedure}`);
+    if (handler === undefined) throw new Error(`there is no handler for ${call.procedure}`);
+    const contentType = request.headers['content-type'] ?? '';
+    const format = formatOf(contentType);
+    if (format === undefined) throw new Error(`there is no format for ${contentType}`);
+    call.protocol = format.protocol === 'connect-stream' ? 'connect' : format.protocol;
+    const values = createContextValues().set(callKey, call);
+    const stream = streams.get(handler.requestPath);
+    if (stream !== undefined) values.set(responseSenderKey, stream.to(response, format.binary));
+    const ending = new AbortController();
+    if (options.shutdownSignal.aborted) ending.abort(options.shutdownSignal.reason);
+    running.add(ending);
+    // What becomes of the answer connect-node does not always say.
+    response.once('close', () => {
+      running.delete(ending);
+      call.held?.giveBack();
+    });
+    void (async () => {
+      try {
+        const given = universalRequestFromNodeRequest(request, response as ServerResponse, undefined, values);
+        const { signal } = given;
+        if (signal.aborted) ending.abort(signal.reason);
+        else signal.addEventListener('abort', () => ending.abort(signal.reason), { once: true });
+        const strict = strictRequest({ ...given, signal: ending.signal }, format, handler.method, options);
+        const whole = await handler(strict).then(
+          given => explainProtocolError(withAcceptedEncodings(given, format, encodings), call, options.protocolErrors),
+          error => {
+            if (!(error instanceof URIError) || call.code !== undefined) throw error;
+            return answerUnquotable(contentType, call, options.protocolErrors);
+          },
+        );
+        const answer = inPieces(whole, call, () => cut(response, constants.NGHTTP2_CANCEL));
+        if ('stream' in response) await writeHttp2Response(answer, response);
+        else await universalResponseToNodeResponse(answer, response);
+      } catch (error) {
+        // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
+        call.cause ??= error;
+        cut(response, constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    })();
+  };
+}
+
+/** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
+function withAcceptedEncodings(
+  answer: UniversalServerResponse,
+  format: Format,
+  names: readonly string[],
+): UniversalServerResponse {
+  const header = new Headers(answer.header);
+  switch (format.protocol) {
+    case 'grpc':
+      if (answer.trailer?.get('grpc-status') !== String(Code.Unimplemented)) return answer;
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'grpc-web':
+      header.set('grpc-accept-encoding', ['identity', ...names].join(','));
+      break;
+    case 'connect-stream':
+      header.set('connect-accept-encoding', names.join(', '));
+      break;
+    default:
+      if (answer.status !== codeToHttpStatus(Code.Unimplemented)) return answer;
+      header.set('accept-encoding', names.join(', '));
+  }
+  return { ...answer, header };
+}
+
+/** Ends a response that can't be finished, or that its reader does not take. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+function cut(response: ServerResponse | Http2ServerResponse, code: number): void {
+  if ('stream' in response) response.stream.close(code);
+  else response.destroy();
+}

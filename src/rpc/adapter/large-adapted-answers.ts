@@ -1,0 +1,50 @@
+import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
+import type { Interceptor } from '@connectrpc/connect';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import type { ByteBudget } from '#src/resilience/byte-budget.ts';
+import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
+import type { Call } from '#src/rpc/call.ts';
+import { callKey } from '#src/rpc/outcome.ts';
+import { createMessageWeigher } from '#src/rpc/unary/codec/message-parts.ts';
+import { LARGE_ANSWER_BYTES } from '#src/rpc/unary/protocol/unary-call.ts';
+import { piecesOf } from '#src/wire/pieces.ts';
+
+/**
+ * The stage for calls that go through connect-node: a large answer takes the memory for it of the budget, and it is given back when the
+ * response has ended.
+ */
+export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
+  const weigh = createMessageWeigher();
+  return next => async request => {
+    const response = await next(request);
+    if (response.stream) return response;
+    const { method, header, contextValues } = request;
+    const bytes = BYTES_PER_UNIT * weigh(method.output, response.message);
+    const call = contextValues.get(callKey);
+    if (bytes < LARGE_ANSWER_BYTES * BYTES_PER_UNIT || call === undefined) return response;
+    const criticality = parseCriticality(header.get(CRITICALITY_FIELD));
+    const isSafe = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+    call.held = budget.take(bytes, criticality, { mustHave: !isSafe });
+    return response;
+  };
+}
+
+/** The same answer, whose large body is written piece by piece, so that it is known whether its reader takes some of it. */
+export function inPieces(answer: UniversalServerResponse, call: Call, cut: () => void): UniversalServerResponse {
+  const { held } = call;
+  if (held === undefined || answer.body === undefined) return answer;
+  held.sends(cut);
+  return { ...answer, body: pieces(answer.body, () => held.moved()) };
+}
+
+async function* pieces(body: AsyncIterable<Uint8Array>, moved: () => void): AsyncGenerator<Uint8Array> {
+  for await (const { buffer, byteOffset, byteLength } of body) {
+    for (const piece of piecesOf(Buffer.from(buffer, byteOffset, byteLength))) {
+      yield piece;
+      moved();
+    }
+  }
+}
+
+/** The library holds a message several times in JSON, with six bytes for a character at worst. */
+const BYTES_PER_UNIT = 6;

@@ -1,0 +1,79 @@
+import { ConnectError } from '@connectrpc/connect';
+import { encodeEnvelope } from '@connectrpc/connect/protocol';
+import { createEndStreamSerialization, endStreamFlag, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
+import { trailerFlag, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
+import { errorInfo } from '#src/rpc/error-details.ts';
+import { essenceOf, formatOf } from '#src/rpc/media-type.ts';
+import { percentEncode } from '#src/rpc/percent-encode.ts';
+import type { Refusal } from '#src/rpc/rejection.ts';
+
+/** The whole answer to a request that is refused, but for what every response has. */
+export interface RefusalAnswer {
+  /** The HTTP status. */
+  readonly status: number;
+  /** Names, in lower case, and values in turn; the content type among them. */
+  readonly fields: readonly string[];
+  /** Undefined: the fields are all of it. */
+  readonly body: Uint8Array | undefined;
+}
+
+/**
+ * A refusal in the protocol of the caller, which its content type names:
+ *
+ * | caller | answer |
+ * |---|---|
+ * | gRPC, over HTTP/2 | 200, and the status among the header's fields, which are also the trailers ("Trailers-Only") |
+ * | gRPC-Web | 200, and a frame of trailers |
+ * | a stream of Connect | 200, and the message that ends the stream; but 415 for an unknown codec, as its specification has it |
+ * | everybody else | the refusal's status, and the error in the JSON of a unary call of Connect |
+ *
+ * gRPC needs HTTP/2, so over HTTP/1.1 its callers get JSON, which names the way out. No answer may be kept by a cache.
+ */
+export function answerRefusal(refusal: Refusal, contentType: string | undefined, isHttp2: boolean): RefusalAnswer {
+  const dialect = dialectOf(refusal, contentType, isHttp2);
+  let answers = ANSWERS.get(refusal);
+  if (answers === undefined) {
+    answers = new Map();
+    ANSWERS.set(refusal, answers);
+  }
+  let answer = answers.get(dialect);
+  if (answer === undefined) {
+    answer = compose(refusal, dialect);
+    answers.set(dialect, answer);
+  }
+  return answer;
+}
+
+/** The content type of the answer, which says which protocol it is in. One of a few, whatever the client has sent. */
+function dialectOf({ status }: Refusal, contentType: string | undefined, isHttp2: boolean): string {
+  if (contentType === undefined) return JSON_TYPE;
+  const format = formatOf(contentType);
+  const type = format?.type ?? essenceOf(contentType);
+  if (type.startsWith(GRPC_WEB_TYPE)) return format?.type ?? GRPC_WEB_TYPE;
+  if (type.startsWith(GRPC_TYPE)) return isHttp2 ? (format?.type ?? GRPC_TYPE) : JSON_TYPE;
+  return format?.protocol === 'connect-stream' && status !== 415 ? format.type : JSON_TYPE;
+}
+
+function compose(refusal: Refusal, dialect: string): RefusalAnswer {
+  const error = new ConnectError(refusal.message, refusal.code, undefined, [errorInfo(refusal.reason)]);
+  const fields = [...refusal.fields, 'cache-control', 'no-store', 'content-type', dialect];
+  if (dialect === JSON_TYPE) return { status: refusal.status, fields, body: errorToJsonBytes(error, undefined) };
+  if (!dialect.startsWith(GRPC_TYPE)) {
+    const end = createEndStreamSerialization(undefined).serialize({ error, metadata: new Headers() });
+    return { status: 200, fields, body: encodeEnvelope(endStreamFlag, end) };
+  }
+  const trailer = setTrailerStatus(new Headers(), error);
+  trailer.set('grpc-message', percentEncode(refusal.message));
+  if (dialect.startsWith(GRPC_WEB_TYPE)) {
+    return { status: 200, fields, body: encodeEnvelope(trailerFlag, trailerSerialize(trailer)) };
+  }
+  return { status: 200, fields: [...fields, ...[...trailer].flat()], body: undefined };
+}
+
+/** Refusals are few and each is the same for all: composed once, for floods of them. */
+const ANSWERS = new WeakMap<Refusal, Map<string, RefusalAnswer>>();
+
+const JSON_TYPE = 'application/json';
+const GRPC_TYPE = 'application/grpc';
+const GRPC_WEB_TYPE = 'application/grpc-web';

@@ -1,0 +1,130 @@
+import type { JsonWriteOptions } from '@bufbuild/protobuf';
+import { type DescField, type DescMessage, type Message, ScalarType, toJsonString } from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence as Presence, TimestampSchema } from '@bufbuild/protobuf/wkt';
+import { formatTimestamp } from '#src/rpc/unary/codec/timestamp-text.ts';
+
+/**
+ * Makes what writes messages of one type in JSON: the text that toJsonString gives, in less than half the time, since no
+ * object is made in between. Whatever a message holds that is rarer than texts, numbers, enums, timestamps and messages or
+ * lists of those, and whatever can't be written, goes to toJsonString, and so do its errors.
+ *
+ * @param options as toJsonString takes them; the registry is for what goes there.
+ */
+export function createJsonWriter(type: DescMessage, options?: Partial<JsonWriteOptions>): (message: Message) => string {
+  const write = messageWriter(type, new Map());
+  return message => write?.(message as unknown as Fields) ?? toJsonString(type, message, options);
+}
+
+/** @returns undefined where messages of this type are left to toJsonString. */
+function messageWriter(type: DescMessage, known: Map<DescMessage, WriteValue>): WriteValue | undefined {
+  if (type.typeName === TimestampSchema.typeName)
+    return value => formatTimestamp(value as Parameters<typeof formatTimestamp>[0]);
+  if (type.typeName.startsWith('google.protobuf.')) return undefined;
+  const found = known.get(type);
+  if (found !== undefined) return found;
+  const writers: WriteField[] = [];
+  const write: WriteValue = value => {
+    const message = value as Fields;
+    // Of another type, or with fields that an extension may explain.
+    if (message.$typeName !== type.typeName || message.$unknown !== undefined) return undefined;
+    let text = '{';
+    for (const writeField of writers) {
+      const field = writeField(message);
+      if (field === undefined) return undefined;
+      if (field !== '') text += text === '{' ? field : `,${field}`;
+    }
+    return `${text}}`;
+  };
+  // Before its fields, which may be messages of this same type.
+  known.set(type, write);
+  for (const field of type.fields.toSorted((a, b) => a.number - b.number)) {
+    const writeField = fieldWriter(field, known);
+    if (writeField === undefined) return undefined;
+    writers.push(writeField);
+  }
+  return write;
+}
+
+function fieldWriter(field: DescField, known: Map<DescMessage, WriteValue>): WriteField | undefined {
+  const { localName } = field;
+  const name = `${JSON.stringify(field.jsonName)}:`;
+  const write = valueWriter(field, known);
+  if (write === undefined || field.jsonName === '__proto__') return undefined;
+  const named = (value: unknown) => {
+    const text = write(value);
+    return text === undefined ? undefined : name + text;
+  };
+  if (field.fieldKind === 'list') {
+    return message => {
+      const items = message[localName] as readonly unknown[];
+      if (items.length === 0) return '';
+      let list = '';
+      for (const item of items) {
+        const text = write(item);
+        if (text === undefined) return undefined;
+        list += list === '' ? text : `,${text}`;
+      }
+      return `${name}[${list}]`;
+    };
+  }
+  if (field.oneof !== undefined) {
+    const oneofName = field.oneof.localName;
+    return message => {
+      const oneof = message[oneofName] as { readonly case?: string; readonly value?: unknown };
+      return oneof.case === localName ? named(oneof.value) : '';
+    };
+  }
+  if (field.fieldKind === 'message') {
+    return message => (message[localName] === undefined ? '' : named(message[localName]));
+  }
+  if (field.presence !== Presence.IMPLICIT) return undefined;
+  const zero = field.fieldKind === 'enum' ? field.enum.values[0]?.number : ZERO[field.scalar as keyof typeof ZERO];
+  return message => (message[localName] === zero ? '' : named(message[localName]));
+}
+
+/** What writes a value of a field, or an item of a list. */
+function valueWriter(field: DescField, known: Map<DescMessage, WriteValue>): WriteValue | undefined {
+  if (field.message !== undefined && field.fieldKind !== 'map') return messageWriter(field.message, known);
+  if (field.enum !== undefined && field.fieldKind !== 'map') {
+    const { value: values } = field.enum;
+    return value => {
+      const known = values[value as number];
+      return known === undefined ? undefined : JSON.stringify(known.jsonName);
+    };
+  }
+  return field.fieldKind === 'map' ? undefined : WRITERS[field.scalar as keyof typeof WRITERS];
+}
+
+const writeText: WriteValue = value => {
+  if (typeof value !== 'string') return undefined;
+  // Most texts hold nothing that JSON escapes, which is sooner seen than done.
+  return value.length < SHORT && !ESCAPED.test(value) ? `"${value}"` : JSON.stringify(value);
+};
+const writeBoolean: WriteValue = value => (typeof value === 'boolean' ? String(value) : undefined);
+// An infinity, or no number, is a text in JSON.
+const writeNumber: WriteValue = value => (Number.isFinite(value) ? String(value) : undefined);
+
+/** Halves of surrogate pairs too, which are escaped where the other half is missing. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const ESCAPED = /[\u0000-\u001f"\\\ud800-\udfff]/;
+const SHORT = 256;
+
+const WRITERS = {
+  [ScalarType.STRING]: writeText,
+  [ScalarType.BOOL]: writeBoolean,
+  [ScalarType.INT32]: writeNumber,
+  [ScalarType.UINT32]: writeNumber,
+};
+const ZERO = {
+  [ScalarType.STRING]: '',
+  [ScalarType.BOOL]: false,
+  [ScalarType.INT32]: 0,
+  [ScalarType.UINT32]: 0,
+};
+
+/** A message, by the names of its fields. */
+type Fields = Readonly<Record<string, unknown>>;
+/** @returns undefined for a value that is not for it. */
+type WriteValue = (value: unknown) => string | undefined;
+/** @returns a name and a value; nothing where the field is not set; undefined for a value that is not for it. */
+type WriteField = (message: Fields) => string | undefined;

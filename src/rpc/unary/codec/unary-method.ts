@@ -1,0 +1,80 @@
+import {
+  create,
+  type DescMethodUnary,
+  type JsonReadOptions,
+  type JsonWriteOptions,
+  type Message,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
+import type { HandlerContext } from '@connectrpc/connect';
+import { decodeRequest } from '#src/rpc/unary/codec/decode-request.ts';
+import { createJsonWriter } from '#src/rpc/unary/codec/json-writer.ts';
+import { MessageEncoder } from '#src/rpc/unary/codec/message-encoder.ts';
+import { messageParts } from '#src/rpc/unary/codec/message-parts.ts';
+import { rememberRequests } from '#src/rpc/unary/codec/request-cache.ts';
+import type { AnswerMessage } from '#src/wire/http-exchange.ts';
+
+/** A unary RPC, with all that can be worked out before the first call. */
+export interface UnaryMethod {
+  readonly method: DescMethodUnary;
+  /** Such as `blog.v1.PostService/GetPost`. */
+  readonly procedure: string;
+  /** Whether GET may call it. */
+  readonly isSafe: boolean;
+  /** The field Cache-Control of answers to GET; undefined: none. */
+  readonly cacheControl: string | undefined;
+  /**
+   * Unknown fields are ignored. A small request of an RPC without side effects is remembered, and frozen: who asks for the same
+   * thing again is given the same message.
+   *
+   * @throws ConnectError INVALID_ARGUMENT where the request is no such message.
+   */
+  readonly parse: (request: Buffer | string, binary: boolean) => Message;
+  readonly invoke: UnaryImpl;
+  /** How many UTF-16 code units the long texts of an answer have together, which costs far less than to encode it. */
+  readonly weigh: (response: object) => number;
+  /** @param response what the handler returned: a message, or what one is made of. */
+  readonly encode: (response: object, binary: boolean) => AnswerMessage;
+}
+
+/** The handler of a unary RPC. */
+export type UnaryImpl = (request: Message, context: HandlerContext) => object | Promise<object>;
+
+/** What a unary RPC is made of. */
+export interface UnaryMethodInit {
+  readonly method: DescMethodUnary;
+  readonly invoke: UnaryImpl;
+  /** Such as the registry that messages in an Any need. */
+  readonly jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions> | undefined;
+}
+
+/** @param cacheControl the field Cache-Control of answers to GET. */
+export function createUnaryMethod(
+  { method, invoke, jsonOptions }: UnaryMethodInit,
+  cacheControl: string | undefined,
+): UnaryMethod {
+  // As connect-node has it.
+  const json = { ignoreUnknownFields: true, ...jsonOptions };
+  const { input, output } = method;
+  const parse = (request: Buffer | string, binary: boolean) => decodeRequest(input, request, binary, json);
+  const toJson = createJsonWriter(output, json);
+  const parts = messageParts(output, toJson);
+  const encoder = new MessageEncoder({
+    toBinary: message => toBinary(output, message),
+    toJson,
+    parts,
+  });
+  return {
+    method,
+    procedure: `${method.parent.typeName}/${method.name}`,
+    isSafe: method.idempotency === Idempotency.NO_SIDE_EFFECTS,
+    cacheControl,
+    parse: method.idempotency === Idempotency.NO_SIDE_EFFECTS ? rememberRequests(parse) : parse,
+    invoke,
+    weigh: response => parts.weigh(create(output, response as MessageInit)),
+    encode: (response, binary) => encoder.encode(create(output, response as MessageInit), binary),
+  };
+}
+
+type MessageInit = Record<string, unknown>;

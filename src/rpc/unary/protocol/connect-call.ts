@@ -1,0 +1,98 @@
+import { Code, type ConnectError } from '@connectrpc/connect';
+import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import type { UnaryCallInit } from '#src/rpc/unary/protocol/call-context.ts';
+import { matches } from '#src/rpc/unary/protocol/entity-tag.ts';
+import type { GetQuery } from '#src/rpc/unary/protocol/get-query.ts';
+import { pushMetadata } from '#src/rpc/unary/protocol/metadata.ts';
+import { UnaryCall } from '#src/rpc/unary/protocol/unary-call.ts';
+import { contentCodingOf } from '#src/wire/content-coding.ts';
+import { EncodedMessage } from '#src/wire/encoded-message.ts';
+import type { AnswerMessage } from '#src/wire/http-exchange.ts';
+
+/**
+ * A unary call of the Connect protocol (https://connectrpc.com/docs/protocol), by POST, or by GET (and HEAD) for an RPC without
+ * side effects.
+ */
+export class ConnectCall extends UnaryCall {
+  override readonly protocolName = 'connect';
+  protected override readonly binary: boolean;
+  protected override readonly framingBytes = 0;
+  #refusedStatus: number | undefined;
+
+  constructor(init: UnaryCallInit, binary: boolean) {
+    super(init);
+    this.binary = binary;
+  }
+
+  /** Starts a call by GET, whose message is in the URL. */
+  readQuery({ message, compression }: GetQuery): void {
+    this.watch(Number.POSITIVE_INFINITY);
+    if (compression === undefined) this.parse(message);
+    else this.decompress(compression, message as Buffer);
+  }
+
+  /** Answers a call by GET that can't be read, with this HTTP status. */
+  refuseQuery(error: ConnectError | undefined, status: number): void {
+    this.#refusedStatus = status;
+    this.refuse(error);
+  }
+
+  protected override get acceptedEncodings(): string | undefined {
+    const { acceptEncoding, contentEncoding, method } = this.init.head;
+    // A client that compresses and says nothing else can read what it writes. With GET it writes nothing, and caches look at
+    // Accept-Encoding alone.
+    return method === 'POST' ? (acceptEncoding ?? contentEncoding) : acceptEncoding;
+  }
+
+  protected override receive(body: Buffer): void {
+    const encoding = contentCodingOf(this.init.head.contentEncoding);
+    if (encoding === undefined) this.parse(body);
+    else this.decompress(encoding, body);
+  }
+
+  protected override sendMessage(encoded: AnswerMessage, encoding: string | undefined): void {
+    this.init.settings.succeeded(this.init.record);
+    const { fields } = this.init;
+    fields.push('content-type', this.binary ? 'application/proto' : 'application/json');
+    if (encoding !== undefined) fields.push('content-encoding', encoding);
+    this.#pushMetadata(fields);
+    if (this.init.head.method === 'POST') {
+      this.send({ status: 200, fields, body: encoded, trailers: undefined });
+      return;
+    }
+    const { cacheControl } = this.init.method;
+    // What the handler says of this answer counts for more than what is set for all.
+    const isSaid = this.hasResponseHeader && this.responseHeader.has('cache-control');
+    if (cacheControl !== undefined && !isSaid) fields.push('cache-control', cacheControl);
+    const vary = fields.indexOf('vary');
+    if (vary < 0) fields.push('vary', 'Accept-Encoding');
+    else fields[vary + 1] += ', Accept-Encoding';
+    fields.push('etag', encoded.etag);
+    const { ifNoneMatch } = this.init.head;
+    if (ifNoneMatch !== undefined && matches(ifNoneMatch, encoded.etag)) {
+      this.send({ status: 304, fields, body: undefined, trailers: undefined });
+    } else {
+      this.send({ status: 200, fields, body: encoded, trailers: undefined });
+    }
+  }
+
+  protected override sendError(error: ConnectError): void {
+    const { fields } = this.init;
+    fields.push('content-type', 'application/json');
+    // RFC 9110, 12.5.3: what would have been taken.
+    if (error.code === Code.Unimplemented) fields.push('accept-encoding', this.init.settings.encodings.join(', '));
+    // Some errors may be cached by default, such as a 404 (RFC 9110, 15.1).
+    if (this.init.head.method !== 'POST') fields.push('cache-control', 'no-store');
+    this.#pushMetadata(fields);
+    pushMetadata(fields, error.metadata, '');
+    const body = new EncodedMessage(errorToJsonBytes(error, undefined));
+    const status = this.#refusedStatus ?? codeToHttpStatus(error.code);
+    this.send({ status, fields, body, trailers: undefined });
+  }
+
+  #pushMetadata(fields: string[]): void {
+    if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
+    // Unary calls have their trailers among the header, by this prefix.
+    if (this.hasResponseTrailer) pushMetadata(fields, this.responseTrailer, 'trailer-');
+  }
+}

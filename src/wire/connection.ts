@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { StreamResets } from '#src/wire/stream-resets.ts';
+import { StreamTurns } from '#src/wire/stream-scheduler.ts';
+
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+/** What is known of one connection of the public port, for as long as it lives. */
+export class Connection {
+  readonly socket: Socket;
+  /** The peer's address, or that of its client where the peer is a proxy and has said so (PROXY protocol). */
+  readonly remoteAddress: string;
+  /** Whether that is the address of a trusted proxy: then each request may come from another client. */
+  readonly isTrustedProxy: boolean;
+  /** The HTTP/2 session; unset: the connection speaks HTTP/1.1, or nothing yet. */
+  session: Http2Session | undefined = undefined;
+  /** HTTP/2: the streams that are open, and how many there have been. */
+  readonly openStreams = new Set<ServerHttp2Stream>();
+  streamsOpened = 0;
+  readonly streamTurns = new StreamTurns();
+  readonly streamResets = new StreamResets();
+  /** HTTP/2: it was ended for a flood; what has come of it and waits for its turn is dropped. */
+  flooded = false;
+  /** HTTP/2: ends it for its resets. */
+  endForResets: () => void = () => {};
+  /** HTTP/1.1: the response to the latest request; unset: none has come. */
+  latestResponse: ServerResponse | undefined = undefined;
+  /** HTTP/1.1: the next answer is the last one, and says so. */
+  retiring = false;
+  /** Its last answer is out and it is about to close; what still comes in is no request. */
+  closing = false;
+
+  constructor(socket: Socket, remoteAddress: string, isTrustedProxy: boolean) {
+    this.socket = socket;
+    this.remoteAddress = remoteAddress;
+    this.isTrustedProxy = isTrustedProxy;
+  }
+
+  /** HTTP/2: a stream has come; it may be reset already. */
+  streamOpened(stream: ServerHttp2Stream): void {
+    this.streamsOpened++;
+    if (!stream.closed) this.openStreams.add(stream);
+    else if (this.streamResets.count()) this.endForResets();
+  }
+
+  /** HTTP/2: a stream has closed, with its answer or without. */
+  streamClosed(stream: ServerHttp2Stream): void {
+    const isOpen = this.openStreams.delete(stream);
+    // Streams that close with their session have not been reset.
+    if (isOpen && stream.aborted && this.session?.destroyed === false && this.streamResets.count()) this.endForResets();
+  }
+
+  /** HTTP/1.1: whether there is a request that is not answered in full. */
+  get answering(): boolean {
+    return this.latestResponse !== undefined && !this.latestResponse.closed;
+  }
+}
+
+/** HTTP/1.1: has the next answer say `Connection: close`, also where its call runs already. */
+export function retire(connection: Connection): void {
+  const { latestResponse } = connection;
+  connection.retiring = true;
+  if (latestResponse !== undefined && !latestResponse.headersSent) latestResponse.shouldKeepAlive = false;
+}
+
+/** Lets connectionOf find the connection by its socket or HTTP/2 session. */
+export function attachConnection(carrier: Socket | Http2Session, connection: Connection): void {
+  (carrier as Carrier)[kConnection] = connection;
+}
+
+/** The connection that a request came by; undefined where its session is gone already. */
+export function connectionOf(request: HttpRequest): Connection | undefined {
+  const carrier = 'stream' in request ? request.stream.session : request.socket;
+  return (carrier as Carrier | undefined)?.[kConnection];
+}
+
+/** The connection of a socket; undefined where it is none of the public port's. */
+export function connectionOfSocket(socket: object): Connection | undefined {
+  return (socket as Carrier)[kConnection];
+}
+
+const kConnection = Symbol('connection');
+
+interface Carrier {
+  [kConnection]?: Connection;
+}

@@ -1,0 +1,36 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Connection, HttpRequest } from '#src/wire/connection.ts';
+import { closeLingering } from '#src/wire/lingering-close.ts';
+
+/**
+ * HTTP/1.1, when the head of the response leaves: a body that nobody has read stands between us and the next request. A
+ * small one is read off; otherwise the client is told that the connection closes, so that none can make us read for ever.
+ *
+ * Node would close as soon as the response is out, which resets a connection whose body was not read, and the client may
+ * never see the answer: so it lingers.
+ */
+export function announceUnreadBody(response: ServerResponse): void {
+  const { req: request } = response;
+  if (!isLeftUnread(request)) return;
+  const { socket } = request;
+  response.shouldKeepAlive = false;
+  socket.destroySoon = () => closeLingering(socket);
+}
+
+/** HTTP/1.1, after the response: takes what is left of the body, and nothing more. */
+export function dropUnreadBody(request: HttpRequest, connection: Connection | undefined): void {
+  if ('stream' in request || request.socket.destroyed || request.complete) return;
+  request.resume();
+  if (connection !== undefined && isLeftUnread(request)) connection.closing = true;
+}
+
+function isLeftUnread(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  // Without either the request has no body, and is complete as soon as its head is handled.
+  const length = request.headers['content-length'];
+  if (length === undefined) return request.headers['transfer-encoding'] !== undefined;
+  return Number(length) > READ_OFF_MAX_BYTES;
+}
+
+/** What is in the socket's buffers anyway. */
+const READ_OFF_MAX_BYTES = 64 * 1024;
