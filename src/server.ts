@@ -10,7 +10,7 @@ import { startAdminServer } from '#src/admin/admin-server.ts';
 import { Readiness } from '#src/admin/readiness.ts';
 import { redactConfig } from '#src/admin/redacted-config.ts';
 import type { Config } from '#src/config/config.ts';
-import { keptPageTokenSecret } from '#src/config/token-secret.ts';
+import { loadOrCreateTokenSecret } from '#src/config/token-secret.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { runText } from '#src/db/database.ts';
 import { pingDatabase } from '#src/db/migrations/schema-version.ts';
@@ -83,7 +83,7 @@ export async function startServer(
   const opened = primary.opened(OPENING_WAIT_MS);
   reached('database');
 
-  const secret = config.pageTokenSecret ?? (await keptPageTokenSecret(config.dataDir));
+  const secret = config.pageTokenSecret ?? (await loadOrCreateTokenSecret(config.dataDir));
   const announceElsewhere = (text: string, values: readonly unknown[]) => runText(primary.db, text, values);
   const feed = parts.use(
     new ChangeFeed(primaryHost, log, {

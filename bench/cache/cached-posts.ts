@@ -1,12 +1,12 @@
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { CachedAnswer } from '#src/posts/cache/cache-entry.ts';
-import { dependenciesOfId } from '#src/posts/cache/cache-tags.ts';
+import type { CacheEntry } from '#src/posts/cache/cache-entry.ts';
+import { tagsOfId } from '#src/posts/cache/cache-tags.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { Corpus } from '../corpus.ts';
 import { Random } from '../random.ts';
 
 /** Posts as they are cached, each with texts of its own, made of real ones. */
-export function makeAnswers(corpus: Corpus, count: number): CachedAnswer<Post>[] {
+export function makeAnswers(corpus: Corpus, count: number): CacheEntry<Post>[] {
   const random = new Random(1);
   const pick = <T>(items: readonly T[]) => items[random.below(items.length)] as T;
   return Array.from({ length: count }, (_, n) => {
@@ -26,7 +26,7 @@ export function makeAnswers(corpus: Corpus, count: number): CachedAnswer<Post>[]
       purgeTime: undefined,
       etag: `1-${n}`,
     };
-    return { value, snapshot: SNAPSHOT, era: 1, readAt: 0, ttlMs: 60_000, dependencies: dependenciesOfId(id) };
+    return { value, snapshot: SNAPSHOT, era: 1, readAt: 0, ttlMs: 60_000, dependencies: tagsOfId(id) };
   });
 }
 

@@ -1,5 +1,5 @@
 import { SieveStore } from '#src/cache/sieve-store.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { Random, ZipfPicker } from '../random.ts';
 
 /** How many of a trace's reads were hits, as a share, with room for this share of all bytes. */
@@ -11,12 +11,12 @@ export interface HitRatio {
 }
 
 /** Replays the same reads on SIEVE and on plain least-recently-used, with the same bound of bytes. */
-export function measureHitRatios(answers: readonly CachedAnswer[], reads: number): HitRatio[] {
-  const total = answers.reduce((sum, answer) => sum + sizeOfAnswer(answer), 0);
+export function measureHitRatios(answers: readonly CacheEntry[], reads: number): HitRatio[] {
+  const total = answers.reduce((sum, answer) => sum + sizeOfEntry(answer), 0);
   return ROOMS.flatMap(room =>
     Object.entries(TRACES).map(([trace, scansEach]) => {
       const bound = total * room;
-      const sieve = new SieveStore<CachedAnswer>(bound, sizeOfAnswer);
+      const sieve = new SieveStore<CacheEntry>(bound, sizeOfEntry);
       const lru = new LeastRecentlyUsed(bound);
       const hits = { sieve: 0, lru: 0 };
       let counted = 0;
@@ -24,7 +24,7 @@ export function measureHitRatios(answers: readonly CachedAnswer[], reads: number
         if (sieve.peek(key) !== undefined) hits.sieve += counts;
         else void sieve.set(key, { value: answer });
         if (lru.get(key)) hits.lru += counts;
-        else lru.set(key, sizeOfAnswer(answer));
+        else lru.set(key, sizeOfEntry(answer));
         counted += counts;
       }
       return { trace, room, sieve: hits.sieve / counted, lru: hits.lru / counted };
@@ -62,10 +62,10 @@ class LeastRecentlyUsed {
 }
 
 /** Zipf's law; and now and then somebody reads all posts one after the other, whose hits do not count. */
-function* traceOf(answers: readonly CachedAnswer[], reads: number, scansEach: number) {
+function* traceOf(answers: readonly CacheEntry[], reads: number, scansEach: number) {
   const keys = answers.map((_, n) => n);
   const picker = new ZipfPicker(keys, new Random(7));
-  const read = (n: number, counts: 0 | 1) => ({ key: String(n), answer: answers[n] as CachedAnswer, counts });
+  const read = (n: number, counts: 0 | 1) => ({ key: String(n), answer: answers[n] as CacheEntry, counts });
   for (let n = 0; n < reads; n++) {
     yield read(picker.next(), 1);
     if (scansEach > 0 && n % scansEach === scansEach - 1) for (const key of keys) yield read(key, 0);

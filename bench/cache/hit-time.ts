@@ -1,8 +1,8 @@
 import { createNearCache } from '#src/cache/near-cache.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
-import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
@@ -18,12 +18,12 @@ export interface HitTime {
 
 /** Reads posts that are cached, one after the other, through the store as the service has it; and from the cache in it. */
 export async function measureHitTime(
-  answers: readonly CachedAnswer<Post>[],
+  answers: readonly CacheEntry<Post>[],
   log: Logger,
   rounds: number,
 ): Promise<HitTime> {
   const now = () => performance.now();
-  const near = createNearCache<CachedAnswer>({ maxBytes: 1e9, sizeOf: sizeOfAnswer });
+  const near = createNearCache<CacheEntry>({ maxBytes: 1e9, sizeOf: sizeOfEntry });
   const byId = new Map(answers.map(answer => [answer.value.id, answer.value]));
   const backing: Partial<PostStore> = {
     getById: async (id, call) => {
@@ -41,7 +41,7 @@ export async function measureHitTime(
     now,
     onOutcome: () => {},
   };
-  const parts = { feed, near, shared: undefined, outage: new DatabaseOutage(log, now, () => false) };
+  const parts = { feed, near, shared: undefined, outage: new StaleIfError(log, now, () => false) };
   using store = new CachedPostStore(backing as PostStore, parts, options);
   const ids = [...byId.keys()];
   const call = { signal: new AbortController().signal };

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createNearCache } from '#src/cache/near-cache.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import type { Corpus } from '../corpus.ts';
 import { makeAnswers } from './cached-posts.ts';
 
@@ -21,7 +21,7 @@ export function measurePostMemory(corpus: Corpus, posts: number): PostMemory {
   const gc = runInNewContext('gc') as () => void;
   gc();
   const before = process.memoryUsage();
-  const near = createNearCache<CachedAnswer>({ maxBytes: 1e12, sizeOf: sizeOfAnswer });
+  const near = createNearCache<CacheEntry>({ maxBytes: 1e12, sizeOf: sizeOfEntry });
   let text = 0;
   for (const answer of makeAnswers(corpus, posts)) {
     void near.store.set(`id:${answer.value.id}`, { value: answer });

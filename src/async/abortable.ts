@@ -2,7 +2,7 @@
  * What the work gives; or, where the signal aborts first, a rejection with its reason. The work goes on then, and whatever
  * becomes of it is dropped.
  */
-export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);

@@ -10,7 +10,7 @@ export interface Expiring {
  * Deadlines of many calls for the price of one timer: each stands in the slot of the 10 ms in which it ends. Adding and
  * removing cost a tenth of what a timer of its own does. Deadlines fire up to 10 ms late, never early.
  */
-export class DeadlineWheel {
+export class TimerWheel {
   readonly #slots = new Map<number, Set<Expiring>>();
   #timer: NodeJS.Timeout | undefined;
   /** The last tick whose slot has been emptied. */

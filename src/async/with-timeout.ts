@@ -1,19 +1,19 @@
 /** The call took longer than it may; it may still come to an end, of which nobody is told. */
-export class TimeLimitError extends Error {
-  override readonly name = 'TimeLimitError';
+export class TimeoutError extends Error {
+  override readonly name = 'TimeoutError';
 }
 
 /**
  * The result of a work, if it comes within this time. One that has come while this process was busy with something else is taken
  * as well: who was late then is not the one who is waited for.
  *
- * @throws TimeLimitError where it does not come.
+ * @throws TimeoutError where it does not come.
  */
-export function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
+export function withTimeout<T>(limitMs: number, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined = setTimeout(() => {
       // After timers Node looks at what sockets have received, and then comes here.
-      setImmediate(() => timer !== undefined && reject(new TimeLimitError(`no result within ${limitMs} ms`)));
+      setImmediate(() => timer !== undefined && reject(new TimeoutError(`no result within ${limitMs} ms`)));
     }, limitMs);
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);

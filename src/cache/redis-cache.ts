@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { bulkhead } from 'cockatiel';
-import { within } from '#src/async/with-timeout.ts';
+import { withTimeout } from '#src/async/with-timeout.ts';
 import { type RedisServer, RedisServers } from '#src/cache/redis-servers.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
@@ -101,7 +101,7 @@ export class RedisCache implements AsyncDisposable {
     const redis = this.#servers.of(tagged(key));
     if (redis === undefined) return UNAVAILABLE;
     const attempt = () =>
-      within(this.#timeoutMs, work(redis)).catch(error => {
+      withTimeout(this.#timeoutMs, work(redis)).catch(error => {
         this.#onError();
         this.#lastError = error;
         this.#servers.refused(error);

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { RedisClientType } from '@keyv/redis';
 import { Keyv, type KeyvOptions } from 'keyv';
 import { backoffMs } from '#src/async/backoff.ts';
-import { within } from '#src/async/with-timeout.ts';
+import { withTimeout } from '#src/async/with-timeout.ts';
 import { SLOTS, slotOfKey } from '#src/cache/key-slot.ts';
 import { RedisLeases } from '#src/cache/redis-leases.ts';
 import { type AskRedis, findShards, type PasswordOf, type RedisShard } from '#src/cache/redis-topology.ts';
@@ -96,7 +96,7 @@ export class RedisServers implements AsyncDisposable {
     const ask: AskRedis = async (host, command, of) => {
       // To open one takes a millisecond, in which calls wait.
       const known = of === 'server' ? this.#servers.get(nameOf(host))?.client : undefined;
-      if (known?.isReady) return within(CONNECT_TIMEOUT_MS, known.sendCommand([...command]));
+      if (known?.isReady) return withTimeout(CONNECT_TIMEOUT_MS, known.sendCommand([...command]));
       const client = connect(host, of, { reconnectStrategy: false });
       try {
         await client.connect();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
  * The secret of the page tokens for a service that was given none: made at the first start, kept in the data folder, and
  * readable by this user only.
  */
-export async function keptPageTokenSecret(dataDir: string): Promise<string> {
+export async function loadOrCreateTokenSecret(dataDir: string): Promise<string> {
   const file = join(dataDir, 'page-token-secret');
   try {
     return (await readFile(file, 'utf8')).trim();

@@ -3,7 +3,7 @@ import type { DatabaseConfig } from '#src/config/config.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import { pingDatabase } from '#src/db/migrations/schema-version.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
-import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor, ReadOptions, ReadStatement, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import { Admission, type AdmissionState, type AdmittedCall } from '#src/resilience/admission.ts';
 import { CircuitBreaker, type CircuitBreakerState, type GuardedCall } from '#src/resilience/circuit-breaker.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
@@ -71,12 +71,12 @@ export class DatabasePolicy {
   }
 
   /** The same reads, as this policy lets them through. */
-  guard(reads: SnapshotReads): SnapshotReads {
+  guard(reads: ReadExecutor): ReadExecutor {
     return {
       query: <Row extends SnapshotRow>(
         statement: ReadStatement,
         values: readonly unknown[],
-        demand: ReadDemand = {},
+        demand: ReadOptions = {},
       ) => {
         const read = () => {
           demand.begun?.();

@@ -1,4 +1,4 @@
-import { within } from '#src/async/with-timeout.ts';
+import { withTimeout } from '#src/async/with-timeout.ts';
 import type { DatabaseConfig } from '#src/config/config.ts';
 import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { createDatabase, type Database } from '#src/db/database.ts';
@@ -7,7 +7,7 @@ import { isSchemaUpToDateWithin } from '#src/db/migrations/schema-version.ts';
 import { openPool, openReads } from '#src/db/open-reads.ts';
 import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
-import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 
@@ -22,7 +22,7 @@ export interface Primary extends AsyncDisposable {
   /** In front of both. */
   readonly policy: DatabasePolicy;
   /** Reads over the lanes, as the policy lets them. */
-  readonly reads: SnapshotReads;
+  readonly reads: ReadExecutor;
   /** Replaces the connections that are open: they may lead to a server that was the primary. */
   readonly renew: () => void;
   /** Resolves when the first calls will find connections that are open, or after this time: one takes long to open on a busy machine. */
@@ -61,7 +61,7 @@ export async function openPrimary(
       lanes.renew();
     },
     opened: async withinMs => {
-      await Promise.all([lanes.opened(withinMs), within(withinMs, pool.open(FIRST_CONNECTIONS)).catch(() => {})]);
+      await Promise.all([lanes.opened(withinMs), withTimeout(withinMs, pool.open(FIRST_CONNECTIONS)).catch(() => {})]);
     },
     [Symbol.asyncDispose]: async () => {
       await lanes[Symbol.asyncDispose]();

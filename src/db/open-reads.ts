@@ -4,7 +4,7 @@ import { DatabasePolicy, type PolicyObserver } from '#src/db/database-policy.ts'
 import { openReadLanes } from '#src/db/open-read-lanes.ts';
 import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
 import { ConnectionPool } from '#src/db/pool/pool.ts';
-import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
@@ -14,7 +14,7 @@ export interface OpenReads {
   /** In front of the pool and the lanes. */
   readonly policy: DatabasePolicy;
   /** Over the lanes, as the policy lets them. */
-  readonly reads: SnapshotReads;
+  readonly reads: ReadExecutor;
 }
 
 /** A pool whose waits and leaks are counted and logged. @param name of the database, for metrics and log: `primary`, `replica-1`. */

@@ -5,7 +5,7 @@ import { openPool, openReads } from '#src/db/open-reads.ts';
 import type { ReadLanes } from '#src/db/pipeline/read-lanes.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import { ReplicaSet } from '#src/db/replicas/replica-set.ts';
-import type { SnapshotReads } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
@@ -21,7 +21,7 @@ export interface Replica {
 /** Reads over the replicas that the settings name, each with a pool, lanes and a policy of its own. It waits for nothing. */
 export function openReplicas(
   config: DatabaseConfig,
-  primary: SnapshotReads,
+  primary: ReadExecutor,
   history: FollowedHistory,
   log: Logger,
   metrics: DatabaseMetrics & PolicyObserver,

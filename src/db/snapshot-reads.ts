@@ -3,7 +3,7 @@ import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
 /** Reads of one statement each, that also say which snapshot of the database they are of. */
-export interface SnapshotReads {
+export interface ReadExecutor {
   /**
    * Runs a statement, and gives its rows.
    *
@@ -13,7 +13,7 @@ export interface SnapshotReads {
   query<Row extends SnapshotRow>(
     statement: ReadStatement,
     values: readonly unknown[],
-    demand?: ReadDemand,
+    demand?: ReadOptions,
   ): Promise<Row[]>;
 }
 
@@ -29,10 +29,10 @@ export interface SnapshotRow {
 }
 
 /** What a caller wants of a read. */
-export interface ReadDemand {
+export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Transactions, all of them committed, whose writes it has to see. */
-  readonly mustSee?: readonly bigint[] | undefined;
+  readonly minTransactions?: readonly bigint[] | undefined;
   /** It has to see all that this one has seen. */
   readonly atLeast?: Snapshot | undefined;
   /** It has to see all that is committed by now. */
@@ -46,6 +46,6 @@ export interface ReadDemand {
 }
 
 /** Reads over the pool of a database. */
-export function readsOf(db: Database): SnapshotReads {
+export function readsOf(db: Database): ReadExecutor {
   return { query: ({ text }, values, { signal } = {}) => runText(db, text, values, signal) };
 }

@@ -44,7 +44,7 @@ export async function startServer(
   const stop = async () => {
     for (const [name, waitMs] of STOP_STEPS) {
       postgres.signal(name);
-      if (await within(ended, waitMs)) return;
+      if (await withTimeout(ended, waitMs)) return;
       log.warn({ signal: name, waitMs }, 'the embedded Postgres does not stop');
     }
   };
@@ -88,7 +88,7 @@ const STOP_STEPS = [
   ['KILL', 2_000],
 ] as const;
 
-async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+async function withTimeout(promise: Promise<unknown>, ms: number): Promise<boolean> {
   const timeout = Promise.withResolvers<boolean>();
   const timer = setTimeout(timeout.resolve, ms, false);
   try {

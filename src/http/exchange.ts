@@ -1,6 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
-import type { Refusal } from '#src/rpc/rejection.ts';
+import type { Rejection } from '#src/rpc/rejection.ts';
 import type { Connection, HttpRequest, HttpResponse } from '#src/wire/connection.ts';
 import type { Carrier, ResponseEnd } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
@@ -20,7 +20,7 @@ export class Exchange implements Call {
   answered = false;
   cause: unknown = undefined;
   /** Why it never became an RPC. */
-  refusal: Refusal | undefined = undefined;
+  refusal: Rejection | undefined = undefined;
   /** Served by connect-node, not by the fast path. */
   adapted = false;
   /** Gives back what it holds, once it has ended; unset: it holds nothing. */

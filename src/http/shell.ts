@@ -7,14 +7,14 @@ import { createHttp2BodyDeadline } from '#src/http/guards/http2-body-deadline.ts
 import { BODY_TIMEOUT_MS } from '#src/http/guards/limits.ts';
 import { refuse } from '#src/http/guards/reject.ts';
 import { createRequestGuard } from '#src/http/guards/request-guard.ts';
-import { createSocketRefusal, type SocketRefusal } from '#src/http/guards/socket-rejection.ts';
+import { createSocketRejection, type SocketRejection } from '#src/http/guards/socket-rejection.ts';
 import { RequestIds } from '#src/http/request-id.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 import { UNBOUNDED } from '#src/rpc/adapter/deadline.ts';
 import { normalizeRequest } from '#src/rpc/adapter/normalize-request.ts';
 import type { Dispatch } from '#src/rpc/dispatch.ts';
-import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import { type Route, refuseCall, SAFE_METHODS } from '#src/rpc/route.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/protocol/timeout.ts';
 import {
@@ -54,7 +54,7 @@ export interface ShellOptions {
 }
 
 /** What stands in front of the RPCs and owns each request from its first byte to its last. */
-export interface Shell extends SocketRefusal {
+export interface Shell extends SocketRejection {
   /** Answers a request, by the dispatch or with a refusal. Never throws. */
   readonly handle: (request: HttpRequest, response: HttpResponse) => void;
   /**
@@ -126,7 +126,7 @@ export function createShell(options: ShellOptions): Shell {
   function handleReset(headers: IncomingHttpHeaders, connection: Connection | undefined): void {
     const head = readHttp2Head(headers, []);
     const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
-    exchange.refusal = REFUSALS.reset;
+    exchange.refusal = REJECTIONS.reset;
     if (connection?.isTrustedProxy) clients.identify(exchange, Object.entries(headers).flat() as string[]);
     end(exchange, { status: undefined, bytesRead: 0, bytesWritten: 0, aborted: true });
   }
@@ -145,7 +145,7 @@ export function createShell(options: ShellOptions): Shell {
     request: HttpRequest,
     response: HttpResponse,
     route: Route | undefined,
-    refusal: Refusal | undefined,
+    refusal: Rejection | undefined,
   ): void {
     exchange.adapted = true;
     exchange.procedure = route?.procedure;
@@ -163,7 +163,7 @@ export function createShell(options: ShellOptions): Shell {
       exchange.refusal = refusal ?? serve(exchange, request, response, route);
     } catch (error) {
       exchange.cause = error;
-      exchange.refusal = REFUSALS.internal;
+      exchange.refusal = REJECTIONS.internal;
     }
     if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal, options.bareRefusals);
   }
@@ -173,12 +173,12 @@ export function createShell(options: ShellOptions): Shell {
     request: HttpRequest,
     response: HttpResponse,
     route: Route | undefined,
-  ): Refusal | undefined {
+  ): Rejection | undefined {
     const { head } = exchange;
     if (head.method === 'OPTIONS') {
       exchange.procedure = undefined;
       if (cors.answerPreflight(request, response)) return undefined;
-      if (route === undefined && head.target !== '*') return REFUSALS.unknownPath;
+      if (route === undefined && head.target !== '*') return REJECTIONS.unknownPath;
       response.setHeader('allow', route?.allow ?? SAFE_METHODS);
       response.statusCode = 204;
       response.end();
@@ -189,15 +189,15 @@ export function createShell(options: ShellOptions): Shell {
     normalizeRequest(request, head, staysOpen ? UNBOUNDED : deadline);
     if (!staysOpen && 'stream' in request) {
       bodyDeadline.watch(request, () => {
-        exchange.refusal = REFUSALS.tooSlow;
-        refuse(request, response, REFUSALS.tooSlow, options.bareRefusals);
+        exchange.refusal = REJECTIONS.tooSlow;
+        refuse(request, response, REJECTIONS.tooSlow, options.bareRefusals);
       });
     }
     dispatch.adapter(request, response, exchange);
     return undefined;
   }
 
-  return { handle, handleStream, handleReset, ...createSocketRefusal(options.log, options.metrics, ids) };
+  return { handle, handleStream, handleReset, ...createSocketRejection(options.log, options.metrics, ids) };
 }
 
 /** Whether the client waits to be told that it may send the body. GET has none that matters. */

@@ -1,6 +1,6 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { SlugChoice } from '#src/posts/derived-slug.ts';
-import type { Post, PostContent } from '#src/posts/post.ts';
+import type { Post, PostFields } from '#src/posts/post.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
 /**
@@ -43,7 +43,7 @@ export interface PostStore {
    *
    * @throws PostNotFoundError, PostDeletedError, EtagMismatchError, SlugTakenError.
    */
-  update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
+  update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
 
   /**
    * Soft-deletes a live post.
@@ -65,7 +65,7 @@ export interface StoreCall {
   /** Aborts the work; the promise then rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
   /** Transactions whose writes a read has to see. */
-  readonly mustSee?: readonly bigint[] | undefined;
+  readonly minTransactions?: readonly bigint[] | undefined;
   /** A read has to see all that is committed by now, which a replica may lack. */
   readonly fresh?: boolean | undefined;
   /** When the caller stops waiting, by `performance.now()`; undefined: never. What waits for its turn asks, and perhaps again. */
@@ -81,7 +81,7 @@ export interface StoreCall {
 }
 
 /** A post to create. */
-export interface NewPost extends PostContent, SlugChoice {
+export interface NewPost extends PostFields, SlugChoice {
   readonly id: string;
   readonly request: { readonly id: string; readonly digest: Uint8Array } | undefined;
 }

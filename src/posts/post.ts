@@ -1,5 +1,5 @@
 /** A blog post, as the service thinks of it: no row of the database, and no message of the API. */
-export interface Post extends PostContent {
+export interface Post extends PostFields {
   /** UUIDv7 in lower case. */
   readonly id: string;
   readonly createTime: Date;
@@ -13,7 +13,7 @@ export interface Post extends PostContent {
 }
 
 /** The fields of a post that its authors set. */
-export interface PostContent {
+export interface PostFields {
   readonly slug: string;
   readonly title: string;
   /** Markdown; empty where it was not read. */

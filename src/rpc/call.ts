@@ -1,11 +1,11 @@
 import type { HeldBytes } from '#src/resilience/byte-budget.ts';
-import type { UnaryRecord } from '#src/wire/http-exchange.ts';
+import type { CallRecord } from '#src/wire/http-exchange.ts';
 
 /**
  * What is known of one request, from its first byte to its last. The shell makes one for each request, the stages fill
  * it in, and the access log and the metrics are made from it when the response has ended.
  */
-export interface Call extends UnaryRecord {
+export interface Call extends CallRecord {
   /** Taken from, or given as, `x-request-id`. */
   readonly id: string;
   /** `performance.now()` when the request's head had arrived. */

@@ -6,10 +6,10 @@ import { trailerFlag, trailerSerialize } from '@connectrpc/connect/protocol-grpc
 import { errorInfo } from '#src/rpc/error-details.ts';
 import { essenceOf, formatOf } from '#src/rpc/media-type.ts';
 import { percentEncode } from '#src/rpc/percent-encode.ts';
-import type { Refusal } from '#src/rpc/rejection.ts';
+import type { Rejection } from '#src/rpc/rejection.ts';
 
 /** The whole answer to a request that is refused, but for what every response has. */
-export interface RefusalAnswer {
+export interface RejectionAnswer {
   /** The HTTP status. */
   readonly status: number;
   /** Names, in lower case, and values in turn; the content type among them. */
@@ -30,7 +30,11 @@ export interface RefusalAnswer {
  *
  * gRPC needs HTTP/2, so over HTTP/1.1 its callers get JSON, which names the way out. No answer may be kept by a cache.
  */
-export function answerRefusal(refusal: Refusal, contentType: string | undefined, isHttp2: boolean): RefusalAnswer {
+export function answerRejection(
+  refusal: Rejection,
+  contentType: string | undefined,
+  isHttp2: boolean,
+): RejectionAnswer {
   const dialect = dialectOf(refusal, contentType, isHttp2);
   let answers = ANSWERS.get(refusal);
   if (answers === undefined) {
@@ -46,7 +50,7 @@ export function answerRefusal(refusal: Refusal, contentType: string | undefined,
 }
 
 /** The content type of the answer, which says which protocol it is in. One of a few, whatever the client has sent. */
-function dialectOf({ status }: Refusal, contentType: string | undefined, isHttp2: boolean): string {
+function dialectOf({ status }: Rejection, contentType: string | undefined, isHttp2: boolean): string {
   if (contentType === undefined) return JSON_TYPE;
   const format = formatOf(contentType);
   const type = format?.type ?? essenceOf(contentType);
@@ -55,7 +59,7 @@ function dialectOf({ status }: Refusal, contentType: string | undefined, isHttp2
   return format?.protocol === 'connect-stream' && status !== 415 ? format.type : JSON_TYPE;
 }
 
-function compose(refusal: Refusal, dialect: string): RefusalAnswer {
+function compose(refusal: Rejection, dialect: string): RejectionAnswer {
   const error = new ConnectError(refusal.message, refusal.code, undefined, [errorInfo(refusal.reason)]);
   const fields = [...refusal.fields, 'cache-control', 'no-store', 'content-type', dialect];
   if (dialect === JSON_TYPE) return { status: refusal.status, fields, body: errorToJsonBytes(error, undefined) };
@@ -72,7 +76,7 @@ function compose(refusal: Refusal, dialect: string): RefusalAnswer {
 }
 
 /** Refusals are few and each is the same for all: composed once, for floods of them. */
-const ANSWERS = new WeakMap<Refusal, Map<string, RefusalAnswer>>();
+const ANSWERS = new WeakMap<Rejection, Map<string, RejectionAnswer>>();
 
 const JSON_TYPE = 'application/json';
 const GRPC_TYPE = 'application/grpc';

@@ -3,7 +3,7 @@ import { ERROR_DOMAIN } from '#src/rpc/error-details.ts';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /** Why a request never became an RPC, as the client, the log and the metrics are told. */
-export interface Refusal {
+export interface Rejection {
   /** The `reason` of its ErrorInfo. */
   readonly reason: ErrorReason;
   /** The HTTP status, for protocols that use it for errors. */
@@ -23,12 +23,12 @@ export function refusal(
   code: Code,
   message: string,
   fields: readonly string[] = [],
-): Refusal {
+): Rejection {
   return Object.freeze({ reason, status, code, message, fields });
 }
 
 /** Every refusal of a request that does not depend on the RPC that it names. */
-export const REFUSALS = Object.freeze({
+export const REJECTIONS = Object.freeze({
   malformed: refusal('MALFORMED_REQUEST', 400, Code.InvalidArgument, 'the request must be well-formed HTTP'),
   badHost: refusal('BAD_HOST', 400, Code.InvalidArgument, 'the request must have exactly one well-formed Host'),
   badTarget: refusal(

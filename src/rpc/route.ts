@@ -2,7 +2,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel as Idempotency } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
 import { formatOf } from '#src/rpc/media-type.ts';
-import { REFUSALS, type Refusal, refusal } from '#src/rpc/rejection.ts';
+import { REJECTIONS, type Rejection, refusal } from '#src/rpc/rejection.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** An RPC that is served, and what a request for it must be like. */
@@ -38,11 +38,11 @@ export function routeOf(method: DescMethod): Route {
  *
  * @param route the RPC at the path; undefined: there is none.
  */
-export function refuseCall(route: Route | undefined, head: RequestHead, isHttp2: boolean): Refusal | undefined {
+export function refuseCall(route: Route | undefined, head: RequestHead, isHttp2: boolean): Rejection | undefined {
   const { method } = head;
   // Which path it is that a browser asks for, it will hear when it calls it.
   if (method === 'OPTIONS') return undefined;
-  if (route === undefined) return REFUSALS.unknownPath;
+  if (route === undefined) return REJECTIONS.unknownPath;
   if (method === 'GET' || method === 'HEAD') return route.isSafe ? undefined : POST_ONLY;
   if (method !== 'POST') return route.isSafe ? SAFE_ONLY : POST_ONLY;
   const format = formatOf(head.contentType);
@@ -86,6 +86,6 @@ const BIDI_OVER_HTTP1 = refusal(
   ['connection', 'close'],
 );
 
-function badType(message: string): Refusal {
+function badType(message: string): Rejection {
   return refusal('UNSUPPORTED_MEDIA_TYPE', 415, Code.InvalidArgument, message);
 }

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
  * Gives back the memory that only the start needed, some 35 of 145 MB, in the first second in which the process has little to do. V8 would
  * keep it until there is enough load for a full collection. It takes 50 to 150 ms, for which the first calls must not wait.
  */
-export function releaseStartupGarbage(): void {
+export function collectStartupGarbage(): void {
   let before = process.cpuUsage();
   const looking = setInterval(() => {
     const { user, system } = process.cpuUsage(before);

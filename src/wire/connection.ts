@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { StreamResets } from '#src/wire/stream-resets.ts';
-import { StreamTurns } from '#src/wire/stream-scheduler.ts';
+import { StreamScheduler } from '#src/wire/stream-scheduler.ts';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
@@ -19,7 +19,7 @@ export class Connection {
   /** HTTP/2: the streams that are open, and how many there have been. */
   readonly openStreams = new Set<ServerHttp2Stream>();
   streamsOpened = 0;
-  readonly streamTurns = new StreamTurns();
+  readonly streamTurns = new StreamScheduler();
   readonly streamResets = new StreamResets();
   /** HTTP/2: it was ended for a flood; what has come of it and waits for its turn is dropped. */
   flooded = false;

@@ -59,7 +59,7 @@ export interface ResponseEnd {
 export type AnswerMessage = EncodedMessage | StreamedMessage;
 
 /** What the caller knows a call by. */
-export interface UnaryRecord {
+export interface CallRecord {
   /** `performance.now()` when the request's head had arrived. */
   readonly startedAt: number;
   /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */

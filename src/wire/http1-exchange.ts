@@ -78,7 +78,7 @@ Object.defineProperty(Http1Request.prototype, 'readableEnded', {
 });
 
 /** A call over HTTP/1.1. */
-export class Http1Carrier implements Carrier {
+export class Http1Exchange implements Carrier {
   readonly #request: Http1Request;
   readonly #response: ServerResponse;
   #gone: (() => void) | undefined;
@@ -174,7 +174,7 @@ export class Http1Carrier implements Carrier {
 }
 
 /** The calls of a connection that are not answered: one listener for all of them, instead of one for each. */
-function callsOf(socket: Socket & { [kCalls]?: Http1Carrier[] }): Http1Carrier[] {
+function callsOf(socket: Socket & { [kCalls]?: Http1Exchange[] }): Http1Exchange[] {
   let calls = socket[kCalls];
   if (calls === undefined) {
     calls = [];

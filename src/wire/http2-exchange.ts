@@ -1,10 +1,10 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
+  type CallRecord,
   type Carrier,
   LARGE_RESPONSE_BYTES,
   type ResponseEnd,
-  type UnaryRecord,
   type UnaryResponse,
 } from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
@@ -15,7 +15,7 @@ import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
  * Node keeps streams for some time after they have closed, and with them whatever their listeners hold. So those hold nothing but
  * this object, which lets go of the call when the stream closes: without that, a fifth of all time went into garbage collection.
  */
-export class Http2Carrier implements Carrier {
+export class Http2Exchange implements Carrier {
   readonly #stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   readonly fields: readonly string[];
@@ -24,13 +24,13 @@ export class Http2Carrier implements Carrier {
   #sent = false;
   #maxBytes = 0;
   #chunks: Buffer | Buffer[] | undefined;
-  #record: UnaryRecord | undefined;
+  #record: CallRecord | undefined;
   #done: ((body: Buffer | undefined) => void) | undefined;
   #gone: (() => void) | undefined;
   #closing: (() => void) | undefined;
 
   /** @param fields names and values in turn, as Node gives them with the stream. */
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: UnaryRecord) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: CallRecord) {
     this.#stream = stream;
     this.headers = headers;
     this.fields = fields;

@@ -2,7 +2,7 @@
  * Takes streams of one HTTP/2 session in turns of the event loop, a few in each. A client that opens hundreds with one packet does not hold
  * up the calls of others. It costs little where it resets them with the same packet.
  */
-export class StreamTurns {
+export class StreamScheduler {
   readonly #waiting: (() => void)[] = [];
   #taken = 0;
   #isScheduled = false;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { DeadlineWheel, type Expiring } from '#src/async/timer-wheel.ts';
+import { type Expiring, TimerWheel } from '#src/async/timer-wheel.ts';
 
 /** How late a deadline may fire, in milliseconds: one tick, and one to the interval's next turn. */
 const LATE_MAX_MS = 20;
@@ -12,12 +12,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('DeadlineWheel', () => {
+describe('TimerWheel', () => {
   it('fires each deadline once, never early, and soon after its time', () => {
     const entry = fc.record({ atMs: fc.nat(300), timeoutMs: fc.integer({ min: 1, max: 500 }) });
     fc.assert(
       fc.property(fc.array(entry, { maxLength: 20 }), plan => {
-        const wheel = new DeadlineWheel();
+        const wheel = new TimerWheel();
         const begun = performance.now();
         const added = plan
           .toSorted((a, b) => a.atMs - b.atMs)
@@ -38,7 +38,7 @@ describe('DeadlineWheel', () => {
   });
 
   it('fires none that was removed, and all others', () => {
-    const wheel = new DeadlineWheel();
+    const wheel = new TimerWheel();
     const [kept, removed] = [new Timed(), new Timed()];
     for (const timed of [kept, removed]) wheel.add(timed, 50, performance.now());
     wheel.remove(removed);
@@ -48,7 +48,7 @@ describe('DeadlineWheel', () => {
   });
 
   it('takes one again that has fired, or was removed', () => {
-    const wheel = new DeadlineWheel();
+    const wheel = new TimerWheel();
     const timed = new Timed();
     wheel.add(timed, 30, performance.now());
     vi.advanceTimersByTime(100);
@@ -60,7 +60,7 @@ describe('DeadlineWheel', () => {
   });
 
   it('can be added to, and removed from, by a deadline that fires', () => {
-    const wheel = new DeadlineWheel();
+    const wheel = new TimerWheel();
     const [other, next] = [new Timed(), new Timed()];
     const first = new Timed(() => {
       wheel.remove(other);
@@ -73,7 +73,7 @@ describe('DeadlineWheel', () => {
   });
 
   it('fires all that are due after a pause of the process', () => {
-    const wheel = new DeadlineWheel();
+    const wheel = new TimerWheel();
     const all = [10, 25, 400].map(timeoutMs => {
       const timed = new Timed();
       wheel.add(timed, timeoutMs, performance.now());
@@ -87,7 +87,7 @@ describe('DeadlineWheel', () => {
   });
 
   it('has no timer while it has no deadline', () => {
-    const wheel = new DeadlineWheel();
+    const wheel = new TimerWheel();
     const timed = new Timed();
     expect(vi.getTimerCount()).toBe(0);
     wheel.add(timed, 15, performance.now());

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { TimeLimitError, within } from '#src/async/with-timeout.ts';
+import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 
 describe('A time limit', () => {
   it('ends the wait for a work that goes on', async () => {
-    await expect(within(1, new Promise(() => {}))).rejects.toBeInstanceOf(TimeLimitError);
+    await expect(withTimeout(1, new Promise(() => {}))).rejects.toBeInstanceOf(TimeoutError);
   });
 
   it('gives the result, or the error, of a work that ends before', async () => {
-    expect(await within(60_000, Promise.resolve(1))).toBe(1);
-    await expect(within(60_000, Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+    expect(await withTimeout(60_000, Promise.resolve(1))).toBe(1);
+    await expect(withTimeout(60_000, Promise.reject(new Error('failed')))).rejects.toThrow('failed');
   });
 
   it('takes what had come while this process was busy', async () => {
@@ -20,7 +20,7 @@ describe('A time limit', () => {
     const [other] = (await once(server, 'connection')) as [Socket];
     for (let n = 0; n < 20; n++) {
       const data = once(socket, 'data');
-      const limited = within(5, data);
+      const limited = withTimeout(5, data);
       // In the kernel at once, and read when this process comes to it.
       other.write('x');
       for (const endsAt = performance.now() + 10; performance.now() < endsAt; );

@@ -7,8 +7,8 @@ import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import { trailerParse } from '@connectrpc/connect/protocol-grpc-web';
 import { describe, expect, it } from 'vitest';
 import { errorInfo } from '#gen/errors.js';
-import { REFUSALS } from '#src/rpc/rejection.ts';
-import { answerRefusal, type RefusalAnswer } from '#src/rpc/rejection-answer.ts';
+import { REJECTIONS } from '#src/rpc/rejection.ts';
+import { answerRejection, type RejectionAnswer } from '#src/rpc/rejection-answer.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { readToEnd, sendRaw, statusOf } from '#test/support/raw-http.ts';
 import { sendRawRpc } from '#test/support/raw-rpc.ts';
@@ -22,7 +22,7 @@ const WEB = ['application/grpc-web', 'application/grpc-web+proto', 'application/
 const NOTHING = new Uint8Array();
 
 /** Reads an answer as a client of its content type does. */
-const READERS: readonly [RegExp, (answer: RefusalAnswer) => ConnectError | undefined][] = [
+const READERS: readonly [RegExp, (answer: RejectionAnswer) => ConnectError | undefined][] = [
   [/^application\/grpc-web/, ({ body = NOTHING }) => findTrailerError(trailerParse(body.subarray(5)))],
   [/^application\/grpc/, ({ fields }) => findTrailerError(toHeaders(fields))],
   [
@@ -35,11 +35,11 @@ const READERS: readonly [RegExp, (answer: RefusalAnswer) => ConnectError | undef
   ],
 ];
 
-describe.for(Object.entries(REFUSALS))('The refusal %s', ([, refusal]) => {
+describe.for(Object.entries(REJECTIONS))('The refusal %s', ([, refusal]) => {
   it.for([...UNARY, ...STREAM, ...GRPC, ...WEB].flatMap(type => [true, false].map(isHttp2 => ({ type, isHttp2 }))))(
     'is an error with its ErrorInfo for a caller by $type, HTTP/2: $isHttp2',
     ({ type, isHttp2 }) => {
-      const answer = answerRefusal(refusal, type, isHttp2);
+      const answer = answerRejection(refusal, type, isHttp2);
       const error = read(answer);
       expect(error).toMatchObject({ code: refusal.code, rawMessage: refusal.message });
       expect(error && errorInfo(error)).toMatchObject({ reason: refusal.reason, domain: 'blog.v1.PostService' });
@@ -53,7 +53,7 @@ describe.for(Object.entries(REFUSALS))('The refusal %s', ([, refusal]) => {
   it.each([undefined, 'text/html', 'application/xml', 'application/x-www-form-urlencoded', ''])(
     'is JSON with its status for a caller by %j',
     type => {
-      const answer = answerRefusal(refusal, type, true);
+      const answer = answerRejection(refusal, type, true);
       expect(answer.status).toBe(refusal.status);
       expect(read(answer)).toMatchObject({ code: refusal.code });
     },
@@ -61,11 +61,11 @@ describe.for(Object.entries(REFUSALS))('The refusal %s', ([, refusal]) => {
 
   it.each(['application/grpc+xml', 'application/grpc-web-text', 'Application/gRPC ; a=b'])(
     'is in the family of a caller by %s',
-    type => expect(read(answerRefusal(refusal, type, true))).toMatchObject({ code: refusal.code }),
+    type => expect(read(answerRejection(refusal, type, true))).toMatchObject({ code: refusal.code }),
   );
 
   it('may be kept by no cache', () => {
-    expect(toHeaders(answerRefusal(refusal, undefined, false).fields).get('cache-control')).toBe('no-store');
+    expect(toHeaders(answerRejection(refusal, undefined, false).fields).get('cache-control')).toBe('no-store');
   });
 });
 
@@ -241,7 +241,7 @@ async function refused(url: string, type: string, path: string, headers = {}, me
   return [error && codeToString(error.code), error && errorInfo(error)?.reason];
 }
 
-function read(answer: RefusalAnswer): ConnectError | undefined {
+function read(answer: RejectionAnswer): ConnectError | undefined {
   const type = toHeaders(answer.fields).get('content-type') ?? '';
   return READERS.find(([pattern]) => pattern.test(type))?.[1](answer);
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { untilAborted } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/abortable.ts';
 import { parseDatabaseUrl, type SessionAttrs } from '#src/config/database-url.ts';
 import {
   describeRole,
@@ -79,7 +79,7 @@ export class PrimaryHost implements AsyncDisposable {
   /** The place, as soon as it is known. @throws the signal's reason, where it aborts before. */
   async known(signal: AbortSignal): Promise<DatabasePlace> {
     signal.throwIfAborted();
-    return this.#place ?? untilAborted(this.#found.promise, signal);
+    return this.#place ?? abortable(this.#found.promise, signal);
   }
 
   /** What to tell who needs the place while it is looked for. */

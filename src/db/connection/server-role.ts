@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { within } from '#src/async/with-timeout.ts';
+import { withTimeout } from '#src/async/with-timeout.ts';
 import type { SessionAttrs } from '#src/config/database-url.ts';
 
 /** What a server is now, by its own word. */
@@ -23,7 +23,7 @@ export class UnwantedServerError extends Error {
  * @throws where there is no answer within this time, in milliseconds.
  */
 export async function readServerRole(client: pg.ClientBase, withinMs: number): Promise<ServerRole> {
-  const { rows } = await within(withinMs, client.query<ServerRole>(READ_ROLE));
+  const { rows } = await withTimeout(withinMs, client.query<ServerRole>(READ_ROLE));
   return rows[0] as ServerRole;
 }
 
@@ -31,7 +31,7 @@ export async function readServerRole(client: pg.ClientBase, withinMs: number): P
 export async function readTimeline(client: pg.ClientBase, withinMs: number): Promise<number> {
   // Not on each: a standby writes none, and some managed services refuse the function.
   const asked = client.query<{ segment: string }>('select pg_walfile_name(pg_current_wal_lsn()) as segment');
-  const segment = await within(withinMs, asked).then(
+  const segment = await withTimeout(withinMs, asked).then(
     ({ rows }) => rows[0]?.segment,
     () => undefined,
   );

@@ -1,12 +1,12 @@
-import { untilAborted } from '#src/async/abortable.ts';
-import { within } from '#src/async/with-timeout.ts';
+import { abortable } from '#src/async/abortable.ts';
+import { withTimeout } from '#src/async/with-timeout.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabaseUnavailableError, translateDriverError } from '#src/db/errors.ts';
 import { Lane, type LaneOptions } from '#src/db/pipeline/lane.ts';
 import { ConnectionLostError, type PipelinedConnection } from '#src/db/pipeline/pipelined-connection.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import { type NamedStatement, type Parameter, toParameter } from '#src/db/prepared-query.ts';
-import type { ReadDemand, ReadStatement } from '#src/db/snapshot-reads.ts';
+import type { ReadOptions, ReadStatement } from '#src/db/snapshot-reads.ts';
 import type { RetryBudget } from '#src/resilience/retry-budget.ts';
 
 export interface ReadLanesOptions extends LaneOptions {
@@ -61,7 +61,7 @@ export class ReadLanes implements AsyncDisposable {
   async query<Row extends object>(
     { name, text }: ReadStatement,
     values: readonly unknown[],
-    { signal }: ReadDemand = {},
+    { signal }: ReadOptions = {},
   ): Promise<Row[]> {
     signal?.throwIfAborted();
     this.#retryBudget?.called();
@@ -87,7 +87,7 @@ export class ReadLanes implements AsyncDisposable {
   /** Resolves when a lane is up, or after this time, or at once where there are none: before, all reads would go over the pool. */
   async opened(withinMs: number): Promise<void> {
     if (this.#lanes.length === 0) return;
-    await within(withinMs, Promise.race(this.#lanes.map(({ opened }) => opened))).catch(() => {});
+    await withTimeout(withinMs, Promise.race(this.#lanes.map(({ opened }) => opened))).catch(() => {});
   }
 
   /** Waits for the statements that somebody waits for. Later ones go over the pool. */
@@ -141,7 +141,7 @@ export class ReadLanes implements AsyncDisposable {
     signal: AbortSignal | undefined,
     attempts: number,
   ): Promise<readonly object[]> {
-    return untilAborted(this.#runInPool(text, values, signal, attempts), signal);
+    return abortable(this.#runInPool(text, values, signal, attempts), signal);
   }
 
   async #runInPool(

@@ -9,7 +9,7 @@ export interface HeldConnection {
  * Knows which connections of a pool are held, since when and by whom, and reports each once that is held for too long. A caller who forgets
  * to put one back takes it from all others, and the empty pool does not say who it was.
  */
-export class HeldConnections {
+export class LeakDetector {
   readonly #held = new Set<Hold>();
   readonly #leakAfterMs: number;
   readonly #onLeak: (held: HeldConnection) => void;

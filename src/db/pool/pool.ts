@@ -4,7 +4,7 @@ import { PrimaryClient } from '#src/db/connection/primary-client.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, translateDriverError } from '#src/db/errors.ts';
 import { CallerLine } from '#src/db/pool/caller-line.ts';
-import { type HeldConnection, HeldConnections } from '#src/db/pool/leak-detector.ts';
+import { type HeldConnection, LeakDetector } from '#src/db/pool/leak-detector.ts';
 import { PooledConnection } from '#src/db/pool/pooled-connection.ts';
 import type { NamedStatement, RowShape } from '#src/db/prepared-query.ts';
 
@@ -35,7 +35,7 @@ export class ConnectionPool {
   readonly #host: PrimaryHost;
   readonly #options: DatabaseConfig;
   readonly #observer: PoolObserver;
-  readonly #held: HeldConnections;
+  readonly #held: LeakDetector;
   readonly #line = new CallerLine<Open>();
   /** The last one was used last: the others may become old enough to be closed. */
   readonly #idle: Open[] = [];
@@ -54,7 +54,7 @@ export class ConnectionPool {
     this.#host = PrimaryHost.of(database);
     this.#options = options;
     this.#observer = observer;
-    this.#held = new HeldConnections(options.leakAfterMs, held => observer.leaked?.(held));
+    this.#held = new LeakDetector(options.leakAfterMs, held => observer.leaked?.(held));
     this.#sweep = setInterval(() => this.#closeIdle(), options.idleTimeoutMs / 4).unref();
   }
 

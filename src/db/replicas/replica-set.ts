@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TimeLimitError, within } from '#src/async/with-timeout.ts';
+import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { type FollowedHistory, HISTORY_NOTE } from '#src/db/history-note.ts';
 import { ReplicationLag } from '#src/db/replicas/replication-lag.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { ReadDemand, ReadStatement, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor, ReadOptions, ReadStatement, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** One replica to read from. */
 export interface ReplicaReads extends AsyncDisposable {
   /** For the log: its host and port. */
   readonly name: string;
-  readonly reads: SnapshotReads;
+  readonly reads: ReadExecutor;
 }
 
 export interface ReplicaSetOptions {
@@ -27,8 +27,8 @@ export interface ReplicaSetOptions {
  * Whether one has is told by the snapshot that comes with its rows, so there is no moment between the question and the read. One that
  * fails, hangs, or is too far behind leaves at once, and returns by itself; its reads go to the primary, so that it fails none.
  */
-export class ReplicaSet implements SnapshotReads, AsyncDisposable {
-  readonly #primary: SnapshotReads;
+export class ReplicaSet implements ReadExecutor, AsyncDisposable {
+  readonly #primary: ReadExecutor;
   readonly #members: readonly Member[];
   readonly #history: FollowedHistory;
   readonly #options: Required<ReplicaSetOptions>;
@@ -43,7 +43,7 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
    * @param history of the primary: one that follows another one is not read from.
    */
   constructor(
-    primary: SnapshotReads,
+    primary: ReadExecutor,
     replicas: readonly ReplicaReads[],
     history: FollowedHistory,
     options: ReplicaSetOptions,
@@ -70,7 +70,7 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
   async query<Row extends SnapshotRow>(
     statement: ReadStatement,
     values: readonly unknown[],
-    demand: ReadDemand = {},
+    demand: ReadOptions = {},
   ): Promise<Row[]> {
     const member = demand.fresh ? undefined : this.#next();
     if (member !== undefined) {
@@ -80,7 +80,7 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
       } catch (error) {
         if (demand.signal?.aborted) throw error;
         // Anything else may be the replica's own, such as a conflict with what it replays: the primary knows.
-        if (error instanceof DatabaseUnavailableError || error instanceof TimeLimitError) this.#leave(member, error);
+        if (error instanceof DatabaseUnavailableError || error instanceof TimeoutError) this.#leave(member, error);
       }
     }
     return this.#primary.query<Row>(statement, values, demand);
@@ -92,17 +92,17 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     await Promise.all(this.#members.map(({ replica }) => replica[Symbol.asyncDispose]()));
   }
 
-  /** @throws TimeLimitError where the replica takes too long; calls that queue for it are none of its faults. */
+  /** @throws TimeoutError where the replica takes too long; calls that queue for it are none of its faults. */
   async #read<Row extends SnapshotRow>(
     { replica }: Member,
     statement: ReadStatement,
     values: readonly unknown[],
-    demand: ReadDemand,
+    demand: ReadOptions,
   ): Promise<Row[]> {
     const turn = Promise.withResolvers<void>();
     const reading = replica.reads.query<Row>(statement, values, { ...demand, begun: turn.resolve });
     await Promise.race([turn.promise, reading]);
-    return within(WAIT_MS, reading);
+    return withTimeout(WAIT_MS, reading);
   }
 
   #next(): Member | undefined {
@@ -152,10 +152,10 @@ export class ReplicaSet implements SnapshotReads, AsyncDisposable {
     }
   }
 
-  async #ask<Row extends SnapshotRow>(reads: SnapshotReads, text: string): Promise<Row[]> {
+  async #ask<Row extends SnapshotRow>(reads: ReadExecutor, text: string): Promise<Row[]> {
     const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(WAIT_MS)]);
     // In front of all calls that queue.
-    return within(WAIT_MS, reads.query<Row>({ text }, [], { signal, criticality: 'critical-plus' }));
+    return withTimeout(WAIT_MS, reads.query<Row>({ text }, [], { signal, criticality: 'critical-plus' }));
   }
 
   #leave(member: Member, err: unknown): void {
@@ -183,10 +183,10 @@ interface ReplayPosition extends LogPosition {
   readonly note: string;
 }
 
-function hasSeen(row: SnapshotRow | undefined, { mustSee = [], atLeast }: ReadDemand): boolean {
+function hasSeen(row: SnapshotRow | undefined, { minTransactions = [], atLeast }: ReadOptions): boolean {
   if (row === undefined) return false;
   const snapshot = new Snapshot(row.taken);
-  return mustSee.every(xid => snapshot.sees(xid)) && (atLeast === undefined || snapshot.covers(atLeast));
+  return minTransactions.every(xid => snapshot.sees(xid)) && (atLeast === undefined || snapshot.covers(atLeast));
 }
 
 const TAKEN = 'select pg_current_snapshot()::text as taken';

@@ -2,7 +2,7 @@ import { createForwardedClient, type ForwardedField } from '#src/http/clients/fo
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
 import type { Exchange } from '#src/http/exchange.ts';
 import { networkOf } from '#src/http/guards/connection-limits.ts';
-import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 
 /** Tells the clients behind trusted proxies apart. */
 export interface ClientCalls {
@@ -16,7 +16,7 @@ export interface ClientCalls {
    * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
    * To be called once, for one that will end.
    */
-  readonly admit: (exchange: Exchange) => Refusal | undefined;
+  readonly admit: (exchange: Exchange) => Rejection | undefined;
 }
 
 export interface ClientCallsOptions {
@@ -46,7 +46,7 @@ export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsO
       if (perAddress === 0 || isTrusted(remoteAddress)) return undefined;
       const network = networkOf(remoteAddress);
       const before = inFlight.get(network) ?? 0;
-      if (before >= perAddress) return REFUSALS.tooManyCalls;
+      if (before >= perAddress) return REJECTIONS.tooManyCalls;
       inFlight.set(network, before + 1);
       exchange.release = () => {
         exchange.release = undefined;

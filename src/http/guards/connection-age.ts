@@ -1,5 +1,5 @@
-import type { ConnectionEnded, ConnectionLook } from '#src/http/guards/connection-sweeper.ts';
-import { endSession, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-goaway.ts';
+import type { ConnectionCheck, ConnectionEnded } from '#src/http/guards/connection-sweeper.ts';
+import { goAwayGracefully, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-goaway.ts';
 import { type Connection, retire } from '#src/wire/connection.ts';
 
 export interface ConnectionAgeLimits {
@@ -16,7 +16,7 @@ export interface ConnectionAgeLimits {
  *
  * The tenth by chance keeps clients that came together from coming back together.
  */
-export function createConnectionAge(limits: ConnectionAgeLimits, ended: ConnectionEnded): ConnectionLook {
+export function createConnectionAge(limits: ConnectionAgeLimits, ended: ConnectionEnded): ConnectionCheck {
   const { maxAgeMs, maxAgeGraceMs } = limits;
   const retirements = new WeakMap<Connection, Retirement>();
 
@@ -33,7 +33,7 @@ export function createConnectionAge(limits: ConnectionAgeLimits, ended: Connecti
       state.runningThen = connection.latestResponse;
       ended('MAX_AGE');
       if (connection.session === undefined) retire(connection);
-      else endSession(connection, HEAR_OF_END_WITHIN_MS);
+      else goAwayGracefully(connection, HEAR_OF_END_WITHIN_MS);
     } else if (state.stage === 'ending' && now >= state.at + maxAgeGraceMs) {
       // HTTP/1.1: a call that came after the announcement is the last one, and has its own deadline.
       const isCut = connection.session !== undefined || connection.latestResponse === state.runningThen;

@@ -1,7 +1,7 @@
 import type { Connection } from '#src/wire/connection.ts';
 
 /** Looks at one connection. @param now as `performance.now()`. */
-export type ConnectionLook = (connection: Connection, now: number) => void;
+export type ConnectionCheck = (connection: Connection, now: number) => void;
 
 /** Counts a connection that the service ends, or a response on it. */
 export type ConnectionEnded = (reason: 'MAX_AGE' | 'NO_PONG' | 'FLOOD' | 'STALLED' | 'PROTOCOL_ERROR') => void;
@@ -12,9 +12,9 @@ export type ConnectionEnded = (reason: 'MAX_AGE' | 'NO_PONG' | 'FLOOD' | 'STALLE
  *
  * @returns a function that ends it.
  */
-export function watchConnections(
+export function sweepConnections(
   connections: ReadonlySet<Connection>,
-  looks: readonly ConnectionLook[],
+  looks: readonly ConnectionCheck[],
   everyMs: number,
   lookAtAll: (connections: Iterable<Connection>, now: number) => void,
 ): () => void {

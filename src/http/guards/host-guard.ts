@@ -1,4 +1,4 @@
-import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /**
@@ -13,18 +13,18 @@ export function createHostGuard(): HostGuard {
 
   return (head, isHttp2, version, fields) => {
     const { host, targetHost, target } = head;
-    if (head.method === 'CONNECT') return REFUSALS.tunnel;
+    if (head.method === 'CONNECT') return REJECTIONS.tunnel;
     // `HTTP/2.0` in a request line is a word that the parser knows, and not HTTP/2.
-    if (!isHttp2 && version !== '1.1') return REFUSALS.oldVersion;
+    if (!isHttp2 && version !== '1.1') return REJECTIONS.oldVersion;
     const isOfServer = target === '*' && head.method === 'OPTIONS';
     if ((target.charCodeAt(0) !== SLASH && !isOfServer) || (isHttp2 && targetHost !== undefined))
-      return REFUSALS.badTarget;
+      return REJECTIONS.badTarget;
     if (host === undefined || (isHttp2 ? isContradicted(host, fields) : head.repeated.includes('host'))) {
-      return REFUSALS.badHost;
+      return REJECTIONS.badHost;
     }
-    if (targetHost !== undefined && !isAuthority(targetHost)) return REFUSALS.badHost;
+    if (targetHost !== undefined && !isAuthority(targetHost)) return REJECTIONS.badHost;
     if (host === lastGood) return undefined;
-    if (!isAuthority(host)) return REFUSALS.badHost;
+    if (!isAuthority(host)) return REJECTIONS.badHost;
     lastGood = host;
     return undefined;
   };
@@ -35,7 +35,7 @@ type HostGuard = (
   isHttp2: boolean,
   version: string,
   fields: readonly string[],
-) => Refusal | undefined;
+) => Rejection | undefined;
 
 const SLASH = 0x2f;
 

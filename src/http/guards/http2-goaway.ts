@@ -14,7 +14,7 @@ import type { Connection } from '#src/wire/connection.ts';
  *
  * @param withinMs for a client that acknowledges no ping; half of it before the first GOAWAY.
  */
-export function endSession(connection: Connection, withinMs: number): void {
+export function goAwayGracefully(connection: Connection, withinMs: number): void {
   const { session, socket } = connection;
   if (session === undefined || session.closed || session.destroyed || endings.has(session)) return;
   endings.add(session);
@@ -78,7 +78,7 @@ export const HEAR_OF_END_WITHIN_MS = 1000;
  * Ends a connection whose client costs too much, with all its streams (RFC 9113, 7: ENHANCE_YOUR_CALM). Without an error in
  * this process: the streams have done nothing wrong that whoever serves them should catch.
  */
-export function dismiss(session: Http2Session): void {
+export function goAwayEnhanceYourCalm(session: Http2Session): void {
   if (session.destroyed) return;
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   session.destroy();

@@ -1,4 +1,4 @@
-import type { ConnectionEnded, ConnectionLook } from '#src/http/guards/connection-sweeper.ts';
+import type { ConnectionCheck, ConnectionEnded } from '#src/http/guards/connection-sweeper.ts';
 import type { Connection } from '#src/wire/connection.ts';
 
 export interface Http2KeepaliveTimes {
@@ -16,7 +16,7 @@ export interface Http2KeepaliveTimes {
  * A new request shows that the client is there, and so does its answer to a ping. Bytes alone don't: they may be the
  * beginning of a header that never ends, for which Node has no time limit.
  */
-export function createHttp2Keepalive(times: Http2KeepaliveTimes, ended: ConnectionEnded): ConnectionLook {
+export function createHttp2Keepalive(times: Http2KeepaliveTimes, ended: ConnectionEnded): ConnectionCheck {
   const proofs = new WeakMap<Connection, Proof>();
 
   return (connection, now) => {

@@ -1,7 +1,7 @@
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 
 /** Remembers who flooded: to cut a session costs us more than it costs its client to open the next one. */
-export interface FloodMemory {
+export interface PenaltyBox {
   /** A connection from this address was ended for a flood. Not for an error: those say nothing about others behind that address. */
   readonly blame: (address: string) => void;
   /** Whether a new connection of this network is to be refused. */
@@ -13,7 +13,7 @@ export interface FloodMemory {
  * from there are refused for a second, and after each further one for twice as long, up to ten seconds. Ten seconds without a flood end
  * that. Connections that are open are left alone.
  */
-export function createFloodMemory(now: () => number = () => performance.now()): FloodMemory {
+export function createPenaltyBox(now: () => number = () => performance.now()): PenaltyBox {
   // The network that was blamed last is last.
   const blamed = new Map<string, { floods: number; at: number; penaltyMs: number; until: number }>();
 

@@ -1,7 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Writable } from 'node:stream';
-import type { Refusal } from '#src/rpc/rejection.ts';
-import { answerRefusal } from '#src/rpc/rejection-answer.ts';
+import type { Rejection } from '#src/rpc/rejection.ts';
+import { answerRejection } from '#src/rpc/rejection-answer.ts';
 import type { HttpRequest, HttpResponse } from '#src/wire/connection.ts';
 import { Http1Response } from '#src/wire/http-messages.ts';
 
@@ -10,14 +10,14 @@ import { Http1Response } from '#src/wire/http-messages.ts';
  *
  * @param bare whether the answer is the status alone.
  */
-export function refuse(request: HttpRequest, response: HttpResponse, refusal: Refusal, bare = false): void {
+export function refuse(request: HttpRequest, response: HttpResponse, refusal: Rejection, bare = false): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
   // Who sends what no client of ours sends may be out of step with us: nothing more is read from that connection.
   if (refusal.status === 400 && !hasBody(request)) (response as ServerResponse).shouldKeepAlive = false;
-  const answer = answerRefusal(refusal, request.headers['content-type'], 'stream' in request);
+  const answer = answerRejection(refusal, request.headers['content-type'], 'stream' in request);
   const { fields, body } = bare ? { fields: refusal.fields, body: undefined } : answer;
   for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
   response.statusCode = bare ? refusal.status : answer.status;
@@ -35,13 +35,13 @@ export function refuse(request: HttpRequest, response: HttpResponse, refusal: Re
  *
  * @param contentType of the request, where its head has come.
  */
-export function refuseOnSocket(
+export function rejectOnSocket(
   socket: Writable,
-  refusal: Refusal,
+  refusal: Rejection,
   requestId: string,
   contentType: string | undefined,
 ): void {
-  const { status, fields, body = EMPTY } = answerRefusal(refusal, contentType, false);
+  const { status, fields, body = EMPTY } = answerRejection(refusal, contentType, false);
   const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`];
   const add = (name: string, value: string) => lines.push(`${name}: ${value}`);
   add('date', new Date().toUTCString());

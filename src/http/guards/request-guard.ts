@@ -1,5 +1,5 @@
 import { createHostGuard } from '#src/http/guards/host-guard.ts';
-import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
+import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** The most header fields of a request. Browsers, gRPC clients and proxies together send about 40. */
@@ -21,7 +21,7 @@ export type RequestGuard = (
   isHttp2: boolean,
   version: string,
   fields: readonly string[],
-) => Refusal | undefined;
+) => Rejection | undefined;
 
 /**
  * Refuses requests that are no well-formed HTTP, whatever they call: those that the RPC library can't take without harm, those that
@@ -32,17 +32,18 @@ export type RequestGuard = (
 export function createRequestGuard(): RequestGuard {
   const refuseHost = createHostGuard();
   return (head, isHttp2, version, fields) => {
-    if (!isHttp2 && fields.length > HEADERS_MAX_COUNT * 2) return REFUSALS.headersTooLarge;
-    if (head.target.length > TARGET_MAX_LENGTH) return REFUSALS.urlTooLong;
+    if (!isHttp2 && fields.length > HEADERS_MAX_COUNT * 2) return REJECTIONS.headersTooLarge;
+    if (head.target.length > TARGET_MAX_LENGTH) return REJECTIONS.urlTooLong;
     // HTTP/1.1: the parser has measured it, and trimmed the values.
     if (isHttp2) {
       const size = http2SizeOf(fields);
-      if (size === undefined) return REFUSALS.malformed;
-      if (size > HTTP2_HEADERS_MAX_SIZE) return REFUSALS.headersTooLarge;
+      if (size === undefined) return REJECTIONS.malformed;
+      if (size > HTTP2_HEADERS_MAX_SIZE) return REJECTIONS.headersTooLarge;
     }
     const { transferEncoding } = head;
-    if (head.expect !== undefined && head.expect.toLowerCase() !== '100-continue') return REFUSALS.badExpectation;
-    if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== 'chunked') return REFUSALS.transferCoding;
+    if (head.expect !== undefined && head.expect.toLowerCase() !== '100-continue') return REJECTIONS.badExpectation;
+    if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== 'chunked')
+      return REJECTIONS.transferCoding;
     return refuseHost(head, isHttp2, version, fields);
   };
 }

@@ -1,10 +1,10 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { ConnectionEnded } from '#src/http/guards/connection-sweeper.ts';
-import { dismiss } from '#src/http/guards/http2-goaway.ts';
+import { goAwayEnhanceYourCalm } from '#src/http/guards/http2-goaway.ts';
 import type { Connection } from '#src/wire/connection.ts';
 
-export interface StallLimits {
+export interface SlowReaderLimits {
   /** How long a client may take nothing of a response, in milliseconds. */
   readonly stallMs: number;
   /** A piece that was given to the system at once is given this much longer: its size by this rate, in bytes a second. */
@@ -19,8 +19,8 @@ export interface StallLimits {
  *
  * @returns looks at all connections; to be called every second or more often. @param now as `performance.now()`.
  */
-export function createStallGuard(
-  limits: StallLimits,
+export function createSlowReaderGuard(
+  limits: SlowReaderLimits,
   ended: ConnectionEnded,
 ): (connections: Iterable<Connection>, now: number) => void {
   const waits = new WeakMap<Writable, Wait>();
@@ -80,7 +80,7 @@ function endResponse({ session, socket, openStreams }: Connection, writable: Wri
   // Any other code is an error of the stream, which would have to be caught wherever it is served.
   if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
   const isLast = [...openStreams].every(other => other.closed);
-  if (isLast) dismiss(session);
+  if (isLast) goAwayEnhanceYourCalm(session);
 }
 
 /** How long a client may take nothing while too much waits: a retransmission or two. */

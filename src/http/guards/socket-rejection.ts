@@ -1,34 +1,34 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { refuseOnSocket } from '#src/http/guards/reject.ts';
+import { rejectOnSocket } from '#src/http/guards/reject.ts';
 import type { RequestIds } from '#src/http/request-id.ts';
 import { createAccessLog } from '#src/observability/access-log.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
-import { REFUSALS, type Refusal } from '#src/rpc/rejection.ts';
-import { answerRefusal } from '#src/rpc/rejection-answer.ts';
+import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
+import { answerRejection } from '#src/rpc/rejection-answer.ts';
 import { connectionOfSocket, type HttpRequest } from '#src/wire/connection.ts';
 import { closeLingering } from '#src/wire/lingering-close.ts';
 import { readHttp1Head } from '#src/wire/request-head.ts';
 
 /** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
-export interface SocketRefusal {
+export interface SocketRejection {
   /** For what came in place of a request that can be read. Closes the connection. */
   readonly refuseSocket: (socket: Duplex, error: ParserError) => void;
   /** For CONNECT, for which Node gives no response object. Closes the connection. */
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
 
-export function createSocketRefusal(
+export function createSocketRejection(
   log: Logger,
   metrics: Pick<Metrics, 'nonRpcEnded'>,
   ids: RequestIds,
-): SocketRefusal {
+): SocketRejection {
   const accessLog = createAccessLog(log);
 
   function refuse(
     socket: Duplex,
-    refusal: Refusal,
+    refusal: Rejection,
     request: HttpRequest | undefined,
     contentType: string | undefined,
     isMute = false,
@@ -39,7 +39,7 @@ export function createSocketRefusal(
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
     if (isMute) socket.end();
-    else refuseOnSocket(socket, refusal, id, contentType);
+    else rejectOnSocket(socket, refusal, id, contentType);
     metrics.nonRpcEnded(refusal.reason, refusal.status);
     accessLog.write({
       id,
@@ -53,7 +53,7 @@ export function createSocketRefusal(
       status: refusal.status,
       durationMs: 0,
       bytesIn: 0,
-      bytesOut: isMute ? 0 : (answerRefusal(refusal, contentType, false).body?.byteLength ?? 0),
+      bytesOut: isMute ? 0 : (answerRejection(refusal, contentType, false).body?.byteLength ?? 0),
       remoteAddress: connection?.remoteAddress ?? '',
       userAgent: head.userAgent,
       aborted: false,
@@ -81,7 +81,7 @@ export function createSocketRefusal(
         if (latestResponse?.headersSent) socket.destroy();
         else {
           const contentType = latestResponse?.req.headers['content-type'];
-          refuseOnSocket(socket, refusalFor(error), ids.next(), contentType);
+          rejectOnSocket(socket, refusalFor(error), ids.next(), contentType);
           closeLingering(socket as Socket);
         }
         return;
@@ -89,7 +89,7 @@ export function createSocketRefusal(
       const isMute = connection.latestResponse === undefined && isBadPreface(error);
       refuse(socket, refusalFor(error), undefined, contentTypeIn(error), isMute);
     },
-    refuseTunnel: (request, socket) => refuse(socket, REFUSALS.tunnel, request, undefined),
+    refuseTunnel: (request, socket) => refuse(socket, REJECTIONS.tunnel, request, undefined),
   };
 }
 
@@ -105,15 +105,15 @@ function isBadPreface({ code, rawPacket }: ParserError): boolean {
   return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
 }
 
-function refusalFor({ code, rawPacket }: ParserError): Refusal {
-  if (code === 'HPE_HEADER_OVERFLOW') return REFUSALS.headersTooLarge;
-  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return REFUSALS.chunkExtensions;
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return REFUSALS.tooSlow;
-  if (code === 'HPE_INVALID_TRANSFER_ENCODING') return REFUSALS.transferCoding;
+function refusalFor({ code, rawPacket }: ParserError): Rejection {
+  if (code === 'HPE_HEADER_OVERFLOW') return REJECTIONS.headersTooLarge;
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return REJECTIONS.chunkExtensions;
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return REJECTIONS.tooSlow;
+  if (code === 'HPE_INVALID_TRANSFER_ENCODING') return REJECTIONS.transferCoding;
   if (code === 'HPE_INVALID_CONTENT_LENGTH' && OVERFLOWN_LENGTH.test(rawPacket?.toString('latin1') ?? '')) {
-    return REFUSALS.messageTooLarge;
+    return REJECTIONS.messageTooLarge;
   }
-  return REFUSALS.malformed;
+  return REJECTIONS.malformed;
 }
 
 /** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */

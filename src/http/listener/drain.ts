@@ -3,7 +3,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { endSession, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-goaway.ts';
+import { goAwayGracefully, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-goaway.ts';
 import { type Connection, retire } from '#src/wire/connection.ts';
 
 /** What a listener has open. */
@@ -27,7 +27,7 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   NetServer.prototype.close.call(server);
 
   const endSessions = () => {
-    for (const connection of connections) endSession(connection, Math.min(HEAR_OF_END_WITHIN_MS, graceMs / 2));
+    for (const connection of connections) goAwayGracefully(connection, Math.min(HEAR_OF_END_WITHIN_MS, graceMs / 2));
   };
   endSessions();
   for (const connection of connections) if (connection.session === undefined) retire(connection);

@@ -2,7 +2,7 @@ import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:htt
 import { TLSSocket } from 'node:tls';
 import type { ConnectionEnded } from '#src/http/guards/connection-sweeper.ts';
 import { guardFromControlFlood } from '#src/http/guards/http2-flood-guard.ts';
-import { dismiss } from '#src/http/guards/http2-goaway.ts';
+import { goAwayEnhanceYourCalm } from '#src/http/guards/http2-goaway.ts';
 import { type Http2SessionError, isOfNghttp2, nameSessionErrors } from '#src/http/guards/http2-session-errors.ts';
 import { HTTP2_CONNECTION_WINDOW, HTTP2_HANDSHAKE_TIMEOUT_MS, HTTP2_LIMITS } from '#src/http/guards/limits.ts';
 import { tlsCarrier } from '#src/http/listener/tls-carrier.ts';
@@ -77,7 +77,7 @@ export function createHttp2Connections(
       connection.flooded = true;
       ended('FLOOD');
       blame(connection.remoteAddress);
-      dismiss(session);
+      goAwayEnhanceYourCalm(session);
     };
     guardFromControlFlood(session, connection.socket, flooded);
     connection.endForResets = flooded;

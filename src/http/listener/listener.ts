@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
 import { type ConnectionAgeLimits, createConnectionAge } from '#src/http/guards/connection-age.ts';
 import { type ConnectionLimits, createConnectionLimits } from '#src/http/guards/connection-limits.ts';
-import { watchConnections } from '#src/http/guards/connection-sweeper.ts';
+import { sweepConnections } from '#src/http/guards/connection-sweeper.ts';
 import { createHttp2Keepalive, type Http2KeepaliveTimes } from '#src/http/guards/http2-keepalive.ts';
 import {
   CONNECTION_LOOK_EVERY_MS,
@@ -17,8 +17,8 @@ import {
   STALL_LIMITS,
   TLS_LIMITS,
 } from '#src/http/guards/limits.ts';
-import { createFloodMemory } from '#src/http/guards/penalty-box.ts';
-import { createStallGuard, type StallLimits } from '#src/http/guards/slow-readers.ts';
+import { createPenaltyBox } from '#src/http/guards/penalty-box.ts';
+import { createSlowReaderGuard, type SlowReaderLimits } from '#src/http/guards/slow-readers.ts';
 import { drain } from '#src/http/listener/drain.ts';
 import { allowHalfClosed, watchHalfClosed } from '#src/http/listener/half-closed.ts';
 import { createHttp2Connections } from '#src/http/listener/http2-connections.ts';
@@ -53,7 +53,7 @@ export interface ListenerOptions {
 }
 
 /** Times by which connections are ended, in milliseconds. */
-export type ConnectionTimes = Http2KeepaliveTimes & StallLimits & { readonly lookEveryMs: number };
+export type ConnectionTimes = Http2KeepaliveTimes & SlowReaderLimits & { readonly lookEveryMs: number };
 
 /** The open public port. Disposing of it closes it without a grace. */
 export interface Listener extends AsyncDisposable {
@@ -89,7 +89,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   server.maxHeadersCount = HTTP1_MAX_HEADERS_COUNT;
   allowHalfClosed(server);
 
-  const floods = createFloodMemory();
+  const floods = createPenaltyBox();
   const admission = createConnectionLimits(limits, log, metrics, floods.isFlooding, isTrusted);
   const sockets = new Set<Socket>();
   const connections = new Set<Connection>();
@@ -147,8 +147,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const times = { ...TIMES, ...options.times };
   const { connectionEnded } = metrics;
   const looks = [createConnectionAge(limits, connectionEnded), createHttp2Keepalive(times, connectionEnded)];
-  const stallGuard = createStallGuard(times, connectionEnded);
-  const stopWatching = watchConnections(connections, looks, times.lookEveryMs, stallGuard);
+  const stallGuard = createSlowReaderGuard(times, connectionEnded);
+  const stopWatching = sweepConnections(connections, looks, times.lookEveryMs, stallGuard);
 
   let draining: Promise<number> | undefined;
   const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { CreatePostRequest } from '#gen/blog/v1/post_service_pb.js';
 import { toContent } from '#src/posts/api/post-message.ts';
 import { chooseSlug } from '#src/posts/derived-slug.ts';
-import type { PostContent } from '#src/posts/post.ts';
+import type { PostFields } from '#src/posts/post.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
 
 /** The post that a request asks for, with an id and a slug. */
@@ -20,7 +20,7 @@ export async function toNewPost({ post, requestId }: CreatePostRequest): Promise
 }
 
 /** SHA-256 of all that the author sets, as it was sent: a slug that is derived is no part of it. */
-function digest({ slug, title, content, author, tags, publishTime }: PostContent): Uint8Array {
+function digest({ slug, title, content, author, tags, publishTime }: PostFields): Uint8Array {
   return createHash('sha256')
     .update(JSON.stringify([slug, title, content, author, tags, publishTime]))
     .digest();

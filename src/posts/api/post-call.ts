@@ -42,11 +42,11 @@ export class PostCall implements StoreCall {
   }
 
   /** @throws InvalidArgumentError for a bad consistency token; DatabaseUnavailableError where it shows that the primary is elsewhere. */
-  get mustSee(): readonly bigint[] | undefined {
-    return this.#demanded()?.mustSee;
+  get minTransactions(): readonly bigint[] | undefined {
+    return this.#demanded()?.minTransactions;
   }
 
-  /** @throws what `mustSee` does. */
+  /** @throws what `minTransactions` does. */
   get fresh(): boolean {
     return this.#demanded()?.fresh === true;
   }

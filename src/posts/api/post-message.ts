@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { type Post as PostMessage, PostSchema } from '#gen/blog/v1/post_pb.js';
-import type { Post, PostContent } from '#src/posts/post.ts';
+import type { Post, PostFields } from '#src/posts/post.ts';
 
 /** The message for a post. */
 export function toMessage(post: Post): PostMessage {
@@ -22,7 +22,7 @@ export function toMessage(post: Post): PostMessage {
 }
 
 /** What a message says of the fields that authors set. */
-export function toContent({ slug, title, content, author, tags, publishTime }: PostMessage): PostContent {
+export function toContent({ slug, title, content, author, tags, publishTime }: PostMessage): PostFields {
   return { slug, title, content, author, tags, publishTime: publishTime && toDate(publishTime) };
 }
 

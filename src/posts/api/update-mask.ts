@@ -1,7 +1,7 @@
 import type { FieldMask } from '@bufbuild/protobuf/wkt';
 import { maskFault } from '#gen/post-rules.js';
 import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-error.ts';
-import type { PostContent } from '#src/posts/post.ts';
+import type { PostFields } from '#src/posts/post.ts';
 
 /**
  * What an update sets. A slug that is empty is to be derived from the title again.
@@ -9,9 +9,9 @@ import type { PostContent } from '#src/posts/post.ts';
  * @param content the fields of the request's post.
  * @throws InvalidArgumentError for a bad mask, an empty title, and a cleared slug without the title.
  */
-export function toChanges(mask: FieldMask | undefined, content: PostContent): Partial<PostContent> {
+export function toChanges(mask: FieldMask | undefined, content: PostFields): Partial<PostFields> {
   const fields = fieldsToUpdate(mask, content);
-  const changes = Object.fromEntries([...fields].map(field => [field, content[field]])) as Partial<PostContent>;
+  const changes = Object.fromEntries([...fields].map(field => [field, content[field]])) as Partial<PostFields>;
   if (changes.title === '') throw invalidField('post.title', "can't be cleared: every post has a title");
   if (changes.slug === '' && changes.title === undefined)
     throw invalidField('post.slug', "can't be cleared without the title to derive it from");
@@ -24,7 +24,7 @@ export function toChanges(mask: FieldMask | undefined, content: PostContent): Pa
  *
  * @throws InvalidArgumentError for a path that is no field of a post, and for `*` beside other paths.
  */
-export function fieldsToUpdate(mask: FieldMask | undefined, content: PostContent): Set<keyof PostContent> {
+export function fieldsToUpdate(mask: FieldMask | undefined, content: PostFields): Set<keyof PostFields> {
   const fields = new Set(Object.values(FIELDS));
   if (mask === undefined) return new Set([...fields].filter(field => isPopulated(content[field])));
   const fault = maskFault(mask);
@@ -34,7 +34,7 @@ export function fieldsToUpdate(mask: FieldMask | undefined, content: PostContent
 }
 
 /** The paths of a mask, as they stand in the .proto, and the fields that they name. */
-const FIELDS: Readonly<Record<string, keyof PostContent>> = Object.assign(Object.create(null), {
+const FIELDS: Readonly<Record<string, keyof PostFields>> = Object.assign(Object.create(null), {
   slug: 'slug',
   title: 'title',
   content: 'content',
@@ -43,6 +43,6 @@ const FIELDS: Readonly<Record<string, keyof PostContent>> = Object.assign(Object
   publish_time: 'publishTime',
 });
 
-function isPopulated(value: PostContent[keyof PostContent]): boolean {
+function isPopulated(value: PostFields[keyof PostFields]): boolean {
   return value instanceof Date || (value !== undefined && value.length > 0);
 }

@@ -3,7 +3,7 @@ import type { Post } from '#src/posts/post.ts';
 import type { PostPage } from '#src/posts/post-store.ts';
 
 /** What the cache keeps: an answer of the store, and when and of what it was read. It does not change any more. */
-export interface CachedAnswer<T = AnswerValue> {
+export interface CacheEntry<T = EntryValue> {
   /** Undefined: there is no such post. */
   readonly value: T;
   readonly snapshot: Snapshot;
@@ -17,10 +17,10 @@ export interface CachedAnswer<T = AnswerValue> {
   readonly dependencies: readonly string[];
 }
 
-export type AnswerValue = Post | PostPage | undefined;
+export type EntryValue = Post | PostPage | undefined;
 
 /** About how many bytes of memory an answer takes, with the bytes of the messages that are made of it and remembered. */
-export function sizeOfAnswer({ value, dependencies }: CachedAnswer): number {
+export function sizeOfEntry({ value, dependencies }: CacheEntry): number {
   const keys = dependencies.reduce((sum, key) => sum + key.length, 0);
   if (value === undefined) return 300 + keys;
   const posts = 'posts' in value ? value.posts : [value];
@@ -28,7 +28,7 @@ export function sizeOfAnswer({ value, dependencies }: CachedAnswer): number {
 }
 
 /** For the shared cache. */
-export function encodeAnswer({ value, snapshot, ttlMs, dependencies }: CachedAnswer): string {
+export function encodeEntry({ value, snapshot, ttlMs, dependencies }: CacheEntry): string {
   return JSON.stringify({ version: VERSION, snapshot: snapshot.text, ttlMs, dependencies, value });
 }
 
@@ -38,7 +38,7 @@ export function encodeAnswer({ value, snapshot, ttlMs, dependencies }: CachedAns
  * @param leftMs of its time. How old an answer is, is told by the shared cache alone: clocks of processes differ, and jump.
  * @returns undefined for what is no answer, or one of another version of this code.
  */
-export function decodeAnswer(text: string, era: number, now: number, leftMs: number): CachedAnswer | undefined {
+export function decodeEntry(text: string, era: number, now: number, leftMs: number): CacheEntry | undefined {
   try {
     const { version, snapshot, ttlMs, dependencies, value } = JSON.parse(text, reviveTimes);
     if (version !== VERSION || !Array.isArray(dependencies) || !(ttlMs > 0)) return undefined;

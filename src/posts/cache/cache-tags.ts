@@ -3,17 +3,17 @@ import type { Post } from '#src/posts/post.ts';
 import type { PostQuery } from '#src/posts/post-store.ts';
 
 /** What the answer to a look-up by id depends on. */
-export function dependenciesOfId(id: string): string[] {
+export function tagsOfId(id: string): string[] {
   return [idKey(id)];
 }
 
 /** What the answer to a look-up by slug depends on: who has the slug, and the post that was found. */
-export function dependenciesOfSlug(slug: string, found: Post | undefined): string[] {
+export function tagsOfSlug(slug: string, found: Post | undefined): string[] {
   return found === undefined ? [slugKey(slug)] : [slugKey(slug), idKey(found.id)];
 }
 
 /** What a page of a list depends on: the posts of its author, or with its tag, or all. */
-export function dependenciesOfList({ author, tag }: PostQuery): string[] {
+export function tagsOfList({ author, tag }: PostQuery): string[] {
   if (author !== undefined) return [ANY_LIST, `author:${author}`];
   return [ANY_LIST, tag === undefined ? EVERY_POST : `tag:${tag}`];
 }

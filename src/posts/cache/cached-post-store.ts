@@ -1,14 +1,7 @@
-import type { CachedAnswer } from '#src/posts/cache/cache-entry.ts';
-import {
-  dependenciesOfId,
-  dependenciesOfList,
-  dependenciesOfSlug,
-  idKey,
-  slugKey,
-  writtenPosts,
-} from '#src/posts/cache/cache-tags.ts';
-import { AnswerCache, type CacheOptions, type CacheParts } from '#src/posts/cache/read-through-cache.ts';
-import type { Post, PostContent } from '#src/posts/post.ts';
+import type { CacheEntry } from '#src/posts/cache/cache-entry.ts';
+import { idKey, slugKey, tagsOfId, tagsOfList, tagsOfSlug, writtenPosts } from '#src/posts/cache/cache-tags.ts';
+import { type CacheOptions, type CacheParts, ReadThroughCache } from '#src/posts/cache/read-through-cache.ts';
+import type { Post, PostFields } from '#src/posts/post.ts';
 import {
   type NewPost,
   type PostPage,
@@ -32,13 +25,13 @@ import {
  */
 export class CachedPostStore implements PostStore, Disposable {
   readonly #store: PostStore;
-  readonly #answers: AnswerCache;
+  readonly #answers: ReadThroughCache;
   readonly #options: CacheOptions;
   readonly #outage: CacheParts['outage'];
 
   constructor(store: PostStore, parts: CacheParts, options: CacheOptions) {
     this.#store = store;
-    this.#answers = new AnswerCache(parts, options);
+    this.#answers = new ReadThroughCache(parts, options);
     this.#options = options;
     this.#outage = parts.outage;
   }
@@ -50,7 +43,7 @@ export class CachedPostStore implements PostStore, Disposable {
   getById(id: string, call?: StoreCall): Promise<Post | undefined> {
     return this.#answers.read<Post | undefined>(idKey(id), call, {
       load: loading => this.#store.getById(id, loading),
-      dependencies: () => dependenciesOfId(id),
+      dependencies: () => tagsOfId(id),
     });
   }
 
@@ -59,14 +52,14 @@ export class CachedPostStore implements PostStore, Disposable {
     if (slug.includes('\0')) return this.#store.getBySlug(slug, call);
     return this.#answers.read<Post | undefined>(slugKey(slug), call, {
       load: loading => this.#store.getBySlug(slug, loading),
-      dependencies: post => dependenciesOfSlug(slug, post),
+      dependencies: post => tagsOfSlug(slug, post),
     });
   }
 
   async getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]> {
     const posts: Post[] = [];
     const missing: string[] = [];
-    const stale: CachedAnswer[] = [];
+    const stale: CacheEntry[] = [];
     for (const id of ids) {
       const kept = await this.#answers.find(idKey(id), call);
       const ageMs = kept === undefined ? 0 : this.#answers.ageMs(kept);
@@ -88,12 +81,12 @@ export class CachedPostStore implements PostStore, Disposable {
     if (query.after !== undefined || query.skip > 0) {
       return this.#readCurrent(call, async loading => {
         const read = await this.#answers.load(loading, reading => this.#store.list(query, reading));
-        return { value: read.value, answers: [{ ...read, ttlMs: 0, dependencies: dependenciesOfList(query) }] };
+        return { value: read.value, answers: [{ ...read, ttlMs: 0, dependencies: tagsOfList(query) }] };
       });
     }
     return this.#answers.read<PostPage>(`list:${JSON.stringify(query)}`, call, {
       load: loading => this.#store.list(query, loading),
-      dependencies: () => dependenciesOfList(query),
+      dependencies: () => tagsOfList(query),
       // What is published changes with the time alone.
       ttlMs: this.#options.listTtlMs,
     });
@@ -103,7 +96,7 @@ export class CachedPostStore implements PostStore, Disposable {
     return this.#write(call, writing => this.#store.create(posts, options, writing));
   }
 
-  async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+  async update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     const [post] = await this.#write(call, async writing => [await this.#store.update(id, changes, options, writing)]);
     return post as Post;
   }
@@ -121,7 +114,7 @@ export class CachedPostStore implements PostStore, Disposable {
   /** @param stale what is kept of the missing ones beyond its time: it serves only if it is all of them. */
   async #loadMany(
     ids: readonly string[],
-    stale: readonly CachedAnswer[],
+    stale: readonly CacheEntry[],
     maxContentBytes: number,
     call: StoreCall | undefined,
   ): Promise<Post[]> {
@@ -132,7 +125,7 @@ export class CachedPostStore implements PostStore, Disposable {
         const found = new Map(read.value.map(post => [post.id, post]));
         const answers = ids.map(id => {
           const value = found.get(id);
-          return { ...read, value, ttlMs: this.#answers.ttlMs(value), dependencies: dependenciesOfId(id) };
+          return { ...read, value, ttlMs: this.#answers.ttlMs(value), dependencies: tagsOfId(id) };
         });
         await Promise.all(answers.map((answer, n) => this.#answers.keep(idKey(ids[n] as string), answer)));
         return { value: read.value, answers };
@@ -147,10 +140,10 @@ export class CachedPostStore implements PostStore, Disposable {
   /** Reads once more, what is committed by now, where what was read first lacks a write that is known: it may be a replica's. */
   async #readCurrent<T>(
     call: StoreCall | undefined,
-    read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CachedAnswer[] }>,
+    read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CacheEntry[] }>,
   ): Promise<T> {
-    const { signal, deadline, mustSee, fresh, criticality } = call ?? {};
-    const loading = { signal, deadline, mustSee, fresh, criticality };
+    const { signal, deadline, minTransactions, fresh, criticality } = call ?? {};
+    const loading = { signal, deadline, minTransactions, fresh, criticality };
     const { value, answers } = await read(loading);
     if (answers.every(answer => this.#answers.mayUse(answer, call))) return value;
     return (await read({ ...loading, fresh: true })).value;

@@ -4,10 +4,10 @@ import type { RedisCache } from '#src/cache/redis-cache.ts';
 import type { Config } from '#src/config/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
-import { SharedAnswers } from '#src/posts/cache/redis-tier.ts';
-import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import { RedisTier } from '#src/posts/cache/redis-tier.ts';
+import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
 
@@ -21,13 +21,13 @@ export async function openPostCache(
   const closing = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   if (config.cache.nearBytes === 0) return { store, canServeStale: () => false, state: () => ({}), ...closing };
   const { feed, log, metrics, isQueueing } = uses;
-  const near = createNearCache<CachedAnswer>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfAnswer });
+  const near = createNearCache<CacheEntry>({ maxBytes: config.cache.nearBytes, sizeOf: sizeOfEntry });
   const { store: kept } = near;
   metrics.readFrom({ nearCacheBytes: () => kept.bytes, nearCacheEntries: () => kept.size });
   const sharedCache = await openSharedCache(config.redis, uses, parts);
   const onOutcome = (outcome: string) => metrics.cacheAnswered('shared', outcome);
-  const shared = sharedCache && new SharedAnswers(sharedCache, { now, onOutcome });
-  const outage = new DatabaseOutage(log, now, isQueueing);
+  const shared = sharedCache && new RedisTier(sharedCache, { now, onOutcome });
+  const outage = new StaleIfError(log, now, isQueueing);
   const cached = new CachedPostStore(
     store,
     { feed, near, shared, outage },

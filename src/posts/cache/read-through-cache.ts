@@ -1,11 +1,11 @@
 import { type FlightCall, type FlightWork, SingleFlight } from '#src/async/single-flight.ts';
 import type { NearCache } from '#src/cache/near-cache.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
-import type { AnswerValue, CachedAnswer } from '#src/posts/cache/cache-entry.ts';
+import type { CacheEntry, EntryValue } from '#src/posts/cache/cache-entry.ts';
 import { type Written, writtenByChanges } from '#src/posts/cache/cache-tags.ts';
-import type { SharedAnswers } from '#src/posts/cache/redis-tier.ts';
-import type { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
-import { LastWrites } from '#src/posts/cache/write-watermarks.ts';
+import type { RedisTier } from '#src/posts/cache/redis-tier.ts';
+import type { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
+import { WriteWatermarks } from '#src/posts/cache/write-watermarks.ts';
 import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import type { DatabaseLife } from '#src/posts/feed/feed-head.ts';
 import type { StoreCall } from '#src/posts/post-store.ts';
@@ -14,29 +14,29 @@ import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resil
 /**
  * Answers of a store by key, in this process and, where there is one, in a cache that instances share.
  *
- * An answer is used only if the snapshot that it was read at covers the last writes that are known (LastWrites), and for as long as
+ * An answer is used only if the snapshot that it was read at covers the last writes that are known (WriteWatermarks), and for as long as
  * its time lasts; for longer while the database fails.
  */
-export class AnswerCache implements Disposable {
+export class ReadThroughCache implements Disposable {
   readonly #feed: CacheParts['feed'];
   readonly #near: CacheParts['near'];
   readonly #shared: CacheParts['shared'];
-  readonly #outage: DatabaseOutage;
+  readonly #outage: StaleIfError;
   readonly #options: CacheOptions;
   /** Answers are kept under posts, and dropped when these are written: so only those that come later need it, and it forgets soon. */
-  #postWrites: LastWrites;
+  #postWrites: WriteWatermarks;
   /** No list is dropped. */
-  #listWrites: LastWrites;
+  #listWrites: WriteWatermarks;
   /** The age of the oldest answers that may be used for anything. */
   readonly #keepMs: number;
   /** The same of answers that come from elsewhere. */
   readonly #arriveMs: number;
-  readonly #fills = new SingleFlight<CachedAnswer>();
+  readonly #fills = new SingleFlight<CacheEntry>();
   readonly #stopListening: () => void;
   /** The last one that was known. */
   #era = 0;
   /** The one before, and what was known of writes then; undefined where changes were missed since. */
-  #previous: { readonly era: number; readonly writes: readonly LastWrites[] } | undefined;
+  #previous: { readonly era: number; readonly writes: readonly WriteWatermarks[] } | undefined;
   /** From when on own writes may be of an era that is not known yet, on the cache's clock. */
   #unknownSince: number | undefined;
 
@@ -51,7 +51,11 @@ export class AnswerCache implements Disposable {
     this.#arriveMs = longestTtlMs + READ_MAX_MS;
     // What a replica answers may lack what was written so long before.
     const lastWrites = (oldestMs: number) =>
-      new LastWrites({ keepMs: oldestMs + options.replicaMaxLagMs, maxEntries: LAST_WRITES_MAX, now: options.now });
+      new WriteWatermarks({
+        keepMs: oldestMs + options.replicaMaxLagMs,
+        maxEntries: LAST_WRITES_MAX,
+        now: options.now,
+      });
     this.#postWrites = lastWrites(this.#arriveMs);
     this.#listWrites = lastWrites(Math.max(this.#keepMs, this.#arriveMs));
     this.#stopListening = this.#feed.listen({
@@ -71,10 +75,10 @@ export class AnswerCache implements Disposable {
   }
 
   /** From what is kept, or from a work that is under way for another caller, or from a work of its own. */
-  async read<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
+  async read<T extends EntryValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     const { keyv, peek } = this.#near;
-    const found = peek === undefined ? await keyv.get<CachedAnswer>(key) : peek(key);
-    const kept = this.#usable(key, found, call) as CachedAnswer<T> | undefined;
+    const found = peek === undefined ? await keyv.get<CacheEntry>(key) : peek(key);
+    const kept = this.#usable(key, found, call) as CacheEntry<T> | undefined;
     const ageMs = kept === undefined ? 0 : this.ageMs(kept);
     if (kept !== undefined && this.isFresh(kept)) {
       // Before its time is over, so that nobody has to wait for what is asked for all the time.
@@ -96,12 +100,12 @@ export class AnswerCache implements Disposable {
   }
 
   /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
-  async find(key: string, call: StoreCall | undefined): Promise<CachedAnswer | undefined> {
-    return this.#usable(key, await this.#near.keyv.get<CachedAnswer>(key), call);
+  async find(key: string, call: StoreCall | undefined): Promise<CacheEntry | undefined> {
+    return this.#usable(key, await this.#near.keyv.get<CacheEntry>(key), call);
   }
 
   /** Whether it may serve without a look into the database. */
-  isFresh(kept: CachedAnswer): boolean {
+  isFresh(kept: CacheEntry): boolean {
     return kept.era === this.#era && this.ageMs(kept) < kept.ttlMs;
   }
 
@@ -121,12 +125,12 @@ export class AnswerCache implements Disposable {
   }
 
   /** In milliseconds. */
-  ageMs({ readAt }: CachedAnswer): number {
+  ageMs({ readAt }: CacheEntry): number {
     return this.#options.now() - readAt;
   }
 
   /** Counts an answer that serves within its time; where nothing is heard of changes, the call is told that it may be old. */
-  served({ value }: CachedAnswer, ageMs: number, call: StoreCall | undefined): void {
+  served({ value }: CacheEntry, ageMs: number, call: StoreCall | undefined): void {
     if (this.#feed.era === undefined || this.#feed.lagMs > FEED_SILENT_MS) this.servedStale(ageMs, call);
     else this.#options.onOutcome?.(value === undefined ? 'negative' : 'hit');
   }
@@ -142,11 +146,11 @@ export class AnswerCache implements Disposable {
   }
 
   /** Keeps what was read, unless it is known to be useless, or something later is kept. */
-  async keep(key: string, answer: CachedAnswer): Promise<void> {
+  async keep(key: string, answer: CacheEntry): Promise<void> {
     // Before the feed is there, nobody tells of later writes.
     if (this.#feed.era === undefined || !this.mayUse(answer, undefined)) return;
     const { keyv } = this.#near;
-    const before = await keyv.get<CachedAnswer>(key);
+    const before = await keyv.get<CacheEntry>(key);
     if (before?.era === answer.era && before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
     await keyv.set(key, answer);
     // A write that came meanwhile has dropped what was there before.
@@ -164,13 +168,13 @@ export class AnswerCache implements Disposable {
   }
 
   /** How long an answer is used, in milliseconds: with jitter, so that what was read together is not read again together. */
-  ttlMs(value: AnswerValue, ttlMs = this.#options.ttlMs): number {
+  ttlMs(value: EntryValue, ttlMs = this.#options.ttlMs): number {
     const longest = value === undefined ? this.#options.negativeTtlMs : ttlMs;
     return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
   }
 
   /** Whether an answer that was just read has all that is known to have been written, and all that this call has to see. */
-  mayUse(answer: CachedAnswer, call: StoreCall | undefined): boolean {
+  mayUse(answer: CacheEntry, call: StoreCall | undefined): boolean {
     this.#noteEra();
     if (this.ageMs(answer) >= this.#arriveMs || answer.era !== this.#feed.era) return false;
     return !this.#isIncomparable(call) && this.#isCurrent(answer, call);
@@ -181,10 +185,10 @@ export class AnswerCache implements Disposable {
    * not tell whether it has what was written since. Who has to see a write begins a read then, and shares none.
    */
   #isIncomparable(call: StoreCall | undefined): boolean {
-    return this.#feed.era === undefined && (call?.mustSee !== undefined || this.#unknownSince !== undefined);
+    return this.#feed.era === undefined && (call?.minTransactions !== undefined || this.#unknownSince !== undefined);
   }
 
-  #usable(key: string, found: CachedAnswer | undefined, call: StoreCall | undefined): CachedAnswer | undefined {
+  #usable(key: string, found: CacheEntry | undefined, call: StoreCall | undefined): CacheEntry | undefined {
     this.#noteEra();
     if (found === undefined || call?.fresh) return undefined;
     if (this.ageMs(found) < found.ttlMs + this.#options.staleIfErrorMs)
@@ -194,12 +198,12 @@ export class AnswerCache implements Disposable {
     return undefined;
   }
 
-  #mayServe(kept: CachedAnswer, call: StoreCall | undefined): boolean {
+  #mayServe(kept: CacheEntry, call: StoreCall | undefined): boolean {
     if (kept.era === this.#feed.era) return this.#isCurrent(kept, call);
     // Whether it has what the call has to see can't be told by a snapshot of another life.
-    if (call?.mustSee !== undefined) return false;
+    if (call?.minTransactions !== undefined) return false;
     const { snapshot, dependencies } = kept;
-    const isLastKnown = (writes: LastWrites) => writes.isCurrent(snapshot, dependencies);
+    const isLastKnown = (writes: WriteWatermarks) => writes.isCurrent(snapshot, dependencies);
     const writes = [this.#postWrites, this.#listWrites];
     if (kept.era === this.#era) {
       // The same life may go on when the feed is back; if not, the ids of own writes since then say nothing.
@@ -211,12 +215,15 @@ export class AnswerCache implements Disposable {
     return previous.writes.every(isLastKnown) && !writes.some(each => each.knows(dependencies));
   }
 
-  #isCurrent({ snapshot, dependencies }: CachedAnswer, call: StoreCall | undefined): boolean {
+  #isCurrent({ snapshot, dependencies }: CacheEntry, call: StoreCall | undefined): boolean {
     if (!this.#postWrites.isCurrent(snapshot, dependencies)) return false;
     if (!this.#listWrites.isCurrent(snapshot, dependencies)) return false;
-    const mustSee = call?.mustSee;
+    const minTransactions = call?.minTransactions;
     // What the feed has told of was looked at above, so an answer that is current has it, or does not depend on it.
-    return mustSee === undefined || mustSee.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid));
+    return (
+      minTransactions === undefined ||
+      minTransactions.every(xid => this.#feed.snapshot?.sees(xid) || snapshot.sees(xid))
+    );
   }
 
   /** In a new era nothing is known of writes but its beginning. Nobody tells of what came before, which a replica may lack. */
@@ -239,15 +246,15 @@ export class AnswerCache implements Disposable {
     this.#listWrites.missed(upTo);
   }
 
-  async #load<T extends AnswerValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
+  async #load<T extends EntryValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     for (let attempt = 0; attempt < SHARED_ATTEMPTS && !this.#isIncomparable(call); attempt++) {
       const flight = this.#flightOf(key, call?.criticality);
       if (this.#fills.has(flight)) this.#options.onOutcome?.('coalesced');
       // What was read first may come from a replica that lacks a write.
       const fresh = attempt > 0;
-      const { mustSee, criticality } = call ?? {};
-      const fill: FlightWork<CachedAnswer> = waiting =>
-        this.#fill(key, look, { ...waiting, mustSee, criticality, fresh });
+      const { minTransactions, criticality } = call ?? {};
+      const fill: FlightWork<CacheEntry> = waiting =>
+        this.#fill(key, look, { ...waiting, minTransactions, criticality, fresh });
       const answer = await this.#fills.run(flight, fill, call);
       if (this.mayUse(answer, call)) return answer.value as T;
     }
@@ -255,8 +262,8 @@ export class AnswerCache implements Disposable {
   }
 
   /** Goes on when its caller has left, though not for ever. */
-  #refresh<T extends AnswerValue>(key: string, look: LookUp<T>): Promise<CachedAnswer> {
-    const fill: FlightWork<CachedAnswer> = waiting =>
+  #refresh<T extends EntryValue>(key: string, look: LookUp<T>): Promise<CacheEntry> {
+    const fill: FlightWork<CacheEntry> = waiting =>
       this.#fill(key, look, { ...waiting, criticality: REFRESH_CRITICALITY });
     const flight = this.#flightOf(key, REFRESH_CRITICALITY);
     return this.#fills.run(flight, fill, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
@@ -268,12 +275,12 @@ export class AnswerCache implements Disposable {
     return `${joined} ${key}`;
   }
 
-  #refreshSoon<T extends AnswerValue>(key: string, look: LookUp<T>): void {
+  #refreshSoon<T extends EntryValue>(key: string, look: LookUp<T>): void {
     if (this.#fills.has(this.#flightOf(key, REFRESH_CRITICALITY)) || !this.#outage.mayTry()) return;
     this.#refresh(key, look).catch(error => this.#outage.failed(error));
   }
 
-  async #fill<T extends AnswerValue>(key: string, look: LookUp<T>, call: FillCall): Promise<CachedAnswer> {
+  async #fill<T extends EntryValue>(key: string, look: LookUp<T>, call: FillCall): Promise<CacheEntry> {
     const { era, life } = this.#feed;
     const load = async () => {
       const { value, ...read } = await this.load(call, look.load);
@@ -281,7 +288,7 @@ export class AnswerCache implements Disposable {
       const answer = { ...read, value, ttlMs: this.ttlMs(value, look.ttlMs), dependencies: look.dependencies(value) };
       return { answer, isShareable: answer.era !== undefined && this.mayUse(answer, undefined) };
     };
-    const isUsable = (answer: CachedAnswer) =>
+    const isUsable = (answer: CacheEntry) =>
       this.mayUse(answer, call) && this.ageMs(answer) < answer.ttlMs * REFRESH_AT;
     const { answer, isShareable } =
       this.#shared === undefined || era === undefined || life === undefined
@@ -316,9 +323,9 @@ export interface LookUp<T> {
 /** What the cache is made of. */
 export interface CacheParts {
   readonly feed: Pick<ChangeFeed, 'snapshot' | 'era' | 'lastEra' | 'life' | 'lagMs' | 'listen'>;
-  readonly near: NearCache<CachedAnswer>;
-  readonly shared: Pick<SharedAnswers, 'fill' | 'delete'> | undefined;
-  readonly outage: DatabaseOutage;
+  readonly near: NearCache<CacheEntry>;
+  readonly shared: Pick<RedisTier, 'fill' | 'delete'> | undefined;
+  readonly outage: StaleIfError;
 }
 
 export interface CacheOptions {
@@ -342,7 +349,7 @@ export interface CacheOptions {
 /** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
 export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 
-type FillCall = Pick<StoreCall, 'mustSee' | 'fresh' | 'criticality'> & FlightCall;
+type FillCall = Pick<StoreCall, 'minTransactions' | 'fresh' | 'criticality'> & FlightCall;
 
 const LAST_WRITES_MAX = 50_000;
 /** What takes longer to read is read once more. */

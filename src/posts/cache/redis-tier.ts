@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisCache, SharedEntry } from '#src/cache/redis-cache.ts';
-import { type CachedAnswer, decodeAnswer, encodeAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, decodeEntry, encodeEntry } from '#src/posts/cache/cache-entry.ts';
 
 /**
  * Answers in the cache that instances share. Of the instances that miss the same answer at the same time, one reads the database, and
@@ -8,11 +8,11 @@ import { type CachedAnswer, decodeAnswer, encodeAnswer } from '#src/posts/cache/
  *
  * Where that cache fails, or what is in it is no answer, the database is read as if there were none.
  */
-export class SharedAnswers {
+export class RedisTier {
   readonly #cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>;
-  readonly #options: SharedAnswersOptions;
+  readonly #options: RedisTierOptions;
 
-  constructor(cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>, options: SharedAnswersOptions) {
+  constructor(cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>, options: RedisTierOptions) {
     this.#cache = cache;
     this.#options = options;
   }
@@ -29,7 +29,7 @@ export class SharedAnswers {
     try {
       const loaded = await this.#miss(fill);
       // Sent, though not answered, before the claim ends: who finds no claim any more finds the answer.
-      if (loaded.isShareable) void this.#cache.set(key, encodeAnswer(loaded.answer), loaded.answer.ttlMs);
+      if (loaded.isShareable) void this.#cache.set(key, encodeEntry(loaded.answer), loaded.answer.ttlMs);
       return loaded;
     } finally {
       void claim.release();
@@ -61,7 +61,7 @@ export class SharedAnswers {
 
   #decode(entry: SharedEntry | undefined, { isUsable, era }: SharedFill): LoadedAnswer | undefined {
     if (entry === undefined) return undefined;
-    const answer = decodeAnswer(entry.text, era, this.#options.now(), entry.leftMs);
+    const answer = decodeEntry(entry.text, era, this.#options.now(), entry.leftMs);
     if (answer === undefined) {
       this.#options.onOutcome?.('error');
       return undefined;
@@ -75,7 +75,7 @@ export class SharedAnswers {
 /** How an answer is had, and which one may be used. */
 export interface SharedFill {
   readonly load: () => Promise<LoadedAnswer>;
-  readonly isUsable: (answer: CachedAnswer) => boolean;
+  readonly isUsable: (answer: CacheEntry) => boolean;
   /** The era that the key is of. */
   readonly era: number;
   /** Ends the wait for others. */
@@ -83,12 +83,12 @@ export interface SharedFill {
 }
 
 export interface LoadedAnswer {
-  readonly answer: CachedAnswer;
+  readonly answer: CacheEntry;
   /** False: it may be out of date already, or nobody would tell when it is. */
   readonly isShareable: boolean;
 }
 
-export interface SharedAnswersOptions {
+export interface RedisTierOptions {
   /** Milliseconds of a clock that never jumps. */
   readonly now: () => number;
   /** `error`: what is in the cache is no answer. */

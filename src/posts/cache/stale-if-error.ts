@@ -1,4 +1,4 @@
-import { TimeLimitError, within } from '#src/async/with-timeout.ts';
+import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
@@ -10,7 +10,7 @@ import { OverloadedError } from '#src/resilience/admission.ts';
  *
  * The log has a warning when it begins, and a line when it has ended.
  */
-export class DatabaseOutage {
+export class StaleIfError {
   readonly #log: OutageLog;
   readonly #now: () => number;
   readonly #isQueueing: () => boolean;
@@ -62,11 +62,11 @@ export class DatabaseOutage {
     const leave = () => left.reject(signal?.reason);
     signal?.addEventListener('abort', leave, { once: true });
     try {
-      return await Promise.race([within(WAIT_MS, work()), left.promise]);
+      return await Promise.race([withTimeout(WAIT_MS, work()), left.promise]);
     } catch (error) {
       // That we are busy is no outage, and a reason to serve what there is.
       if (error instanceof OverloadedError || error instanceof PoolExhaustedError) return undefined;
-      if (error instanceof TimeLimitError && this.#isQueueing()) return undefined;
+      if (error instanceof TimeoutError && this.#isQueueing()) return undefined;
       if (!isOutage(error)) throw error;
       this.#begin(error);
       return undefined;
@@ -101,7 +101,7 @@ function isOutage(error: unknown): boolean {
   return !(error instanceof PoolExhaustedError) && OUTAGES.some(outage => error instanceof outage);
 }
 
-const OUTAGES = [DatabaseUnavailableError, StatementTimeoutError, TimeLimitError];
+const OUTAGES = [DatabaseUnavailableError, StatementTimeoutError, TimeoutError];
 /** How long to wait for what can be served from the cache as well, in milliseconds: a read takes less than one by far. */
 const WAIT_MS = 100;
 const RETRY_MS = 1000;

@@ -8,7 +8,7 @@ import type { Snapshot } from '#src/db/snapshot.ts';
  * Bounded by time, but for own writes that nobody else has told of yet, and by number: what is forgotten for want of room makes older
  * answers unusable, never the other way round.
  */
-export class LastWrites {
+export class WriteWatermarks {
   /**
    * Two generations, because a hot key that is set again in one Map in the order of age leaves a gap. Look-ups must pass by each gap
    * until the Map is made anew (400 µs a change, measured).
@@ -69,8 +69,8 @@ export class LastWrites {
    * What is known in another era, which begins with this snapshot: nothing else but own writes from `since` on, which may have been
    * committed in it before it was known.
    */
-  next(snapshot: Snapshot, since: number): LastWrites {
-    const next = new LastWrites({ keepMs: this.#keepMs, maxEntries: this.#maxEntries, now: this.#now });
+  next(snapshot: Snapshot, since: number): WriteWatermarks {
+    const next = new WriteWatermarks({ keepMs: this.#keepMs, maxEntries: this.#maxEntries, now: this.#now });
     for (const [dependency, last] of [...this.#old, ...this.#young]) {
       if (last.at >= since && isUnseen(last)) next.#young.set(dependency, { ...last, snapshot: undefined });
     }

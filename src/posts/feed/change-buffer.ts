@@ -7,7 +7,7 @@ import type { PostChangeBatch } from '#src/posts/feed/post-change.ts';
  *
  * Readers share the batches, so that a thousand of them that are behind cost the memory of one.
  */
-export class ChangeInbox implements Disposable {
+export class ChangeBuffer implements Disposable {
   readonly #maxChanges: number;
   readonly #stopListening: () => void;
   readonly #onArrival: () => void;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TimeLimitError, within } from '#src/async/with-timeout.ts';
+import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 import { ListeningConnection } from '#src/db/connection/listening-connection.ts';
 import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
@@ -160,10 +160,10 @@ export class ChangeFeed implements KnownTimeline, AsyncDisposable {
     this.#asking.push(resolve);
     this.#read();
     try {
-      return await within(TIMEOUT_MS, promise);
+      return await withTimeout(TIMEOUT_MS, promise);
     } catch (error) {
       this.#asking = this.#asking.filter(asking => asking !== resolve);
-      if (!(error instanceof TimeLimitError)) throw error;
+      if (!(error instanceof TimeoutError)) throw error;
       throw new DatabaseUnavailableError('the change feed is cut off from the database');
     }
   }

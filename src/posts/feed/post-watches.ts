@@ -1,8 +1,8 @@
-import { untilAborted } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/abortable.ts';
 import { LoopTurn } from '#src/async/loop-turn.ts';
 import type { Database } from '#src/db/database.ts';
 import { type CatchUpOptions, CatchUps } from '#src/posts/feed/catch-ups.ts';
-import { ChangeInbox } from '#src/posts/feed/change-buffer.ts';
+import { ChangeBuffer } from '#src/posts/feed/change-buffer.ts';
 import type { ChangeFeed, FeedEnd } from '#src/posts/feed/change-feed.ts';
 import { Heartbeat } from '#src/posts/feed/heartbeat.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/feed/post-change.ts';
@@ -76,8 +76,8 @@ export class PostWatches {
     this.#alarms.add(alarm);
     parts.defer(() => this.#alarms.delete(alarm));
     // Before the database is read, so that what is committed after that is not missed.
-    const inbox = parts.use(new ChangeInbox(this.#feed, bufferChanges, alarm.ring));
-    const end = start === undefined ? await untilAborted(this.#feed.end(), signal) : undefined;
+    const inbox = parts.use(new ChangeBuffer(this.#feed, bufferChanges, alarm.ring));
+    const end = start === undefined ? await abortable(this.#feed.end(), signal) : undefined;
     let position = start ?? (end as FeedEnd).position;
     // Undefined: the place is one that the feed has come by, which proves it in each life.
     let readIn = end?.life;

@@ -1,4 +1,4 @@
-import { untilAborted } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/abortable.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.ts';
 import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
 
@@ -30,7 +30,7 @@ export class SharedBatch {
   join(filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
     this.filters.push(filter);
     this.#readers++;
-    return untilAborted(this.#result.promise, signal).finally(() => {
+    return abortable(this.#result.promise, signal).finally(() => {
       this.#readers--;
       if (this.#readers === 0) this.#left.abort(signal.reason);
     });

@@ -1,6 +1,6 @@
 import type { DatabasePolicy } from '#src/db/database-policy.ts';
 import { SerializationError } from '#src/db/errors.ts';
-import type { Post, PostContent } from '#src/posts/post.ts';
+import type { Post, PostFields } from '#src/posts/post.ts';
 import {
   type NewPost,
   type PostPage,
@@ -54,7 +54,7 @@ export class GuardedPostStore implements PostStore {
     return this.#write(() => this.#store.create(posts, options, call), call);
   }
 
-  update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+  update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     return this.#write(() => this.#store.update(id, changes, options, call), call);
   }
 

@@ -4,9 +4,9 @@ import { type Database, statementsOf } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import { readsOf, type SnapshotReads, type SnapshotRow } from '#src/db/snapshot-reads.ts';
+import { type ReadExecutor, readsOf, type SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { SlugChoice } from '#src/posts/derived-slug.ts';
-import type { Post, PostContent } from '#src/posts/post.ts';
+import type { Post, PostFields } from '#src/posts/post.ts';
 import {
   EtagMismatchError,
   type NewPost,
@@ -41,7 +41,7 @@ import { WRITTEN_BY, type WrittenBy } from '#src/posts/written-by.ts';
 export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
-  readonly #reads: SnapshotReads;
+  readonly #reads: ReadExecutor;
   readonly #statements: Pick<ConnectionPool, 'run'>;
 
   /**
@@ -52,7 +52,7 @@ export class PostgresPostStore implements PostStore {
   constructor(
     db: Database,
     onCommit: () => void = () => {},
-    reads: SnapshotReads = readsOf(db),
+    reads: ReadExecutor = readsOf(db),
     statements: Pick<ConnectionPool, 'run'> = statementsOf(db),
   ) {
     this.#db = db;
@@ -99,7 +99,7 @@ export class PostgresPostStore implements PostStore {
     return created;
   }
 
-  async update(id: string, changes: Partial<PostContent>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+  async update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, call);
     const { publishTime, tags, slug, ...texts } = changes;
     const assignments = Object.entries(texts).map(([name, value]) => sql`${sql.ref(name)} = ${value}`);

@@ -66,7 +66,7 @@ export function demandOf(writes: readonly NamedWrite[], timeline: number | undef
   const isHere = (write: NamedWrite) => write.timeline === 0 || write.timeline === timeline;
   const isPast = (write: NamedWrite) => timeline !== undefined && write.timeline < timeline;
   return {
-    mustSee: writes.filter(isHere).map(({ xid }) => xid),
+    minTransactions: writes.filter(isHere).map(({ xid }) => xid),
     fresh: !writes.every(write => isHere(write) || isPast(write)),
   };
 }
@@ -83,7 +83,7 @@ export interface KnownTimeline {
 }
 
 export interface ConsistencyDemand {
-  readonly mustSee: readonly bigint[];
+  readonly minTransactions: readonly bigint[];
   readonly fresh: boolean;
 }
 

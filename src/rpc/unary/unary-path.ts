@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Compression } from '@connectrpc/connect/protocol';
-import { DeadlineWheel } from '#src/async/timer-wheel.ts';
+import { TimerWheel } from '#src/async/timer-wheel.ts';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { formatOf } from '#src/rpc/media-type.ts';
 import { RecentMap } from '#src/rpc/unary/codec/recent-map.ts';
@@ -16,9 +16,9 @@ import type { UnaryHooks, UnarySettings } from '#src/rpc/unary/protocol/unary-se
 import { unknownCompression } from '#src/rpc/unary/protocol/unknown-compression.ts';
 import { createCompressor } from '#src/wire/compressor.ts';
 import { contentCodingOf } from '#src/wire/content-coding.ts';
-import type { Carrier, UnaryRecord } from '#src/wire/http-exchange.ts';
-import { Http1Carrier, type Http1Request } from '#src/wire/http1-exchange.ts';
-import { Http2Carrier } from '#src/wire/http2-exchange.ts';
+import type { CallRecord, Carrier } from '#src/wire/http-exchange.ts';
+import { Http1Exchange, type Http1Request } from '#src/wire/http1-exchange.ts';
+import { Http2Exchange } from '#src/wire/http2-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /**
@@ -40,7 +40,7 @@ export interface UnaryPath {
     response: ServerResponse,
     head: RequestHead,
     fields: string[],
-    record: UnaryRecord,
+    record: CallRecord,
   ) => boolean;
   /** The same for a stream of HTTP/2, with what Node gives with it. */
   readonly takeHttp2: (
@@ -49,7 +49,7 @@ export interface UnaryPath {
     rawHeaders: readonly string[],
     head: RequestHead,
     fields: string[],
-    record: UnaryRecord,
+    record: CallRecord,
   ) => boolean;
 }
 
@@ -88,7 +88,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     ...options,
     compressor: createCompressor(options.compressResponses),
     encodings,
-    deadlines: new DeadlineWheel(),
+    deadlines: new TimerWheel(),
     running: new Set(),
     decompress: async (name, bytes) => {
       const compression = decompressions.get(name);
@@ -115,7 +115,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   function take(
     head: RequestHead,
     fields: string[],
-    record: UnaryRecord,
+    record: CallRecord,
     http2: boolean,
     carry: () => Carrier,
   ): boolean {
@@ -147,7 +147,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     method: UnaryMethod,
     head: RequestHead,
     fields: string[],
-    record: UnaryRecord,
+    record: CallRecord,
     carry: () => Carrier,
   ): boolean {
     if (!method.isSafe) return false;
@@ -175,9 +175,9 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
 
   return {
     takeHttp1: (request, response, head, fields, record) =>
-      take(head, fields, record, false, () => new Http1Carrier(request, response)),
+      take(head, fields, record, false, () => new Http1Exchange(request, response)),
     takeHttp2: (stream, headers, rawHeaders, head, fields, record) =>
-      take(head, fields, record, true, () => new Http2Carrier(stream, headers, rawHeaders, record)),
+      take(head, fields, record, true, () => new Http2Exchange(stream, headers, rawHeaders, record)),
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type HeldConnection, HeldConnections } from '#src/db/pool/leak-detector.ts';
+import { type HeldConnection, LeakDetector } from '#src/db/pool/leak-detector.ts';
 import { ConnectionPool } from '#src/db/pool/pool.ts';
 import { createTestDatabase } from '#test/support/postgres.ts';
 import { aDatabaseConfig } from '#test/support/test-database-config.ts';
@@ -7,7 +7,7 @@ import { aDatabaseConfig } from '#test/support/test-database-config.ts';
 it('tells once of a connection that is held for too long, and who took it', async () => {
   const leaks: HeldConnection[] = [];
   const told = Promise.withResolvers<void>();
-  const held = new HeldConnections(20, leak => {
+  const held = new LeakDetector(20, leak => {
     leaks.push(leak);
     told.resolve();
   });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ReplicaSet } from '#src/db/replicas/replica-set.ts';
-import type { ReadDemand, SnapshotReads, SnapshotRow } from '#src/db/snapshot-reads.ts';
+import type { ReadExecutor, ReadOptions, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
@@ -39,15 +39,15 @@ describe('a set with one replica', () => {
 });
 
 /** @param wait what a read of the replica does before its answer. */
-async function aSet(wait: (demand: ReadDemand) => Promise<void>): Promise<ReplicaSet> {
+async function aSet(wait: (demand: ReadOptions) => Promise<void>): Promise<ReplicaSet> {
   const log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
-  const replica: SnapshotReads = {
+  const replica: ReadExecutor = {
     query: async ({ text }, _values, demand = {}) => {
       if (!isLook(text)) await wait(demand);
       return [{ taken: '1:2:', from: 'replica', lsn: '1', is_replica: true, note: 'a' }] as never;
     },
   };
-  const primary: SnapshotReads = { query: async () => [{ taken: '1:2:', from: 'primary', lsn: '1' }] as never };
+  const primary: ReadExecutor = { query: async () => [{ taken: '1:2:', from: 'primary', lsn: '1' }] as never };
   const member = { name: 'a replica', reads: replica, [Symbol.asyncDispose]: async () => {} };
   const options = { maxLagMs: 1000, lookEveryMs: 60_000 };
   const set = new ReplicaSet(primary, [member], { era: 1, note: 'a' }, options, log);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { createFloodMemory, FLOODS_MIN } from '#src/http/guards/penalty-box.ts';
+import { createPenaltyBox, FLOODS_MIN } from '#src/http/guards/penalty-box.ts';
 import { connectRawHttp2, FLAG, FRAME, frame, HEALTH_CHECK } from '#test/support/http2-frames.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { healthCheck, sendRaw, statusOf } from '#test/support/raw-http.ts';
@@ -43,7 +43,7 @@ describe('an address', () => {
 describe('the memory of floods', () => {
   it('refuses at the third within ten seconds', () => {
     let now = 0;
-    const memory = createFloodMemory(() => now);
+    const memory = createPenaltyBox(() => now);
     for (let i = 1; i < FLOODS_MIN; i++) {
       memory.blame('192.0.2.1');
       expect(memory.isFlooding('192.0.2.1')).toBe(false);
@@ -55,7 +55,7 @@ describe('the memory of floods', () => {
 
   it('refuses for a second, then for twice as long each time, up to ten seconds', () => {
     let now = 0;
-    const memory = createFloodMemory(() => now);
+    const memory = createPenaltyBox(() => now);
     for (let i = 1; i < FLOODS_MIN; i++) memory.blame('192.0.2.1');
     for (const seconds of [1, 2, 4, 8, 10, 10]) {
       memory.blame('::ffff:192.0.2.1');
@@ -69,7 +69,7 @@ describe('the memory of floods', () => {
 
   it('forgets after ten seconds without one', () => {
     let now = 0;
-    const memory = createFloodMemory(() => now);
+    const memory = createPenaltyBox(() => now);
     for (let i = 0; i < FLOODS_MIN + 2; i++) memory.blame('192.0.2.1');
     now += 4000 + 10_001;
     for (let i = 1; i < FLOODS_MIN; i++) memory.blame('192.0.2.1');
@@ -77,7 +77,7 @@ describe('the memory of floods', () => {
   });
 
   it('is bounded: it forgets who was blamed first', () => {
-    const memory = createFloodMemory(() => 0);
+    const memory = createPenaltyBox(() => 0);
     for (let i = 0; i <= 10_000; i++) {
       for (let flood = 0; flood < FLOODS_MIN; flood++) memory.blame(`10.0.${i >> 8}.${i & 255}`);
     }

@@ -3,11 +3,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createNearCache, type NearCache } from '#src/cache/near-cache.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { idKey, slugKey } from '#src/posts/cache/cache-tags.ts';
 import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
-import { SharedAnswers } from '#src/posts/cache/redis-tier.ts';
-import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import { RedisTier } from '#src/posts/cache/redis-tier.ts';
+import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostQuery, StoreCall } from '#src/posts/post-store.ts';
 import { LogLines } from '#test/support/log-lines.ts';
@@ -125,11 +125,11 @@ class World {
     this.#instances = [0, 1].map(() => {
       const now = () => this.#now;
       const feed = new SimulatedFeed(this.#database, point);
-      const near = createNearCache<CachedAnswer>({ maxBytes: 1e6, sizeOf: sizeOfAnswer });
-      const shared = isShared ? new SharedAnswers(sharedCache(texts, point), { now }) : undefined;
+      const near = createNearCache<CacheEntry>({ maxBytes: 1e6, sizeOf: sizeOfEntry });
+      const shared = isShared ? new RedisTier(sharedCache(texts, point), { now }) : undefined;
       const store = new CachedPostStore(
         this.#database.store,
-        { feed, near, shared, outage: new DatabaseOutage(log, now, () => false) },
+        { feed, near, shared, outage: new StaleIfError(log, now, () => false) },
         {
           ...{ ttlMs: TTL_MS, negativeTtlMs: TTL_MS, listTtlMs: TTL_MS, staleIfErrorMs: STALE_IF_ERROR_MS },
           ...{ replicaMaxLagMs: 0, now, random: () => 0 },
@@ -192,7 +192,7 @@ class World {
       ]),
     );
     const leaving = new AbortController();
-    const result = look(store, read, { signal: leaving.signal, mustSee: token && [token.xid] });
+    const result = look(store, read, { signal: leaving.signal, minTransactions: token && [token.xid] });
     if (read.leaves) leaving.abort(new Error('left'));
     const found = await result.catch(error => error);
     if (found instanceof Error) {
@@ -258,7 +258,7 @@ function sharedCache(texts: Map<string, string>, point: (label: string) => Promi
 interface Instance {
   readonly store: CachedPostStore;
   readonly feed: SimulatedFeed;
-  readonly near: NearCache<CachedAnswer>;
+  readonly near: NearCache<CacheEntry>;
   /** The last version of each post that this instance has acknowledged. */
   readonly acknowledged: Map<string, number>;
 }

@@ -8,10 +8,10 @@ import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { ConnectionPool } from '#src/db/pool/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
-import { type CachedAnswer, sizeOfAnswer } from '#src/posts/cache/cache-entry.ts';
+import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';
 import type { CacheOutcome, CacheParts } from '#src/posts/cache/read-through-cache.ts';
-import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import { ChangeFeed, type ChangeListener } from '#src/posts/feed/change-feed.ts';
 import type { PostQuery, PostStore } from '#src/posts/post-store.ts';
 import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
@@ -56,7 +56,7 @@ describePostStore('CachedPostStore', () => store);
 describe('With another store of Keyv', () => {
   let other: CachedPostStore;
   beforeAll(() => {
-    const keyv = new Keyv<CachedAnswer>({ serialize: undefined, deserialize: undefined } as object);
+    const keyv = new Keyv<CacheEntry>({ serialize: undefined, deserialize: undefined } as object);
     other = cacheOf(postgres.store, { near: { keyv } }).store;
   });
   afterAll(() => other?.[Symbol.dispose]());
@@ -175,7 +175,7 @@ describe('A cached store', () => {
     let xid = 0n;
     const written = await store.update(id, { title: 'Seen' }, WRITE, { committed: by => (xid = by) });
     expect((await other.getById(id))?.title).toBe('A title');
-    expect((await other.getById(id, { mustSee: [xid] }))?.etag).toBe(written.etag);
+    expect((await other.getById(id, { minTransactions: [xid] }))?.etag).toBe(written.etag);
     expect((await other.getById(id))?.etag).toBe(written.etag);
   });
 
@@ -206,7 +206,7 @@ describe('A cached store', () => {
     await arrived.promise;
     let xid = 0n;
     const { etag } = await store.update(id, { title: 'Seen' }, WRITE, { committed: by => (xid = by) });
-    const after = other.getById(id, { mustSee: [xid] });
+    const after = other.getById(id, { minTransactions: [xid] });
     written.resolve();
     await before;
     expect((await after)?.etag).toBe(etag);
@@ -218,7 +218,7 @@ describe('A cached store', () => {
     const { store: other } = cacheOf(postgres.store, { feed: silent });
     await other.getById(id);
     const written = await store.update(id, { title: 'Elsewhere' }, WRITE);
-    const fresh = { mustSee: [], fresh: true };
+    const fresh = { minTransactions: [], fresh: true };
     expect((await other.getById(id, fresh))?.etag).toBe(written.etag);
     expect((await other.getMany([id], 1e6, fresh))[0]?.etag).toBe(written.etag);
   });
@@ -354,7 +354,7 @@ function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed' | 'nea
       failure === undefined ? target[name].bind(target) : () => Promise.reject(failure),
   });
   const now = () => clock.now;
-  const near = parts.near ?? createNearCache<CachedAnswer>({ maxBytes: 1e7, sizeOf: sizeOfAnswer });
+  const near = parts.near ?? createNearCache<CacheEntry>({ maxBytes: 1e7, sizeOf: sizeOfEntry });
   const options = {
     ...{ ttlMs: 60_000, negativeTtlMs: 5000, listTtlMs: 5000, staleIfErrorMs: 600_000, replicaMaxLagMs: 5000 },
     ...{ now, onOutcome: (outcome: CacheOutcome) => outcomes.push(outcome) },
@@ -362,7 +362,7 @@ function cacheOf(inner: PostStore, parts: Partial<Pick<CacheParts, 'feed' | 'nea
   return {
     store: new CachedPostStore(
       failing,
-      { feed: parts.feed ?? feed, near, shared: undefined, outage: new DatabaseOutage(log, now, () => false) },
+      { feed: parts.feed ?? feed, near, shared: undefined, outage: new StaleIfError(log, now, () => false) },
       options,
     ),
     clock,

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import { createLogger } from '#src/observability/logger.ts';
-import { DatabaseOutage } from '#src/posts/cache/stale-if-error.ts';
+import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import { OverloadedError } from '#src/resilience/admission.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
-async function anOutage(isQueueing = false): Promise<DatabaseOutage> {
+async function anOutage(isQueueing = false): Promise<StaleIfError> {
   const log = await createLogger({ level: 'fatal', format: 'json' }, new LogLines());
   let now = 1000;
-  return new DatabaseOutage(
+  return new StaleIfError(
     log,
     () => now++,
     () => isQueueing,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Snapshot } from '#src/db/snapshot.ts';
-import { LastWrites } from '#src/posts/cache/write-watermarks.ts';
+import { WriteWatermarks } from '#src/posts/cache/write-watermarks.ts';
 
 const KEEP_MS = 1000;
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
@@ -11,7 +11,7 @@ const at = (xid: number) => new Snapshot(`${xid}:${xid}:`);
 
 describe('What is known of the last writes', () => {
   it('lets answers be used that have seen them, and no others', () => {
-    const writes = new LastWrites({ keepMs: KEEP_MS, maxEntries: 10, now: () => 0 });
+    const writes = new WriteWatermarks({ keepMs: KEEP_MS, maxEntries: 10, now: () => 0 });
     writes.seen(['a'], at(20));
     writes.wrote(['b'], 30n);
     expect(writes.isCurrent(at(20), ['a'])).toBe(true);
@@ -32,7 +32,7 @@ describe('What is known of the last writes', () => {
       fc.integer({ min: 2, max: 6 }),
       (steps, maxEntries) => {
         let now = 0;
-        const bounded = new LastWrites({ keepMs: KEEP_MS, maxEntries, now: () => now });
+        const bounded = new WriteWatermarks({ keepMs: KEEP_MS, maxEntries, now: () => now });
         const history: { readonly name: string; readonly xid: number; readonly at: number; isUntold: boolean }[] = [];
         steps.forEach(({ names, own, passMs }, n) => {
           now += passMs;

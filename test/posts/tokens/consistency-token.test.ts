@@ -29,19 +29,19 @@ describe('A consistency token', () => {
 
 describe('What a read has to see where the primary is of timeline 2', () => {
   it.each([
-    ['a write of the same timeline', { xid: 7n, timeline: 2 }, { mustSee: [7n], fresh: false }],
-    ['a write that does not name its timeline', { xid: 7n, timeline: 0 }, { mustSee: [7n], fresh: false }],
-    ['what is left of an older timeline', { xid: 7n, timeline: 1 }, { mustSee: [], fresh: false }],
+    ['a write of the same timeline', { xid: 7n, timeline: 2 }, { minTransactions: [7n], fresh: false }],
+    ['a write that does not name its timeline', { xid: 7n, timeline: 0 }, { minTransactions: [7n], fresh: false }],
+    ['what is left of an older timeline', { xid: 7n, timeline: 1 }, { minTransactions: [], fresh: false }],
     [
       'what the primary has, for a timeline that is not known yet',
       { xid: 7n, timeline: 3 },
-      { mustSee: [], fresh: true },
+      { minTransactions: [], fresh: true },
     ],
   ])('is %s', (_case, write, demand) => {
     expect(demandOf([write], 2)).toEqual(demand);
   });
 
   it('is what the primary has, where the timeline of the primary is not known', () => {
-    expect(demandOf([{ xid: 7n, timeline: 1 }], undefined)).toEqual({ mustSee: [], fresh: true });
+    expect(demandOf([{ xid: 7n, timeline: 1 }], undefined)).toEqual({ minTransactions: [], fresh: true });
   });
 });

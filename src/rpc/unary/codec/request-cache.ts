@@ -10,7 +10,7 @@ export type ParseRequest = (request: Buffer | string, binary: boolean) => Messag
  *
  * What is remembered is frozen, all of it, since many calls share it.
  */
-export function rememberRequests(parse: ParseRequest): ParseRequest {
+export function createRequestCache(parse: ParseRequest): ParseRequest {
   const recent = new RecentMap<Message>(GENERATION_MAX);
 
   return (request, binary) => {

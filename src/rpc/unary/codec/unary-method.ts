@@ -12,7 +12,7 @@ import { decodeRequest } from '#src/rpc/unary/codec/decode-request.ts';
 import { createJsonWriter } from '#src/rpc/unary/codec/json-writer.ts';
 import { MessageEncoder } from '#src/rpc/unary/codec/message-encoder.ts';
 import { messageParts } from '#src/rpc/unary/codec/message-parts.ts';
-import { rememberRequests } from '#src/rpc/unary/codec/request-cache.ts';
+import { createRequestCache } from '#src/rpc/unary/codec/request-cache.ts';
 import type { AnswerMessage } from '#src/wire/http-exchange.ts';
 
 /** A unary RPC, with all that can be worked out before the first call. */
@@ -70,7 +70,7 @@ export function createUnaryMethod(
     procedure: `${method.parent.typeName}/${method.name}`,
     isSafe: method.idempotency === Idempotency.NO_SIDE_EFFECTS,
     cacheControl,
-    parse: method.idempotency === Idempotency.NO_SIDE_EFFECTS ? rememberRequests(parse) : parse,
+    parse: method.idempotency === Idempotency.NO_SIDE_EFFECTS ? createRequestCache(parse) : parse,
     invoke,
     weigh: response => parts.weigh(create(output, response as MessageInit)),
     encode: (response, binary) => encoder.encode(create(output, response as MessageInit), binary),

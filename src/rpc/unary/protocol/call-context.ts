@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { UnaryMethod } from '#src/rpc/unary/codec/unary-method.ts';
 import type { UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
-import type { Carrier, UnaryRecord } from '#src/wire/http-exchange.ts';
+import type { CallRecord, Carrier } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** What the handler of a unary call gets. What it may never ask for (signal, headers) is made when it asks. */
@@ -114,7 +114,7 @@ export interface UnaryCallInit {
   readonly settings: UnarySettings;
   readonly carrier: Carrier;
   readonly head: RequestHead;
-  readonly record: UnaryRecord;
+  readonly record: CallRecord;
   /** Undefined: it has no deadline. */
   readonly timeoutMs: number | undefined;
   /** Names, in lower case, and values of what the response has whatever becomes of the call; it is added to. */

@@ -1,9 +1,9 @@
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
-import type { DeadlineWheel } from '#src/async/timer-wheel.ts';
+import type { TimerWheel } from '#src/async/timer-wheel.ts';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import type { Compressor } from '#src/wire/compressor.ts';
-import type { UnaryRecord } from '#src/wire/http-exchange.ts';
+import type { CallRecord } from '#src/wire/http-exchange.ts';
 
 /** What all unary calls share. */
 export interface UnarySettings extends UnaryHooks {
@@ -18,7 +18,7 @@ export interface UnarySettings extends UnaryHooks {
   readonly encodings: readonly string[];
   /** Inflates a request; rejects with a ConnectError what is too large or no such format. */
   readonly decompress: (name: string, bytes: Uint8Array) => Promise<Uint8Array>;
-  readonly deadlines: DeadlineWheel;
+  readonly deadlines: TimerWheel;
   /** How long a request's body may take to arrive, in milliseconds. */
   readonly bodyTimeoutMs: number;
   /** The calls that have not settled. */
@@ -32,13 +32,13 @@ export interface UnaryHooks {
   /** Validates a request; throws where it breaks a rule. */
   check(method: DescMethodUnary, message: Message): void;
   /** The call is about to be answered with a message. */
-  succeeded(record: UnaryRecord): void;
+  succeeded(record: CallRecord): void;
   /**
    * Makes the client's error of what the validation or the handler has thrown.
    *
    * @param aborted why the call ended before its handler was done: its deadline, its client, the shutdown.
    */
-  failed(record: UnaryRecord, error: unknown, aborted: ConnectError | undefined): ConnectError;
+  failed(record: CallRecord, error: unknown, aborted: ConnectError | undefined): ConnectError;
   /** Makes the client's error of one that arose while the request was read. */
-  unreadable(record: UnaryRecord, error: ConnectError): ConnectError;
+  unreadable(record: CallRecord, error: ConnectError): ConnectError;
 }
