@@ -2,7 +2,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Call, RpcProtocol } from '#src/rpc/call.ts';
 import type { Rejection } from '#src/rpc/rejection.ts';
 import type { Connection, HttpRequest, HttpResponse } from '#src/wire/connection.ts';
-import type { Carrier, ResponseEnd } from '#src/wire/http-exchange.ts';
+import type { HttpExchange, ResponseEnd } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** A request, and what is known of it and of its response, from its first byte to its last. */
@@ -43,7 +43,7 @@ export class Exchange implements Call {
   }
 
   /** The fast path is done with it. */
-  ended({ status, bytesWritten, aborted }: ResponseEnd, { bytesRead }: Carrier): void {
+  ended({ status, bytesWritten, aborted }: ResponseEnd, { bytesRead }: HttpExchange): void {
     this.#end(this, { status, bytesRead, bytesWritten, aborted });
   }
 

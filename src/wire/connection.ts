@@ -66,23 +66,23 @@ export function retire(connection: Connection): void {
 }
 
 /** Lets connectionOf find the connection by its socket or HTTP/2 session. */
-export function attachConnection(carrier: Socket | Http2Session, connection: Connection): void {
-  (carrier as Carrier)[kConnection] = connection;
+export function attachConnection(exchange: Socket | Http2Session, connection: Connection): void {
+  (exchange as HttpExchange)[kConnection] = connection;
 }
 
 /** The connection that a request came by; undefined where its session is gone already. */
 export function connectionOf(request: HttpRequest): Connection | undefined {
-  const carrier = 'stream' in request ? request.stream.session : request.socket;
-  return (carrier as Carrier | undefined)?.[kConnection];
+  const exchange = 'stream' in request ? request.stream.session : request.socket;
+  return (exchange as HttpExchange | undefined)?.[kConnection];
 }
 
 /** The connection of a socket; undefined where it is none of the public port's. */
 export function connectionOfSocket(socket: object): Connection | undefined {
-  return (socket as Carrier)[kConnection];
+  return (socket as HttpExchange)[kConnection];
 }
 
 const kConnection = Symbol('connection');
 
-interface Carrier {
+interface HttpExchange {
   [kConnection]?: Connection;
 }

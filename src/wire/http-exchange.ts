@@ -4,7 +4,7 @@ import type { EncodedMessage } from '#src/wire/encoded-message.ts';
 import type { StreamedMessage } from '#src/wire/streamed-message.ts';
 
 /** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
-export interface Carrier {
+export interface HttpExchange {
   /** Such as `http://127.0.0.1:8080/blog.v1.PostService/GetPost`. */
   readonly url: string;
   /** The request's fields, names and values in turn. */
@@ -66,7 +66,7 @@ export interface CallRecord {
   procedure: string | undefined;
   protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
   /** The response has left, or never will. */
-  ended(end: ResponseEnd, carrier: Carrier): void;
+  ended(end: ResponseEnd, exchange: HttpExchange): void;
   /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
   streamClosed(stream: ServerHttp2Stream): void;
 }

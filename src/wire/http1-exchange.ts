@@ -1,7 +1,12 @@
 import { type IncomingHttpHeaders, IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
-import { type Carrier, LARGE_RESPONSE_BYTES, type ResponseEnd, type UnaryResponse } from '#src/wire/http-exchange.ts';
+import {
+  type HttpExchange,
+  LARGE_RESPONSE_BYTES,
+  type ResponseEnd,
+  type UnaryResponse,
+} from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
 import { type RequestHead, readHttp1Head } from '#src/wire/request-head.ts';
 
@@ -78,7 +83,7 @@ Object.defineProperty(Http1Request.prototype, 'readableEnded', {
 });
 
 /** A call over HTTP/1.1. */
-export class Http1Exchange implements Carrier {
+export class Http1Exchange implements HttpExchange {
   readonly #request: Http1Request;
   readonly #response: ServerResponse;
   #gone: (() => void) | undefined;

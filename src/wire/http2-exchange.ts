@@ -2,7 +2,7 @@ import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Ser
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
   type CallRecord,
-  type Carrier,
+  type HttpExchange,
   LARGE_RESPONSE_BYTES,
   type ResponseEnd,
   type UnaryResponse,
@@ -15,7 +15,7 @@ import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
  * Node keeps streams for some time after they have closed, and with them whatever their listeners hold. So those hold nothing but
  * this object, which lets go of the call when the stream closes: without that, a fifth of all time went into garbage collection.
  */
-export class Http2Exchange implements Carrier {
+export class Http2Exchange implements HttpExchange {
   readonly #stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   readonly fields: readonly string[];

@@ -16,7 +16,7 @@ import type { UnaryHooks, UnarySettings } from '#src/rpc/unary/protocol/unary-se
 import { unknownCompression } from '#src/rpc/unary/protocol/unknown-compression.ts';
 import { createCompressor } from '#src/wire/compressor.ts';
 import { contentCodingOf } from '#src/wire/content-coding.ts';
-import type { CallRecord, Carrier } from '#src/wire/http-exchange.ts';
+import type { CallRecord, HttpExchange } from '#src/wire/http-exchange.ts';
 import { Http1Exchange, type Http1Request } from '#src/wire/http1-exchange.ts';
 import { Http2Exchange } from '#src/wire/http2-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
@@ -117,7 +117,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     fields: string[],
     record: CallRecord,
     http2: boolean,
-    carry: () => Carrier,
+    carry: () => HttpExchange,
   ): boolean {
     const method = methods.get(head.path);
     if (method === undefined) return false;
@@ -133,7 +133,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     if (timeoutMs === null) return false;
     record.procedure = method.procedure;
     record.protocol = grpc ? 'grpc' : 'connect';
-    const init: UnaryCallInit = { method, settings, carrier: carry(), head, fields, record, timeoutMs };
+    const init: UnaryCallInit = { method, settings, httpExchange: carry(), head, fields, record, timeoutMs };
     const call = grpc ? new GrpcCall(init, format.binary) : new ConnectCall(init, format.binary);
     const coding = contentCodingOf(grpc ? head.grpcEncoding : head.contentEncoding);
     // Whatever the body holds: a client that counts on a compression is told so at its first call.
@@ -148,7 +148,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     head: RequestHead,
     fields: string[],
     record: CallRecord,
-    carry: () => Carrier,
+    carry: () => HttpExchange,
   ): boolean {
     if (!method.isSafe) return false;
     record.procedure = method.procedure;
@@ -166,7 +166,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
       fault = new ConnectError(error.message, Code.InvalidArgument);
       status = error.status;
     }
-    const init = { method, settings, carrier: carry(), head, fields, record, timeoutMs: timeoutMs ?? undefined };
+    const init = { method, settings, httpExchange: carry(), head, fields, record, timeoutMs: timeoutMs ?? undefined };
     const call = new ConnectCall(init, query?.binary === true);
     if (query === undefined || fault !== undefined) call.refuseQuery(fault, status);
     else call.readQuery(query);

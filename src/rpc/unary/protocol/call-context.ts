@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { UnaryMethod } from '#src/rpc/unary/codec/unary-method.ts';
 import type { UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
-import type { CallRecord, Carrier } from '#src/wire/http-exchange.ts';
+import type { CallRecord, HttpExchange } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** What the handler of a unary call gets. What it may never ask for (signal, headers) is made when it asks. */
@@ -33,7 +33,7 @@ export abstract class CallContext implements HandlerContext {
   }
 
   get url(): string {
-    return this.init.carrier.url;
+    return this.init.httpExchange.url;
   }
 
   /** Aborted at the deadline, when the client is gone, and at shutdown; not when the call ends well. */
@@ -56,14 +56,14 @@ export abstract class CallContext implements HandlerContext {
   }
 
   get requestHeader(): Headers {
-    this.#requestHeader ??= toHeaders(this.init.carrier.headers);
+    this.#requestHeader ??= toHeaders(this.init.httpExchange.headers);
     return this.#requestHeader;
   }
 
   /** One field of the request's header, whose name is given in lower case, without making Headers of all. */
   get requestField(): (name: string) => string | undefined {
     return name => {
-      const { fields } = this.init.carrier;
+      const { fields } = this.init.httpExchange;
       for (let i = 0; i < fields.length; i += 2) {
         const field = fields[i] as string;
         if (field.length === name.length && field.toLowerCase() === name)
@@ -112,7 +112,7 @@ export abstract class CallContext implements HandlerContext {
 export interface UnaryCallInit {
   readonly method: UnaryMethod;
   readonly settings: UnarySettings;
-  readonly carrier: Carrier;
+  readonly httpExchange: HttpExchange;
   readonly head: RequestHead;
   readonly record: CallRecord;
   /** Undefined: it has no deadline. */

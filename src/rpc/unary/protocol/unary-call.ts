@@ -22,7 +22,7 @@ export abstract class UnaryCall extends CallContext {
   readBody(): void {
     const { readMaxBytes } = this.init.settings;
     this.watch(this.init.settings.bodyTimeoutMs);
-    this.init.carrier.readBody(readMaxBytes + this.framingBytes, body => {
+    this.init.httpExchange.readBody(readMaxBytes + this.framingBytes, body => {
       this.#requestRead = true;
       if (this.#settled) return;
       if (body === undefined) this.refuse(tooLarge(readMaxBytes));
@@ -32,9 +32,9 @@ export abstract class UnaryCall extends CallContext {
 
   /** From now on the deadline, a client that goes and the shutdown end the call. */
   protected watch(bodyTimeoutMs: number): void {
-    const { settings, carrier, timeoutMs } = this.init;
+    const { settings, httpExchange, timeoutMs } = this.init;
     settings.running.add(this);
-    carrier.onGone(() => this.#leave());
+    httpExchange.onGone(() => this.#leave());
     const firstMs = Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, bodyTimeoutMs);
     if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs, this.init.record.startedAt);
   }
@@ -120,12 +120,12 @@ export abstract class UnaryCall extends CallContext {
   /** The client is gone: there is nobody to make an answer for, which matters where calls are started and reset in floods. */
   #leave(): void {
     if (this.#settled) return;
-    const { settings, record, carrier } = this.init;
+    const { settings, record, httpExchange } = this.init;
     this.#settle();
     this.#held?.giveBack();
     this.abortSignal(CLIENT_GONE);
     settings.failed(record, CLIENT_GONE, CLIENT_GONE);
-    record.ended({ status: undefined, bytesWritten: 0, aborted: true }, carrier);
+    record.ended({ status: undefined, bytesWritten: 0, aborted: true }, httpExchange);
   }
 
   #settle(): void {
@@ -180,20 +180,20 @@ export abstract class UnaryCall extends CallContext {
 
   /** Settles the call. */
   protected send(response: UnaryResponse): void {
-    const { settings, carrier, record } = this.init;
+    const { settings, httpExchange, record } = this.init;
     this.#settle();
     const held = this.#held;
-    held?.sends(() => carrier.cut('stalled'));
+    held?.sends(() => httpExchange.cut('stalled'));
     const ended = (end: ResponseEnd) => {
       held?.giveBack();
-      record.ended(end, carrier);
+      record.ended(end, httpExchange);
     };
     try {
-      carrier.send(response, ended, () => held?.moved());
+      httpExchange.send(response, ended, () => held?.moved());
     } catch (error) {
       // A field that HTTP does not allow, which a handler has set. Half of a response may have left.
       settings.failed(record, error, undefined);
-      carrier.cut('fault');
+      httpExchange.cut('fault');
       ended({ status: response.status, bytesWritten: 0, aborted: true });
     }
   }
