@@ -42,7 +42,9 @@ async function outsideOf(root: string): Promise<Record<string, string[]>> {
       .map((text, index) => `${index} ${text}`),
     settings: (await readFile(join(root, '.env.example'), 'utf8')).match(/^#? ?[A-Z][A-Z_]+=.*$/gm) ?? [],
     'commands and flags': COMMANDS.flatMap(command =>
-      names(run(root, process.execPath, ['src/main.ts', ...command, '--help'])).map(name => [...command, name].join(' ')),
+      names(run(root, process.execPath, ['src/main.ts', ...command, '--help'])).map(name =>
+        [...command, name].join(' '),
+      ),
     ),
     'metrics and labels': service.metrics,
     'log fields': service.logFields,

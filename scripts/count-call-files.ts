@@ -28,7 +28,9 @@ async function printSize(): Promise<void> {
   );
   const sorted = sizes.toSorted((a, b) => a - b);
   const sum = sizes.reduce((total, size) => total + size, 0);
-  console.log(`src: ${sum} lines in ${names.length} files; median ${sorted[sorted.length >> 1]}, longest ${sorted.at(-1)}`);
+  console.log(
+    `src: ${sum} lines in ${names.length} files; median ${sorted[sorted.length >> 1]}, longest ${sorted.at(-1)}`,
+  );
   console.log(`files over 250 lines: ${names.filter((_, n) => (sizes[n] ?? 0) > 250).join(', ') || 'none'}`);
 }
 
