@@ -13,6 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+/** A service that takes free ports and logs JSON. */
+const SETTINGS = ['PORT=0', 'ADMIN_PORT=0', 'LOG_FORMAT=json'];
 const ENDS = /Bucket|_bucket$/;
 const COMMANDS = [[], ['serve'], ['migrate'], ['import'], ['export']];
 
@@ -55,11 +57,14 @@ async function outsideOf(root: string): Promise<Record<string, string[]>> {
 /** Starts the service, makes calls that end well and badly, and stops it. */
 async function scrapeService(root: string): Promise<{ metrics: string[]; logFields: string[] }> {
   const folder = await mkdtemp(join(tmpdir(), 'outside-'));
-  const child = spawn(process.execPath, ['src/main.ts', 'serve'], {
-    cwd: root,
-    env: { ...process.env, PORT: '0', ADMIN_PORT: '0', DATA_DIR: join(folder, 'data'), LOG_FORMAT: 'json' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    'env',
+    [...SETTINGS, `DATA_DIR=${join(folder, 'data')}`, process.execPath, 'src/main.ts', 'serve'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const lines: Record<string, unknown>[] = [];
   try {
     const ready = await new Promise<{ url: string; adminUrl: string }>((resolve, reject) => {

@@ -13,6 +13,8 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
+/** A service that takes free ports and logs JSON. */
+const SETTINGS = ['PORT=0', 'ADMIN_PORT=0', 'LOG_FORMAT=json'];
 const root = resolve(process.argv[2] ?? join(import.meta.dirname, '..'));
 const SRC = pathToFileURL(join(root, 'src/')).href;
 /** As long as a call may take; the service's own timers run in both spans. */
@@ -36,11 +38,21 @@ async function printSize(): Promise<void> {
 
 async function printCalls(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'call-files-'));
-  const child = spawn(process.execPath, ['--inspect=127.0.0.1:0', 'src/main.ts', 'serve'], {
-    cwd: root,
-    env: { ...process.env, PORT: '0', ADMIN_PORT: '0', DATA_DIR: join(folder, 'data'), LOG_FORMAT: 'json' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    'env',
+    [
+      ...SETTINGS,
+      `DATA_DIR=${join(folder, 'data')}`,
+      process.execPath,
+      '--inspect=127.0.0.1:0',
+      'src/main.ts',
+      'serve',
+    ],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const ended = new Promise(done => child.once('exit', done));
   try {
     const inspectorUrl = new Promise<string>(found => {
@@ -56,7 +68,7 @@ async function printCalls(): Promise<void> {
       });
     });
     const service = await serviceUrl;
-    const inspector = await connect(await inspectorUrl);
+    const { socket, send: inspector } = await connect(await inspectorUrl);
     const [warm, hit, cold] = await Promise.all(['warm', 'hit', 'cold'].map(slug => create(service, slug)));
     // Two calls of each kind first: what runs once, such as the making of a decoder, is no part of a call.
     for (const slug of [warm, warm, hit, hit]) await get(service, slug ?? '');
@@ -73,10 +85,12 @@ async function printCalls(): Promise<void> {
       await get(service, slug ?? '');
       await called;
       const during = functionsOf(await inspector('Profiler.takePreciseCoverage')).filter(name => !alone.includes(name));
-      const files = [...new Set(during.map(name => name.slice(0, name.lastIndexOf(' '))))].toSorted();
+      const files = [...new Set(during.map(name => name.slice(0, name.indexOf(' '))))].toSorted();
       console.log(`GetPost, ${kind}: ${during.length} functions in ${files.length} files`);
       for (const file of files) console.log(`  ${file}`);
     }
+    // A process ends only when its debugger has gone.
+    socket.close();
   } finally {
     child.kill('SIGTERM');
     await ended;
@@ -92,11 +106,11 @@ interface Coverage {
   }[];
 }
 
-async function connect(url: string): Promise<Command> {
+async function connect(url: string): Promise<{ readonly socket: WebSocket; readonly send: Command }> {
   const socket = new WebSocket(url);
   await new Promise(open => socket.addEventListener('open', open, { once: true }));
   let last = 0;
-  return (method, params = {}) =>
+  const send: Command = (method, params = {}) =>
     new Promise(answered => {
       const id = ++last;
       const hear = ({ data }: MessageEvent) => {
@@ -108,6 +122,7 @@ async function connect(url: string): Promise<Command> {
       socket.addEventListener('message', hear);
       socket.send(JSON.stringify({ id, method, params }));
     });
+  return { socket, send };
 }
 
 function functionsOf({ result }: Coverage): string[] {
