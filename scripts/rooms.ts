@@ -9,6 +9,7 @@ export const ROOMS: readonly string[] = [
   'command-line.ts',
   'cli/',
   'server.ts',
+  'shutdown.ts',
   'embedded/',
   'admin/',
   'http/listener/',

@@ -1,3 +1,8 @@
+import { pingDatabase } from '#src/db/migrations/schema-version.ts';
+import type { ConnectionPool } from '#src/db/pool/pool.ts';
+import type { ReplicaSet } from '#src/db/replicas/replica-set.ts';
+import type { OpenPostCache } from '#src/posts/cache/open-post-cache.ts';
+
 /** Whether this instance should get calls, and what that is concluded from. */
 export interface ReadinessReport {
   readonly isReady: boolean;
@@ -39,6 +44,35 @@ export class Readiness implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+/** What the service's readiness depends on. */
+export interface ReadinessParts {
+  readonly primary: ConnectionPool;
+  readonly replicas: ReplicaSet;
+  readonly cache: OpenPostCache;
+  readonly isStopping: () => boolean;
+}
+
+/**
+ * Checks each part of the service. Replicas and Redis are only reported: it serves without them.
+ *
+ * @param requiresDatabase false: an instance that can serve from its cache is ready without its database.
+ */
+export async function checkParts(parts: ReadinessParts, requiresDatabase: boolean): Promise<ReadinessReport> {
+  const { primary, replicas, cache, isStopping } = parts;
+  const database = await pingDatabase(primary);
+  const canServe = database || (!requiresDatabase && cache.canServeStale());
+  const { redis } = cache.state();
+  return {
+    isReady: !isStopping() && canServe,
+    checks: {
+      accepting: !isStopping(),
+      database,
+      ...replicas.state,
+      ...(redis !== undefined && { redis: redis === 'closed' || `circuit ${redis}` }),
+    },
+  };
 }
 
 function notReady(problem: string): ReadinessReport {
