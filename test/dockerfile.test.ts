@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import packageJson from '#package.json' with { type: 'json' };
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { type Container, canIsolate, startContainer } from '#test/support/container.ts';
 import { parseDockerfile, type Stage } from '#test/support/dockerfile.ts';
 import { buildImage, sizeOf } from '#test/support/image-build.ts';

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
 
 /** An account of this machine that Postgres runs as. */
 export interface Account {

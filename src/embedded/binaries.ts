@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
 
 /** The programs of one Postgres, by absolute path. `folder` holds all that they need: `bin`, `lib` and `share`. */
 export interface PostgresBinaries {
@@ -34,4 +33,9 @@ export async function findBinaries(): Promise<PostgresBinaries> {
 /** Where the programs are in a folder that holds a Postgres. */
 export function programsIn(folder: string): Pick<PostgresBinaries, 'initdb' | 'postgres'> {
   return { initdb: join(folder, 'bin', 'initdb'), postgres: join(folder, 'bin', 'postgres') };
+}
+
+/** The embedded Postgres can't run; the message says why, and what to do where that is known, in one line. */
+export class EmbeddedPostgresError extends Error {
+  override readonly name = 'EmbeddedPostgresError';
 }

@@ -3,8 +3,8 @@ import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'n
 import { basename, dirname, join } from 'node:path';
 import type { Account } from '#src/embedded/account.ts';
 import type { PostgresBinaries } from '#src/embedded/binaries.ts';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
-import { isRunning } from '#src/embedded/running-process.ts';
+import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
+import { isRunning } from '#src/embedded/previous-postgres.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 
 /** The role that owns everything, and the database. */

@@ -1,10 +1,11 @@
+import { once } from 'node:events';
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { chooseAccount } from '#src/embedded/account.ts';
 import { findBinaries } from '#src/embedded/binaries.ts';
 import { clusterPaths, createCluster, DATABASE, ROLE, readPassword } from '#src/embedded/cluster.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
 import { PostgresStartError, startServer } from '#src/embedded/postgres-server.ts';
 import { awaitPreviousEnd, ownerOption } from '#src/embedded/previous-postgres.ts';
 import { placeBinaries, placeCluster, SHARED_DIR } from '#src/embedded/reachable-place.ts';
@@ -71,6 +72,16 @@ export async function startEmbeddedPostgres(options: {
   }
   log.info({ location, port: Number(port), user: account?.name }, 'the embedded Postgres accepts connections');
   return { url, location, [Symbol.asyncDispose]: () => server.stop() };
+}
+
+/** A TCP port of 127.0.0.1 that nobody listens on, for programs that can't pick one. Another may take it meanwhile. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 const SETTINGS = {

@@ -1,5 +1,5 @@
 import type { Account } from '#src/embedded/account.ts';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import type { Logger } from '#src/observability/logger.ts';
 

@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Account, canEnter } from '#src/embedded/account.ts';
-import { type PostgresBinaries, programsIn } from '#src/embedded/binaries.ts';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError, type PostgresBinaries, programsIn } from '#src/embedded/binaries.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** Where data and programs go that the account could not reach in their own place. Root's own, as are its parents. */
