@@ -49,5 +49,4 @@ export const ROOMS: readonly string[] = [
   'observability/',
   'async/',
   'config/',
-  'startup/',
 ];

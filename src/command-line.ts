@@ -4,7 +4,6 @@ import { type Config, ConfigError, parseConfig } from '#src/config/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { LogOutput } from '#src/observability/log-output.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { collectStartupGarbage } from '#src/startup/collect-garbage.ts';
 
 /** What a command has to do with the process. */
 export interface ProcessIo {
@@ -89,9 +88,8 @@ async function serve(config: Config, io: ProcessIo): Promise<number> {
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
-  // Before the garbage is collected, and with it the code that only a start runs.
+  // For the next start: also where this process is killed.
   flushCompileCache();
-  collectStartupGarbage();
 
   const failure = await Promise.race([aborted(io.signal), uncaught()]);
   if (failure === undefined) log.info({ event: 'stopping', signal: io.signal.reason }, 'stopping');

@@ -1,10 +1,8 @@
-import '#src/startup/compile-cache.js';
 import { existsSync } from 'node:fs';
-import { usePrebundledModules } from '#src/startup/prebundled-modules.ts';
+import module from 'node:module';
 
-// Before anything else is imported: with what it compiled the last time, and with its libraries in a few files, the service
-// starts in a third of the time.
-usePrebundledModules();
+// Before the rest is imported, so that Node takes what it compiled the last time.
+module.enableCompileCache();
 
 const { runCommand } = await import('#src/command-line.ts');
 

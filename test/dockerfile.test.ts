@@ -70,7 +70,6 @@ describe('The Dockerfile', () => {
       body: '{}',
     });
     expect(await response.json()).toEqual({ status: 'SERVING' });
-    // What only the start needed is given back in the first second without work.
     const resident = async () => (await service.residentKilobytes()) / 1024;
     await expect.poll(resident, { timeout: 30_000 }).toBeLessThan(120);
     console.log(`the bundle: ready after ${ready.startupMs} ms with a given database, idle at ${await resident()} MiB`);
