@@ -1,13 +1,13 @@
 import { AllOrNone, type Read, Setting, type SettingGroup } from '#src/config/setting.ts';
 import { SETTINGS } from '#src/config/settings.ts';
 
-/** The service's settings: parsed once, frozen, and handed to what needs them. SETTINGS says what each means. */
+/** The parsed settings, frozen. SETTINGS declares each one and says what it means. */
 export type Config = Read<typeof SETTINGS>;
 
-/** How to reach Postgres and how long to wait for it; all times in milliseconds. */
+/** How to reach Postgres and how long to wait for it. Names that end in Ms are in milliseconds. */
 export type DatabaseConfig = Config['database'];
 
-/** Thrown by parseConfig: `problems` has one line for each bad setting, each naming it. */
+/** `problems` has one line for each bad setting, which begins with its name. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
@@ -19,7 +19,7 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the settings from environment variables. A variable that is unset or empty takes its default.
+ * Parses environment variables. An unset or empty variable has its default.
  *
  * @throws ConfigError with every problem at once.
  */
@@ -32,14 +32,15 @@ export function parseConfig(env: Environment): Config {
   requires('TLS_CERT', 'TLS_KEY');
   requires('TLS_KEY', 'TLS_CERT');
   requires('DATABASE_URL', 'PAGE_TOKEN_SECRET', ', so that every instance accepts the same page tokens');
-  if (config.deadline.defaultMs > config.deadline.maxMs) problems.push('DEADLINE_DEFAULT: is longer than DEADLINE_MAX');
+  if (config.deadline.defaultMs > config.deadline.maxMs)
+    problems.push('DEADLINE_DEFAULT: must not exceed DEADLINE_MAX');
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @returns frozen; undefined in the place of a bad value, which `problems` names. */
+/** @returns a frozen object. A bad value is undefined there, and named in `problems`. */
 function readGroup(group: SettingGroup, env: Environment, problems: string[]): Readonly<Record<string, unknown>> {
   const read = (entry: SettingGroup[string]) => {
     if (entry instanceof Setting) return readSetting(entry, env, problems);

@@ -4,63 +4,63 @@ import { duration, fieldName, integer, list, network, origin } from '#src/config
 
 const port = integer(0, 65_535);
 
-/** Of the public port and the operators' port: addresses, clients, connections. */
+/** Settings of the public port and the admin port: addresses, browsers, proxies, connections. */
 export const PORT_SETTINGS = {
   listen: {
-    host: setting('HOST', z.string(), '127.0.0.1', 'Address of the public port; 0.0.0.0 or :: for all.'),
+    host: setting('HOST', z.string(), '127.0.0.1', 'Address of the public port. Use 0.0.0.0 or :: for all interfaces.'),
     port: setting(
       'PORT',
       port,
       '8080',
-      'The public port: Connect, gRPC and gRPC-Web over HTTP/1.1 and HTTP/2. 0 picks a free one.',
+      'The public port. It serves Connect, gRPC and gRPC-Web over HTTP/1.1 and HTTP/2. 0 picks a free port.',
     ),
   },
   admin: {
-    host: setting('ADMIN_HOST', z.string(), '127.0.0.1', 'Address of the port for operators. Never make it public.'),
+    host: setting('ADMIN_HOST', z.string(), '127.0.0.1', 'Address of the admin port. Never make it public.'),
     port: setting(
       'ADMIN_PORT',
       port,
       '9090',
-      'The port for operators: /livez, /readyz, /metrics and more. 0 picks a free one.',
+      'The admin port, for operators: /livez, /readyz, /metrics and more. 0 picks a free port.',
     ),
     token: optional(
       'ADMIN_TOKEN',
-      z.string().min(16, 'is shorter than 16 characters'),
-      'Who asks the port for operators for more than probes and metrics has to send it, as authorization: Bearer TOKEN. Unset: nobody has to where ADMIN_HOST is a loopback address, and nobody gets more where it is not.',
+      z.string().min(16, 'must have at least 16 characters'),
+      'Bearer token, of at least 16 characters, required for every admin endpoint except probes and metrics. If unset, those endpoints are open on a loopback ADMIN_HOST and disabled otherwise.',
     ),
   },
   readinessRequiresDatabase: setting(
     'READINESS_REQUIRES_DATABASE',
-    z.stringbool('is neither true nor false'),
+    z.stringbool('must be true or false'),
     'false',
-    'Whether an instance whose database is down is not ready at once. By default it stays ready for as long as it can serve from its cache (CACHE_STALE_IF_ERROR): where all instances have one database, there is no better one to send calls to.',
+    'Whether an instance is unready as soon as its database is down. By default it stays ready while it can serve from its cache (CACHE_STALE_IF_ERROR), because other instances usually have the same database.',
   ),
   tls: allOrNone({
     certFile: optional(
       'TLS_CERT',
       z.string(),
-      'PEM file with the certificate chain. With TLS_KEY the public port speaks TLS only.',
+      'PEM file with the certificate chain. With TLS_CERT and TLS_KEY the public port accepts only TLS.',
     ),
-    keyFile: optional('TLS_KEY', z.string(), 'PEM file with the key of TLS_CERT.'),
+    keyFile: optional('TLS_KEY', z.string(), 'PEM file with the private key of TLS_CERT.'),
   }),
   corsOrigins: setting(
     'CORS_ORIGINS',
     list(origin),
     '',
-    'Comma-separated origins whose pages may call from a browser; * for any. None: no page of another origin may.',
+    'Comma-separated origins whose pages may call from a browser; * allows any. If unset, only pages of the same origin may.',
   ),
   corsFields: {
     allow: setting(
       'CORS_ALLOW_HEADERS',
       list(fieldName),
       '',
-      'Comma-separated request fields that these pages may send, beside those that the service and its protocols read, such as those that a proxy in front reads.',
+      'Comma-separated request headers that these pages may also send, such as those that a proxy in front reads. Headers of the service and its protocols are always allowed.',
     ),
     expose: setting(
       'CORS_EXPOSE_HEADERS',
       list(fieldName),
       '',
-      'Comma-separated response fields that these pages may read, beside those that the service sends, such as those that a proxy in front adds.',
+      'Comma-separated response headers that these pages may also read, such as those that a proxy in front adds. Headers of the service are always exposed.',
     ),
   },
   proxies: {
@@ -68,18 +68,18 @@ export const PORT_SETTINGS = {
       'TRUSTED_PROXIES',
       list(network),
       '',
-      'Comma-separated CIDRs or addresses of the proxies in front, such as 10.0.0.0/8. Only they may name the client of a call (X-Forwarded-For, Forwarded), for the log and for limits per address. None: the fields are ignored.',
+      'Comma-separated CIDRs or addresses of the proxies in front, such as 10.0.0.0/8. Only they may name the client of a call (X-Forwarded-For, Forwarded), for the log and for limits per address. If unset, both headers are ignored.',
     ),
     field: optional(
       'FORWARDED_FIELD',
       z.enum(['x-forwarded-for', 'forwarded'], 'must be x-forwarded-for or forwarded'),
-      'The one of the two fields that your trusted proxies set. Name it if that is Forwarded: a client may send the other one. Unset: X-Forwarded-For, or Forwarded where a call has no X-Forwarded-For.',
+      'The header that your trusted proxies set: x-forwarded-for or forwarded. Set it if they set Forwarded, because a client can send the other one. If unset, X-Forwarded-For is read, or Forwarded when a call has no X-Forwarded-For.',
     ),
     protocol: setting(
       'PROXY_PROTOCOL',
       z.stringbool('must be true or false'),
       'false',
-      'Whether each connection to the public port begins with a PROXY header (version 1 or 2), before TLS too, as TCP load balancers send it. With TRUSTED_PROXIES, only theirs are taken; without, whoever reaches the port may claim any address. Other connections are reset.',
+      'Whether each connection to the public port must begin with a PROXY header (version 1 or 2), before TLS too. TCP load balancers send it. With TRUSTED_PROXIES, only theirs are accepted and other connections are reset. Without, any peer of the port can claim any address.',
     ),
   },
   connections: {
@@ -87,25 +87,25 @@ export const PORT_SETTINGS = {
       'CONNECTIONS_MAX',
       integer(0, 1_000_000),
       '10000',
-      'The most open connections of the public port; further ones are reset. 0: no limit.',
+      'Maximum number of open connections on the public port. Further ones are reset. 0 sets no limit.',
     ),
     perAddress: setting(
       'CONNECTIONS_PER_ADDRESS',
       integer(0, 1_000_000),
       '2000',
-      'The most of them from one address, or one IPv6 network (/64), so that none can take them all. Proxies in TRUSTED_PROXIES have no such limit; it holds for the calls in flight of each of their clients. New ones are refused for 1 to 10 s after three connections from there were ended for floods of HTTP/2 frames within 10 s. 0: neither, for a balancer that hides addresses.',
+      'Maximum number of connections from one address or one IPv6 network (/64). Proxies in TRUSTED_PROXIES have no such limit; it bounds the calls in flight of each of their clients instead. An address is also refused for 1 to 10 s after three of its connections were closed for HTTP/2 floods within 10 s. 0 turns both off, for a balancer that hides addresses.',
     ),
     maxAgeMs: setting(
       'CONNECTION_MAX_AGE',
       duration('0ms', '24h'),
       '30min',
-      'Its client is told to open a new connection after this, give or take a tenth by chance, so that clients spread over new instances. Calls end as they would; streams are cut off DEADLINE_MAX later. 0ms: never.',
+      'After this time, varied by up to a tenth, the client is told to reconnect, so that clients spread over new instances. Calls may finish; streams are cut off DEADLINE_MAX later. 0ms sets no limit.',
     ),
     idleTimeoutMs: setting(
       'CONNECTION_IDLE_TIMEOUT',
       duration('1s', '24h'),
       '620s',
-      'An HTTP/1.1 connection is closed when no request came for this long; answers announce it (Keep-Alive). It must be longer than the idle timeout of the load balancer in front, or some of its requests meet a closed connection. Google keeps connections for 600 s, others for 60 s or less.',
+      'An HTTP/1.1 connection closes after this time without a request. Keep-Alive announces it. It must be longer than the idle timeout of the load balancer in front, or some requests meet a closed connection. The default suits Google, which keeps connections for 600 s; others keep them for 60 s or less.',
     ),
   },
 };

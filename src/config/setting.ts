@@ -1,14 +1,16 @@
 import type { z } from 'zod';
 
-/** One setting: the one place where its variable, type, default and meaning are declared. */
+/** The declaration of one setting. Its place in SETTINGS is its place in Config. */
 export class Setting<T> {
-  /** Of the environment variable. */
+  /** Name of the environment variable. */
   readonly name: string;
-  /** Reads the text of the variable. */
+  /** Parses the text of the variable. */
   readonly type: z.ZodType<T, string>;
-  /** As one would write it; empty where there is none. */
+  /** The text that an unset variable stands for; empty if there is none. */
   readonly default: string;
+  /** For --help, .env.example and the documentation: meaning, unit, limit, reason for the default. */
   readonly meaning: string;
+  /** Whether Config has undefined when the variable is unset. */
   readonly isOptional: boolean;
 
   constructor(name: string, type: z.ZodType<T, string>, fallback: string | undefined, meaning: string) {
@@ -20,7 +22,7 @@ export class Setting<T> {
   }
 }
 
-/** Settings that are given together or not at all. */
+/** Settings that only take effect together: Config has undefined unless all are set. */
 export class AllOrNone<G> {
   readonly settings: G;
 
@@ -34,7 +36,7 @@ export interface SettingGroup {
   readonly [name: string]: Setting<unknown> | AllOrNone<SettingGroup> | SettingGroup;
 }
 
-/** What a group of settings is read into. */
+/** The part of Config that a group of settings is parsed into. */
 export type Read<G> =
   G extends Setting<infer T>
     ? ReadonlyList<T>
@@ -44,17 +46,17 @@ export type Read<G> =
 
 type ReadonlyList<T> = T extends readonly (infer Item)[] ? readonly Item[] : T;
 
-/** A setting with a default, written as one would write the setting. */
+/** Declares a setting with a default, as the text that one would set. */
 export function setting<T>(name: string, type: z.ZodType<T, string>, fallback: string, meaning: string): Setting<T> {
   return new Setting(name, type, fallback, meaning);
 }
 
-/** A setting without a default: undefined where it is unset. */
+/** Declares a setting without a default. */
 export function optional<T>(name: string, type: z.ZodType<T, string>, meaning: string): Setting<T | undefined> {
   return new Setting<T | undefined>(name, type, undefined, meaning);
 }
 
-/** Undefined unless all of them are given. */
+/** Declares settings that only take effect together. */
 export function allOrNone<G extends SettingGroup>(settings: G): AllOrNone<G> {
   return new AllOrNone(settings);
 }
