@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Account } from '#src/embedded/account.ts';
-import type { PostgresBinaries } from '#src/embedded/binaries.ts';
-import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
+import { EmbeddedPostgresError, type PostgresBinaries } from '#src/embedded/binaries.ts';
 import { isRunning } from '#src/embedded/previous-postgres.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 

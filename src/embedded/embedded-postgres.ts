@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { chooseAccount } from '#src/embedded/account.ts';
 import { findBinaries } from '#src/embedded/binaries.ts';
 import { clusterPaths, createCluster, DATABASE, ROLE, readPassword } from '#src/embedded/cluster.ts';
-import { PostgresStartError, startServer } from '#src/embedded/postgres-server.ts';
+import { PostgresStartError, startPostgresServer } from '#src/embedded/postgres-server.ts';
 import { awaitPreviousEnd, ownerOption } from '#src/embedded/previous-postgres.ts';
 import { placeBinaries, placeCluster, SHARED_DIR } from '#src/embedded/reachable-place.ts';
 import { startRestartedServer } from '#src/embedded/restarted-server.ts';
@@ -57,7 +57,7 @@ export async function startEmbeddedPostgres(options: {
     const all = { ...SETTINGS, ...settings, port: found };
     const flags = [ownerOption(process.pid), ...Object.entries(all).map(([name, value]) => `${name}=${value}`)];
     const command = [binaries.postgres, '-D', paths.data, ...flags.flatMap(flag => ['-c', flag])];
-    const server = await startServer(command, account, log, signal);
+    const server = await startPostgresServer(command, account, log, signal);
     // The URL is in use from now on, so another start has to take the same one.
     port = found;
     return server;

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import type { Account } from '#src/embedded/account.ts';
 import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
@@ -23,7 +24,7 @@ export interface PostgresEnd {
  * @param signal where it aborts before that, Postgres is stopped.
  * @throws PostgresStartError with what it said, when it ends before.
  */
-export async function startServer(
+export async function startPostgresServer(
   command: readonly string[],
   account: Account | undefined,
   log: Logger,
@@ -48,14 +49,8 @@ export async function startServer(
       log.warn({ signal: name, waitMs }, 'the embedded Postgres does not stop');
     }
   };
-  const abort = () => void stop();
-  if (signal?.aborted) abort();
-  else signal?.addEventListener('abort', abort, { once: true });
-  try {
-    await ready.promise;
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
+  using _stopping = signal && addAbortListener(signal, () => void stop());
+  await ready.promise;
   return { ended, stop };
 }
 
