@@ -35,22 +35,22 @@ import { reflection } from '#src/rpc/reflection.ts';
 import { RequestValidator } from '#src/rpc/validation.ts';
 import { Shutdown } from '#src/shutdown.ts';
 
-/** The running service. Disposing of it drains it: calls end or are ended, and everything is closed. */
+/** The running service. Disposing of it drains the calls and closes everything. */
 export interface Server extends AsyncDisposable {
-  /** Of the public port, such as `http://127.0.0.1:8080`. */
+  /** URL of the public port, such as `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** Of the operators' port. */
+  /** URL of the admin port. */
   readonly adminUrl: string;
-  /** Where the start spent its time, in milliseconds since the process began, at the end of each phase. */
+  /** When each phase of the start ended, in milliseconds since the process began. */
   readonly phases: Readonly<Record<string, number>>;
 }
 
 /**
- * Builds the service out of its parts, from the database up to the port, and opens it.
+ * Builds the service from the database up to the public port, and opens it.
  *
- * @param database belongs to the service from now on, which disposes of it at its end, or where the start fails.
- * @param droppedLogLines how many lines of the log were dropped, for the metrics.
- * @throws where a part can't be had: the database, its schema, a port. What was opened until then is closed again.
+ * @param database owned by the service from now on. It is disposed of with the service, or when the start fails.
+ * @param droppedLogLines number of dropped log lines, for the metrics.
+ * @throws if the database can't be reached, has another schema, or a port can't be opened. Everything opened until then is closed.
  */
 export async function startServer(
   config: Config,
@@ -70,7 +70,7 @@ export async function startServer(
   const primaryHost = parts.use(new PrimaryHost(database.url, log));
   const opening = openPrimary(primaryHost, config.database, CATCH_UPS_AT_ONCE, log, metrics);
   const validator = new RequestValidator(message => posts.tokenFaults(message));
-  // Some 75 ms of work, which the first calls would wait for: done while the database is asked for its schema.
+  // Compiling the rules takes some 75 ms, which the first calls would wait for. The database answers meanwhile.
   validator.warm([...PostService.methods.map(method => method.input), PostSchema]);
   const primary = parts.use(await opening);
   const connectionsOpened = primary.opened(OPENING_WAIT_MS);
@@ -96,7 +96,7 @@ export async function startServer(
   const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicaSet, primary.pool);
   const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
   const isQueueing = () => [primary, ...replicas].some(({ policy }) => policy.queued('read') > 0);
-  // Before the watches, so that who is told of a change reads nothing older.
+  // The cache hears of a change before the watches do, so that a watcher that reads a changed post finds no older one.
   const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
   const watches = new PostWatches(feed, primary.catchUps, {
     isBusy: () => Object.values(primary.policy.state.admissions).some(({ queued }) => queued > 0),
@@ -175,7 +175,7 @@ async function openPublicPort(config: Config, dispatch: Dispatch, log: Logger, m
   });
 }
 
-/** A stream stays open for as long as its client wants, so no default deadline is set for it. */
+/** A stream stays open as long as its client wants, so it gets no default deadline. */
 function streamPathsOf({ routes }: Dispatch): ReadonlySet<string> {
   return new Set([...routes].filter(([, route]) => !route.isUnary).map(([path]) => path));
 }
@@ -186,5 +186,5 @@ async function readTls(files: Config['tls']) {
   return { cert, key };
 }
 
-/** As long as connections take to open on a machine that starts everything else at the same time; the service is well without. */
+/** Connections take this long to open on a busy machine. The service works without them. */
 const OPENING_WAIT_MS = 250;

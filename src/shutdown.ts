@@ -5,7 +5,7 @@ import type { PostWatches } from '#src/posts/feed/post-watches.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
 import type { HealthService } from '#src/rpc/health.ts';
 
-/** Ends the service so that no call is lost: balancers stop sending calls first, and then the running ones end. */
+/** Ends the service without losing a call: first balancers stop sending calls, then the running ones finish. */
 export class Shutdown {
   readonly #config: Pick<Config, 'shutdownDelayMs' | 'shutdownGraceMs'>;
   readonly #graceEnded = new AbortController();
@@ -19,12 +19,12 @@ export class Shutdown {
     return this.#hasBegun;
   }
 
-  /** Aborts with UNAVAILABLE at the end of the grace, for the calls that still run. */
+  /** Aborts with UNAVAILABLE (SHUTTING_DOWN) at the end of the grace, for calls that still run. */
   get signal(): AbortSignal {
     return this.#graceEnded.signal;
   }
 
-  /** Resolves when the port is closed. */
+  /** Reports not ready, waits for `shutdownDelayMs`, and closes the port. Calls have `shutdownGraceMs` to finish. */
   async drain(listener: Listener, health: HealthService, watches: PostWatches): Promise<void> {
     const { shutdownDelayMs, shutdownGraceMs } = this.#config;
     this.#hasBegun = true;
@@ -39,5 +39,5 @@ export class Shutdown {
   }
 }
 
-/** Enough for the answer SHUTTING_DOWN to reach a client that reads. */
+/** How long the error SHUTTING_DOWN may take to reach a client that reads. */
 const LAST_ANSWER_MS = 500;

@@ -18,7 +18,7 @@ export interface ReportedParts {
   readonly shedder: LoadShedder;
 }
 
-/** The operators' reports by path: the settings, the circuit breakers, the connections to Postgres. */
+/** The reports of the admin port by path: settings, circuit breakers, connections to Postgres. */
 export function createReports(parts: ReportedParts): Readonly<Record<string, () => unknown>> {
   const { config, primaryHost, primary, replicas, replicaSet, cache, shedder } = parts;
   const forEachReplica = (report: (replica: Replica) => unknown) =>
