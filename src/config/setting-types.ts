@@ -25,16 +25,6 @@ export function integer(min: number, max: number) {
     .refine(n => n >= min && n <= max, message);
 }
 
-/** A URL with one of these schemes, kept as text. */
-export function url(...schemes: string[]) {
-  return z
-    .string()
-    .refine(
-      text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
-      `must be a URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
-    );
-}
-
 /** The URL of Redis, kept as text. It may name sentinels, or servers of a cluster. */
 export function redisUrl() {
   return z.string().superRefine((text, context) => {
