@@ -9,6 +9,7 @@ export const ROOMS: readonly string[] = [
   'command-line.ts',
   'cli/',
   'server.ts',
+  'shutdown.ts',
   'embedded/',
   'admin/',
   'http/listener/',
@@ -48,5 +49,4 @@ export const ROOMS: readonly string[] = [
   'observability/',
   'async/',
   'config/',
-  'startup/',
 ];

@@ -4,23 +4,21 @@ import { type Config, ConfigError, parseConfig } from '#src/config/config.ts';
 import { provideDatabase } from '#src/embedded/provide-database.ts';
 import type { LogOutput } from '#src/observability/log-output.ts';
 import type { Logger } from '#src/observability/logger.ts';
-import { collectStartupGarbage } from '#src/startup/collect-garbage.ts';
 
-/** What a command has to do with the process. */
+/** What a command uses of the process. */
 export interface ProcessIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
-  /** Aborted when the command is to end. */
+  /** Aborts when the command must end. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Runs one command to its end.
  *
- * @param args the command and what follows it.
- * @returns the exit code: 0 where all went well; 1 where something failed, also for bad settings; 2 for a command line that
- *   makes no sense, whatever the settings are.
+ * @param args the command and its arguments.
+ * @returns the exit code: 0 for success, 1 for a failure or a bad setting, 2 for a bad command line, whatever the settings are.
  */
 export async function runCommand(args: readonly string[], io: ProcessIo): Promise<number> {
   const [name, ...rest] = args;
@@ -43,13 +41,13 @@ export async function runCommand(args: readonly string[], io: ProcessIo): Promis
   try {
     return await command(rest, io);
   } catch (error) {
-    // One line for each thing that is wrong, and no stack: these are faults of the set-up, not of the program.
+    // One line for each problem, and no stack: the set-up is at fault, not the program.
     io.stderr.write(`PostService cannot ${name}: ${error instanceof Error ? describe(error) : String(error)}\n`);
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
 }
 
-/** Each reads its arguments before the settings, and loads what it needs itself, so that none waits for another's code. */
+/** Each command parses its arguments before the settings, and imports its own code, so that none loads another's. */
 const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(null), {
   serve: withSettingsOnly('serve', serve),
   migrate: withSettingsOnly('migrate', migrate),
@@ -63,14 +61,14 @@ const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(
   },
 });
 
-/** A command that takes no arguments but --help. */
+/** A command whose only argument is --help. */
 function withSettingsOnly(name: string, run: (config: Config, io: ProcessIo) => Promise<number>): Command {
   return async (args, io) => {
     if (args.length === 1 && (args[0] === '--help' || args[0] === '-h')) {
       await writeHelp(io);
       return EXIT.ok;
     }
-    if (args.length > 0) throw new UsageError(`${name} takes no arguments, but settings: more with --help`);
+    if (args.length > 0) throw new UsageError(`${name} takes no arguments, only settings: see --help`);
     return run(parseConfig(io.env), io);
   };
 }
@@ -82,20 +80,19 @@ async function writeHelp(io: ProcessIo): Promise<void> {
 
 async function serve(config: Config, io: ProcessIo): Promise<number> {
   const { log, output } = await openLog(config, io);
-  // The embedded Postgres starts, in processes of its own, while this one loads the rest of the code.
+  // The embedded Postgres starts in its own processes while this one loads the rest of the code.
   const database = provideDatabase(config, log);
   const [{ startServer }] = await Promise.all([import('#src/server.ts'), database]);
   const server = await startServer(config, log, await database, () => output.droppedLines);
   const startupMs = Math.round(performance.now());
   const ready = { event: 'ready', url: server.url, adminUrl: server.adminUrl, startupMs, phases: server.phases };
   log.info(ready, `PostService is ready on ${server.url} (operators: ${server.adminUrl}), after ${startupMs} ms`);
-  // Before the garbage is collected, and with it the code that only a start runs.
+  // Node would write the cache at its exit, which a killed process does not reach.
   flushCompileCache();
-  collectStartupGarbage();
 
   const failure = await Promise.race([aborted(io.signal), uncaught()]);
   if (failure === undefined) log.info({ event: 'stopping', signal: io.signal.reason }, 'stopping');
-  else log.fatal({ err: failure }, 'stopping after an error that nobody caught');
+  else log.fatal({ err: failure }, 'stopping after an uncaught error');
   await server[Symbol.asyncDispose]();
   log.info({ event: 'stopped' }, 'stopped');
   await output.flush();
@@ -103,13 +100,13 @@ async function serve(config: Config, io: ProcessIo): Promise<number> {
 }
 
 /**
- * It never falls back to the embedded Postgres, which is migrated at each start: a deploy whose DATABASE_URL got lost would
- * go on as if its database were migrated.
+ * Never falls back to the embedded Postgres, which is migrated at each start anyway. Otherwise a deploy that lost its DATABASE_URL
+ * would report success without migrating its database.
  */
 async function migrate(config: Config, io: ProcessIo): Promise<number> {
   if (config.database.url === undefined) {
     throw new ConfigError([
-      'DATABASE_URL: is required to migrate. Without it, serve uses the embedded Postgres and migrates that by itself.',
+      'DATABASE_URL: is required to migrate. Without it, serve uses the embedded Postgres and migrates it at each start.',
     ]);
   }
   const { migrateToLatest } = await import('#src/db/migrations/migrate.ts');
@@ -132,7 +129,7 @@ async function openLog(config: Config, io: ProcessIo): Promise<{ log: Logger; ou
   return { log, output };
 }
 
-/** The settings are read only where the command line does not say where the service is. */
+/** Parses the settings only if the command line does not give the URL of the service. */
 function withDefaultUrl(io: ProcessIo): ProcessIo & { readonly defaultUrl: string } {
   return {
     ...io,
@@ -142,7 +139,7 @@ function withDefaultUrl(io: ProcessIo): ProcessIo & { readonly defaultUrl: strin
   };
 }
 
-/** Where the commands that use the API find the service that runs with the same settings. */
+/** The URL of a service on this machine with the same settings. */
 function urlOf(config: Config): string {
   const host = ['0.0.0.0', '::', ''].includes(config.listen.host) ? '127.0.0.1' : config.listen.host;
   const scheme = config.tls === undefined ? 'http' : 'https';
@@ -156,7 +153,7 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   });
 }
 
-/** The first error that nobody caught. */
+/** Resolves with the first uncaught error. */
 function uncaught(): Promise<unknown> {
   return new Promise(resolve => {
     process.on('uncaughtException', error => resolve(error));

@@ -1,17 +1,15 @@
-import '#src/startup/compile-cache.js';
 import { existsSync } from 'node:fs';
-import { usePrebundledModules } from '#src/startup/prebundled-modules.ts';
+import module from 'node:module';
 
-// Before anything else is imported: with what it compiled the last time, and with its libraries in a few files, the service
-// starts in a third of the time.
-usePrebundledModules();
+// Before the other imports, so that Node reuses the code that it compiled for an earlier start.
+module.enableCompileCache();
 
 const { runCommand } = await import('#src/command-line.ts');
 
-// The file that .env.example is made to be copied to. Variables that are set win.
+// A copy of .env.example. It does not override variables that are already set.
 if (existsSync('.env')) process.loadEnvFile('.env');
 
-// The first signal asks the command to end; the second one does not wait for that.
+// The first signal asks the command to end. The second one ends the process at once.
 const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -21,11 +19,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 process.exitCode = await runCommand(process.argv.slice(2), {
-  // biome-ignore lint/style/noProcessEnv: the one place that reads the environment.
+  // biome-ignore lint/style/noProcessEnv: the only place that reads the environment.
   env: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
   signal: stop.signal,
 });
-// What is still open belongs to nobody any more.
+// Do not wait for handles that are still open.
 process.exit();

@@ -43,7 +43,7 @@ describe('The command line', () => {
     const { exitCode, stderr } = await runCommand([name, '--port=80']);
     expect([exitCode, stderr]).toEqual([
       2,
-      `PostService cannot ${name}: ${name} takes no arguments, but settings: more with --help\n`,
+      `PostService cannot ${name}: ${name} takes no arguments, only settings: see --help\n`,
     ]);
   });
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import packageJson from '#package.json' with { type: 'json' };
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { type Container, canIsolate, startContainer } from '#test/support/container.ts';
 import { parseDockerfile, type Stage } from '#test/support/dockerfile.ts';
 import { buildImage, sizeOf } from '#test/support/image-build.ts';
@@ -70,7 +70,6 @@ describe('The Dockerfile', () => {
       body: '{}',
     });
     expect(await response.json()).toEqual({ status: 'SERVING' });
-    // What only the start needed is given back in the first second without work.
     const resident = async () => (await service.residentKilobytes()) / 1024;
     await expect.poll(resident, { timeout: 30_000 }).toBeLessThan(120);
     console.log(`the bundle: ready after ${ready.startupMs} ms with a given database, idle at ${await resident()} MiB`);

@@ -21,7 +21,7 @@ describe('The structure of src/', () => {
     ['another room by ..', 'src/posts/a.ts', "export { a } from '../db/a.ts';"],
     ['a part that imports the composition root', 'src/rpc/a.ts', "export { a } from '#src/server.ts';"],
     ['a composition root that imports a command', 'src/server.ts', "export { a } from '#src/cli/a.ts';"],
-    ['settings that import a room', 'src/config.ts', "export { a } from '#src/db/a.ts';"],
+    ['settings that import a room', 'src/config/a.ts', "export { a } from '#src/db/a.ts';"],
     ['the environment, through an import', 'src/db/a.ts', "import process from 'node:process';\nexport { process };"],
   ])('refuses %s', async (_case, file, text) => {
     await using folder = await project({ [file]: text });
@@ -35,7 +35,7 @@ describe('The structure of src/', () => {
 
   it('refuses files that import each other, if only types', async () => {
     await using folder = await project({
-      'src/db/a.ts': "import type { B } from './b.ts';\nexport type A = B | 1;",
+      'src/db/a.ts': "import type { B } from '#src/db/b.ts';\nexport type A = B | 1;",
       'src/db/b.ts': "import type { A } from '#src/db/a.ts';\nexport type B = A | 2;",
     });
     expect((await lint(folder.path)).rules).toEqual([

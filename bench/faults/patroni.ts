@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Account, chooseAccount } from '#src/embedded/account.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { type SupervisedProcess, superviseProcess } from '#src/embedded/supervised-process.ts';
 import { findFullPostgres } from '#test/support/full-postgres.ts';
 import { installedProgram } from '#test/support/installed-program.ts';

@@ -1,31 +1,31 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * The URL of a database, which may name several servers, as libpq's may:
+ * The URL of a database. It may name several servers, as in libpq:
  * https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
  */
 export interface DatabaseUrl {
-  /** The same URL for each server alone, in the order in which they are named. At least one. */
+  /** One URL for each server, in the order of the URL. At least one. */
   readonly servers: readonly string[];
-  /** Which of them is meant, if the URL says so. */
+  /** The `target_session_attrs` of the URL, if it has any. */
   readonly wanted: SessionAttrs | undefined;
 }
 
-/** What a server must be: libpq's `target_session_attrs`. */
+/** The role that a server must have: libpq's `target_session_attrs`. */
 export type SessionAttrs = (typeof SESSION_ATTRS)[number];
 
-/** The URL names no database. The message says what must be different, and nothing of what the URL holds. */
+/** A bad database URL. The message says what must change, and never quotes the URL, which may hold a password. */
 export class DatabaseUrlError extends Error {
   override readonly name = 'DatabaseUrlError';
 }
 
 /**
- * Reads the URL of a database. A URL with one host is left as it is.
+ * Parses the URL of a database. A URL with one host stays unchanged.
  *
- * Of several hosts each may have a port; 5432 is the default. `host` and `port` among the parameters replace them: one port holds for all
- * hosts. User, password, database and the other parameters hold for all.
+ * Each of several hosts may have a port; the default is 5432. The parameters `host` and `port` replace them; a single port applies to all
+ * hosts. User, password, database and the other parameters apply to all hosts.
  *
- * @throws DatabaseUrlError where a part is bad.
+ * @throws DatabaseUrlError if a part is bad.
  */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
   const { scheme, credentials, hosts: named, rest } = splitAuthority(text);
@@ -44,7 +44,7 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
   const ports = parameters.get('port')?.split(',') ?? [];
   if (ports.length > 1 && ports.length !== hosts.length) {
     throw new DatabaseUrlError(
-      `port must have one value, or one for each host: it has ${ports.length} for ${hosts.length} hosts`,
+      `port must have one value, or one for each host, but has ${ports.length} for ${hosts.length} hosts`,
     );
   }
   for (const name of ['host', 'port', 'target_session_attrs']) parameters.delete(name);
@@ -63,11 +63,11 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
   return { servers, wanted };
 }
 
-/** The parts of a URL, as they are written. Unlike `URL` it takes several hosts. What has no such parts is all in `rest`. */
+/** Splits a URL without normalizing it. Unlike `URL`, it allows several hosts. Text without a scheme is all in `rest`. */
 export function splitAuthority(text: string): {
   /** Such as `postgres://`. */
   readonly scheme: string;
-  /** Such as `user:password@`; empty where there is none. */
+  /** Such as `user:password@`; empty if there are none. */
   readonly credentials: string;
   readonly hosts: string;
   /** From the path on. */
@@ -79,8 +79,8 @@ export function splitAuthority(text: string): {
 }
 
 /**
- * Splits a comma-separated list of URLs, of which each may name several hosts. So a piece that is no URL belongs to the one before it,
- * where that has not come to the end of its hosts.
+ * Splits a comma-separated list of URLs, each of which may name several hosts. A piece without a scheme is a further host of the URL
+ * before it, unless that URL already has a path.
  */
 export function splitUrls(text: string): string[] {
   const urls: string[] = [];
@@ -101,7 +101,7 @@ function isPort(text: string): boolean {
   return text === '' || (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535);
 }
 
-/** A host as the parameter has it, which may be the folder of a Unix socket, as it stands in front of the path. */
+/** Writes a host of the parameter `host`, which may be the folder of a Unix socket, as the authority of a URL. */
 function toAuthority(host: string): string {
   return isIPv6(host) ? `[${host}]` : encodeURIComponent(host);
 }
@@ -112,5 +112,5 @@ function cut(text: string, at: string): string[] {
 }
 
 const SESSION_ATTRS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'] as const;
-const NO_URL = 'is no URL that begins with postgres:// or postgresql://';
+const NO_URL = 'must be a URL that begins with postgres:// or postgresql://';
 const HOST = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(\d*))?$/i;

@@ -1,6 +1,6 @@
 import { listSettings } from '#src/config/settings.ts';
 
-/** What `--help` prints: the commands, and every setting with its default. */
+/** The output of `--help`: the commands, and every setting with its default. */
 export function helpText(): string {
   const settings = listSettings().flatMap(({ name, default: value, meaning }) => [
     `  ${name}${value === '' ? '' : `=${value}`}`,
@@ -12,10 +12,10 @@ Usage: npx node src/main.ts COMMAND
 
   serve          Run the service (npm start does the same).
   migrate        Bring the schema of DATABASE_URL up to date, then exit.
-  import DIR     Put the Markdown files below DIR into a running service.
-  export DIR     Write every post of a running service to DIR, a Markdown file each.
+  import DIR     Import the Markdown files below DIR into a running service.
+  export DIR     Export every post of a running service to DIR, one Markdown file each.
 
-import and export have options of their own: add --help. --version prints the version.
+For the options of import and export, add --help. --version prints the version.
 
 Exit code: 0; 1 if something failed or a setting is bad; 2 for a bad command line; 130 if import or export is interrupted.
 
@@ -25,19 +25,19 @@ ${settings.join('\n')}
 `;
 }
 
-/** What .env.example has to hold. */
+/** The content of .env.example. */
 export function envExample(): string {
   const settings = listSettings().flatMap(({ name, default: value, meaning }) => [
     '',
     ...wrap(meaning, 100).map(line => `# ${line}`),
     `# ${name}=${value}`,
   ]);
-  return `# The settings of PostService, each with its default. Copy this file to .env, and take the # off what you change.
+  return `# The settings of PostService, each with its default. Copy this file to .env, and uncomment what you change.
 ${settings.join('\n')}
 `;
 }
 
-/** The settings as a Markdown table, for the README. */
+/** The settings as a Markdown table, for the documentation. */
 export function settingsTable(): string {
   const rows = listSettings().map(({ name, default: value, meaning }) => {
     return `| \`${name}\` | ${value === '' ? '' : `\`${value}\``} | ${meaning} |\n`;

@@ -2,22 +2,22 @@ import { z } from 'zod';
 import { DatabaseUrlError, parseDatabaseUrl, type SessionAttrs, splitUrls } from '#src/config/database-url.ts';
 import { parseRedisUrl, RedisUrlError } from '#src/config/redis-url.ts';
 
-// The kinds of values that settings have. Each takes the text of an environment variable, and says of a bad one what it
-// should have been; bounds are inclusive, and written as one would write the setting.
+// Types of settings. Each parses the text of an environment variable, and its error says what the text must be. Bounds are
+// inclusive, and written as the setting is.
 
-/** A duration such as 250ms, 10s, 5min or 1h, as milliseconds. */
+/** A duration such as 250ms, 10s, 5min or 1h, parsed into milliseconds. */
 export function duration(min: string, max: string) {
   return quantity(UNITS, 'duration such as 250ms, 10s, 5min or 1h', min, max);
 }
 
-/** A size such as 512KiB or 4MiB, as bytes. */
+/** A size such as 512KiB or 4MiB, parsed into bytes. */
 export function bytes(min: string, max: string) {
   return quantity(BYTE_UNITS, 'size such as 512KiB or 4MiB', min, max);
 }
 
-/** A whole number of up to nine digits. */
+/** An integer of up to nine digits. */
 export function integer(min: number, max: number) {
-  const message = `is no whole number from ${min} to ${max}`;
+  const message = `must be an integer from ${min} to ${max}`;
   return z
     .string()
     .regex(/^\d{1,9}$/, message)
@@ -25,17 +25,7 @@ export function integer(min: number, max: number) {
     .refine(n => n >= min && n <= max, message);
 }
 
-/** A URL with one of these schemes, as text. */
-export function url(...schemes: string[]) {
-  return z
-    .string()
-    .refine(
-      text => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
-      `is no URL that begins with ${schemes.map(s => `${s}://`).join(' or ')}`,
-    );
-}
-
-/** The URL of a Redis, as text. It may name sentinels, or servers of a cluster. */
+/** The URL of Redis, kept as text. It may name sentinels, or servers of a cluster. */
 export function redisUrl() {
   return z.string().superRefine((text, context) => {
     try {
@@ -47,7 +37,7 @@ export function redisUrl() {
   });
 }
 
-/** The URL of a Postgres, as text. It may name several hosts. @param attrs what its `target_session_attrs` may be. */
+/** The URL of Postgres, kept as text. It may name several hosts. @param attrs values that its `target_session_attrs` may have. */
 export function databaseUrl(...attrs: SessionAttrs[]) {
   return z.string().superRefine((text, context) => {
     try {
@@ -62,7 +52,7 @@ export function databaseUrl(...attrs: SessionAttrs[]) {
   });
 }
 
-/** Comma-separated URLs of Postgres, as texts with one host each: each host of a URL counts as a server of its own. */
+/** Comma-separated URLs of Postgres. A URL with several hosts becomes one URL for each host. */
 export function databaseUrls(...attrs: SessionAttrs[]) {
   return z
     .string()
@@ -71,7 +61,7 @@ export function databaseUrls(...attrs: SessionAttrs[]) {
     .transform(urls => urls.flatMap(text => parseDatabaseUrl(text).servers));
 }
 
-/** Comma-separated items, spaces around them not counted. */
+/** Comma-separated items. Spaces around them and empty items are ignored. */
 export function list<T extends z.ZodType<string, string>>(item: T) {
   return z
     .string()
@@ -86,9 +76,9 @@ export function list<T extends z.ZodType<string, string>>(item: T) {
 
 /** A web origin such as https://app.example.com, or * for any. */
 export const origin = z.string().refine(
-  // A pattern such as https://*.example.com parses as well, and would match no page.
+  // A pattern such as https://*.example.com parses too, but would match no page.
   text => text === '*' || (!text.includes('*') && URL.canParse(text) && new URL(text).origin === text),
-  'is no origin such as https://app.example.com, nor *',
+  'must be an origin such as https://app.example.com, or *',
 );
 
 function quantity(units: Readonly<Record<string, number>>, form: string, min: string, max: string) {
@@ -99,9 +89,9 @@ function quantity(units: Readonly<Record<string, number>>, form: string, min: st
   };
   return z
     .string()
-    .regex(pattern, `is no ${form}`)
+    .regex(pattern, `must be a ${form}`)
     .transform(parse)
-    .refine(n => Number.isNaN(n) || (n >= parse(min) && n <= parse(max)), `is not between ${min} and ${max}`);
+    .refine(n => Number.isNaN(n) || (n >= parse(min) && n <= parse(max)), `must be between ${min} and ${max}`);
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
@@ -110,7 +100,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 102
 /** The value of an HTTP field (RFC 9110, 5.5): printable ASCII. */
 export const headerValue = z
   .string()
-  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 'is no value for an HTTP header');
+  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 'must be printable ASCII without spaces at its ends');
 
 /** The name of an HTTP field (RFC 9110, 5.1). */
 export const fieldName = z

@@ -3,8 +3,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * The secret of the page tokens for a service that was given none: made at the first start, kept in the data folder, and
- * readable by this user only.
+ * Returns the page token secret of a service without PAGE_TOKEN_SECRET. The first start generates it; it is kept in the data folder,
+ * readable only by this user.
  */
 export async function loadOrCreateTokenSecret(dataDir: string): Promise<string> {
   const file = join(dataDir, 'page-token-secret');

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
 
-/** An account of this machine that Postgres runs as. */
+/** The account of this machine that Postgres runs as. */
 export interface Account {
   readonly name: string;
   readonly uid: number;
@@ -10,13 +10,13 @@ export interface Account {
 }
 
 /**
- * Chooses the account that Postgres runs as, since it refuses to run as root.
+ * Chooses the account for Postgres, which refuses to run as root. Returns undefined if this process is not root.
  *
- * Not root: our own, which is `undefined`. Root: the owner of the data where there are any, so that another choice never loses them. Else
- * it is `postgres`, made for this by the system's own packages; or `nobody`, which every system has and which owns nothing else worth
- * reading. No account is created: that would outlive the service.
+ * Existing data keep their owner. Otherwise it is `postgres`, which system packages create for this, or `nobody`, which every system
+ * has. No account is created, because it would outlive the service.
  *
- * @param dataFolder the folder of the data, which need not exist.
+ * @param dataFolder the data folder, which need not exist.
+ * @throws EmbeddedPostgresError if none of these accounts exists.
  */
 export async function chooseAccount(dataFolder: string): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined;
@@ -31,7 +31,7 @@ export async function chooseAccount(dataFolder: string): Promise<Account | undef
   );
 }
 
-/** Tells whether the account may enter the folder, by trying: no reading of modes knows of ACLs and mounts. */
+/** Whether the account may enter the folder. It tries, because modes do not show ACLs and mounts. */
 export async function canEnter(account: Account, folder: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const { uid, gid } = account;
@@ -39,7 +39,7 @@ export async function canEnter(account: Account, folder: string): Promise<boolea
   return promise;
 }
 
-/** `_postgres` is its name on macOS and the BSDs. */
+/** macOS and the BSDs have `_postgres`. */
 const CANDIDATES = ['postgres', '_postgres', 'nobody'];
 
 function parseAccounts(passwd: string): Account[] {

@@ -1,34 +1,36 @@
+import { once } from 'node:events';
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { chooseAccount } from '#src/embedded/account.ts';
 import { findBinaries } from '#src/embedded/binaries.ts';
 import { clusterPaths, createCluster, DATABASE, ROLE, readPassword } from '#src/embedded/cluster.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
-import { PostgresStartError, startServer } from '#src/embedded/postgres-server.ts';
+import { PostgresStartError, startPostgresServer } from '#src/embedded/postgres-server.ts';
 import { awaitPreviousEnd, ownerOption } from '#src/embedded/previous-postgres.ts';
 import { placeBinaries, placeCluster, SHARED_DIR } from '#src/embedded/reachable-place.ts';
 import { startRestartedServer } from '#src/embedded/restarted-server.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** A running Postgres. Disposing of it stops it and waits until it has ended; bounded, 18 s at the worst. */
+/** A running Postgres. Disposing of it stops it and waits for its end, at most 18 s. */
 export interface EmbeddedPostgres extends AsyncDisposable {
-  /** With the password: not for logs. */
+  /** Has the password in it: never log it. */
   readonly url: string;
   /** The folder of the cluster: `data`, `password`, and the `url` of the last start. */
   readonly location: string;
 }
 
 /**
- * Starts the Postgres that serves where no DATABASE_URL is given, and makes its database when there is none yet. It
- * listens on a free port of 127.0.0.1, asks for a generated password, ends when this process ends, however that happens,
- * and is started again on the same port when it ends by itself. Only one runs on a data folder. Data that an earlier start left are kept.
+ * Starts the embedded Postgres, and creates its database if there is none yet. Data of an earlier start are kept.
  *
- * @param options.dataDir the service's data folder, made where it is missing. It holds the cluster as `postgres`.
+ * It listens on a free port of 127.0.0.1 and requires a generated password. It ends with this process, however that ends. If it ends by
+ * itself, it is restarted on the same port. Only one runs on a data folder.
+ *
+ * @param options.dataDir the data folder, created if missing. It holds the cluster as `postgres`.
  * @param options.settings Postgres settings for this start, such as `{ fsync: 'off' }`; `port` fixes the port.
- * @param options.sharedDir where the cluster and the programs go when we are root and the account that Postgres runs as
- *   can't reach their own place; default: SHARED_DIR.
- * @throws EmbeddedPostgresError
+ * @param options.sharedDir the folder for the cluster and the programs if this process is root and the account of Postgres can't reach
+ *   their own folders; default: SHARED_DIR.
+ * @throws EmbeddedPostgresError if it can't be set up or started.
  */
 export async function startEmbeddedPostgres(options: {
   readonly dataDir: string;
@@ -56,8 +58,8 @@ export async function startEmbeddedPostgres(options: {
     const all = { ...SETTINGS, ...settings, port: found };
     const flags = [ownerOption(process.pid), ...Object.entries(all).map(([name, value]) => `${name}=${value}`)];
     const command = [binaries.postgres, '-D', paths.data, ...flags.flatMap(flag => ['-c', flag])];
-    const server = await startServer(command, account, log, signal);
-    // The URL is in use from now on, so another start has to take the same one.
+    const server = await startPostgresServer(command, account, log, signal);
+    // The URL is in use from now on, so a restart must keep the port.
     port = found;
     return server;
   };
@@ -73,15 +75,25 @@ export async function startEmbeddedPostgres(options: {
   return { url, location, [Symbol.asyncDispose]: () => server.stop() };
 }
 
+/** Finds a free TCP port of 127.0.0.1, for programs that can't pick one. Another program may take it meanwhile. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
-  // A socket's path is limited to about 100 characters; data folders are not.
+  // The path of a socket is limited to about 100 characters. That of a data folder is not.
   unix_socket_directories: '',
-  // The logger has the time, and there is one process to tell of.
+  // The logger adds the time.
   log_line_prefix: '',
 };
 
-/** A port can be taken between finding and using it; backends of a Postgres that was killed take a moment to end. */
+/** Retries because another program may take the free port first, and backends of a killed Postgres take a moment to end. */
 async function retryTransient<T>(attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let left = 50; ; left--) {
     try {
@@ -93,7 +105,7 @@ async function retryTransient<T>(attempt: () => Promise<T>, signal: AbortSignal)
   }
 }
 
-/** Writes a file that only we can read. Its old one is removed, not written to: it may be another account's. */
+/** Writes a file that only this user can read. An old one is removed, because it may belong to another account. */
 async function writeForOwner(path: string, text: string): Promise<void> {
   await rm(path, { force: true });
   await writeFile(path, text, { mode: 0o600, flag: 'wx' });

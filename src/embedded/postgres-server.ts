@@ -1,13 +1,14 @@
+import { addAbortListener } from 'node:events';
 import type { Account } from '#src/embedded/account.ts';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError } from '#src/embedded/binaries.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /** A Postgres that accepts connections. */
 export interface PostgresServer {
-  /** Fast shutdown: connections are ended, data are written. Bounded; harsher from step to step. */
+  /** Fast shutdown: ends connections and writes the data. Escalates in steps, at most 18 s. */
   stop(): Promise<void>;
-  /** Resolves when it has ended, however that happened, with why: its exit code and the last lines that it logged. */
+  /** Resolves with the exit code and the last log lines once it has ended for any reason. */
   readonly ended: Promise<PostgresEnd>;
 }
 
@@ -18,12 +19,12 @@ export interface PostgresEnd {
 }
 
 /**
- * Starts a Postgres and waits until it says that it accepts connections. What it logs goes to the log at debug level.
+ * Starts a Postgres and waits until it accepts connections. Its log lines are logged at debug level.
  *
- * @param signal where it aborts before that, Postgres is stopped.
- * @throws PostgresStartError with what it said, when it ends before.
+ * @param signal stops Postgres if it aborts before that.
+ * @throws PostgresStartError with the reason if Postgres ends before that.
  */
-export async function startServer(
+export async function startPostgresServer(
   command: readonly string[],
   account: Account | undefined,
   log: Logger,
@@ -45,25 +46,19 @@ export async function startServer(
     for (const [name, waitMs] of STOP_STEPS) {
       postgres.signal(name);
       if (await withTimeout(ended, waitMs)) return;
-      log.warn({ signal: name, waitMs }, 'the embedded Postgres does not stop');
+      log.warn({ signal: name, waitMs }, 'the embedded Postgres has not stopped yet');
     }
   };
-  const abort = () => void stop();
-  if (signal?.aborted) abort();
-  else signal?.addEventListener('abort', abort, { once: true });
-  try {
-    await ready.promise;
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
+  using _stopping = signal && addAbortListener(signal, () => void stop());
+  await ready.promise;
   return { ended, stop };
 }
 
-/** Postgres ended before it was ready. The message has its reason, in one line. */
+/** Postgres ended before it accepted connections. The message has the reason in one line. */
 export class PostgresStartError extends EmbeddedPostgresError {
   /**
-   * Another attempt may succeed, or say more: the port was taken meanwhile, processes of a Postgres that was killed
-   * still end, or another Postgres that starts at the same time has got the data folder.
+   * Whether another attempt may succeed: the port was taken meanwhile, processes of a killed Postgres are still ending, or another
+   * Postgres that starts at the same time holds the data folder.
    */
   readonly isTransient: boolean;
 
@@ -79,8 +74,8 @@ const TRANSIENT =
   /Address already in use|pre-existing shared memory block|lock file "postmaster\.pid" (already exists|is empty)/;
 
 /**
- * INT ends connections and writes a checkpoint, QUIT leaves that to the next start's recovery, and Postgres itself kills
- * a backend that does not quit in 5 s.
+ * INT ends connections and writes a checkpoint. QUIT leaves the checkpoint to the recovery of the next start; Postgres kills a backend
+ * that does not quit within 5 s.
  */
 const STOP_STEPS = [
   ['INT', 10_000],

@@ -1,15 +1,15 @@
 import type { Config } from '#src/config/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** The database that the service uses. Disposing of it stops what was started for it. */
+/** The database of the service. Disposing of it stops the embedded Postgres, if that was started. */
 export interface ProvidedDatabase extends AsyncDisposable {
   readonly url: string;
 }
 
 /**
- * The database of DATABASE_URL, as it is; without that, the embedded Postgres, started and with an up-to-date schema.
+ * Returns the database of DATABASE_URL. If that is unset, starts the embedded Postgres and migrates its schema.
  *
- * @throws where the embedded Postgres can't be started.
+ * @throws if the embedded Postgres can't be started or migrated.
  */
 export async function provideDatabase(config: Config, log: Logger): Promise<ProvidedDatabase> {
   if (config.database.url !== undefined) return { url: config.database.url, [Symbol.asyncDispose]: async () => {} };

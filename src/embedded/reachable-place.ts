@@ -2,19 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Account, canEnter } from '#src/embedded/account.ts';
-import { type PostgresBinaries, programsIn } from '#src/embedded/binaries.ts';
-import { EmbeddedPostgresError } from '#src/embedded/embedded-postgres-error.ts';
+import { EmbeddedPostgresError, type PostgresBinaries, programsIn } from '#src/embedded/binaries.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** Where data and programs go that the account could not reach in their own place. Root's own, as are its parents. */
+/** Folder for data and programs that the account can't reach in their own folders. It and its parents belong to root. */
 export const SHARED_DIR = '/var/lib/postservice';
 
 /**
- * Decides where the cluster lives: `postgres` in the data folder. Where the account can't get there, as below a home folder of mode 700, it
- * is a symbolic link to a folder of its own under `sharedDir`. The link shows where the data are, and goes with the data folder when that
- * is moved. Where it is deleted, the cluster is a new, empty one.
+ * Chooses the folder of the cluster: `postgres` in the data folder. If the account can't enter that, as below a home folder of mode 700,
+ * `postgres` is a symbolic link to a folder under `sharedDir`. The link shows where the data are, and moves with the data folder. If
+ * it is deleted, the next start creates a new, empty cluster.
  *
- * @returns the cluster's folder, which need not exist.
+ * @returns the folder of the cluster, which need not exist.
  */
 export async function placeCluster(
   dataDir: string,
@@ -30,11 +29,14 @@ export async function placeCluster(
   const name = `${basename(dirname(dataDir)) || 'data'}-${randomBytes(4).toString('hex')}`;
   const shared = join(sharedDir, name);
   await symlink(shared, place);
-  log.info({ location: shared, link: place }, `user ${account.name} can't reach ${dataDir}: data are kept elsewhere`);
+  log.info(
+    { location: shared, link: place },
+    `user ${account.name} can't reach ${dataDir}: the data are kept in another folder`,
+  );
   return shared;
 }
 
-/** The programs where the account can run them: their own place, or a copy under `sharedDir`, one for each version. */
+/** Returns programs that the account can run: the installed ones, or a copy under `sharedDir`, one for each version. */
 export async function placeBinaries(
   binaries: PostgresBinaries,
   account: Account | undefined,
@@ -44,11 +46,14 @@ export async function placeBinaries(
   if (account === undefined || (await canEnter(account, dirname(binaries.postgres)))) return binaries;
   const copy = join(sharedDir, `postgres-${binaries.version}`);
   if (!(await exists(copy))) {
-    log.info({ location: copy }, `user ${account.name} can't reach ${binaries.folder}: Postgres is copied`);
+    log.info(
+      { location: copy },
+      `user ${account.name} can't reach ${binaries.folder}: Postgres is copied to another folder`,
+    );
     await makeSharedDir(sharedDir, account);
     const unfinished = `${copy}.copy-${process.pid}-${randomBytes(4).toString('hex')}`;
     await copyTree(binaries.folder, unfinished);
-    // Another service may have been faster; its copy is as good.
+    // Another service may have been faster. Its copy is as good.
     await rename(unfinished, copy).catch(() => rm(unfinished, { recursive: true }));
   }
   return { ...binaries, folder: copy, ...programsIn(copy) };
@@ -57,13 +62,13 @@ export async function placeBinaries(
 async function makeSharedDir(sharedDir: string, account: Account): Promise<void> {
   await makeFolder(sharedDir).catch(cause => {
     throw new EmbeddedPostgresError(
-      `user ${account.name}, who runs Postgres, can't reach the service's folders, and ${sharedDir} can't be made (${cause.code}): set DATABASE_URL, or install and keep data (DATA_DIR) where that user can go`,
+      `user ${account.name}, who runs Postgres, can't reach the service's folders, and ${sharedDir} can't be created (${cause.code}): set DATABASE_URL, or move the service and DATA_DIR where that user can read them`,
       { cause },
     );
   });
 }
 
-/** Makes a folder that everyone may enter, whatever the umask, as every account has to pass it. */
+/** Creates a folder that every account may enter, whatever the umask. */
 async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await chmod(folder, 0o755);
@@ -78,7 +83,7 @@ async function copyTree(from: string, to: string): Promise<void> {
     if (found.isDirectory()) {
       await copyTree(source, target);
     } else if (!entry.endsWith('.a')) {
-      // Archives for linking (.a) are of no use to a server. A umask of 077 at install time must not hold here.
+      // A server does not need archives for linking (.a). A umask of 077 at install time must not apply to the copy.
       await copyFile(source, target);
       await chmod(target, found.mode & 0o100 ? 0o755 : 0o644);
     }

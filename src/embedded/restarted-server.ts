@@ -3,17 +3,16 @@ import type { PostgresServer } from '#src/embedded/postgres-server.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
 /**
- * Starts a Postgres, and starts it again whenever it ends by itself, such as by the kernel's out-of-memory killer, so that
- * the service recovers without anybody's help.
+ * Starts a Postgres and restarts it whenever it ends by itself, such as by the out-of-memory killer of the kernel.
  *
- * It is tried once for each of the pauses, and then left alone: what fails that often is not healed by another attempt, and
- * the log has said why. Once it has run for a minute it has all its attempts again.
+ * There is one attempt for each pause. Then it gives up, because another attempt would not help; the log has the reasons. After a minute
+ * of running, all attempts are available again.
  *
- * @param start is called as often as needed; `signal` aborts when the server is to stop.
- * @param pausesMs before each new attempt; default: the first at once, since most often one is all it takes, and later ones
- *   for a disk that is full for a moment.
- * @returns `stop` also ends an attempt that is under way.
- * @throws what the first start throws.
+ * @param start called for each attempt; `signal` aborts when the server must stop.
+ * @param pausesMs pauses before the attempts. By default the first is immediate, since it usually succeeds. Later ones outlast a disk
+ *   that is briefly full.
+ * @returns `stop` also ends an attempt in progress.
+ * @throws the error of the first start.
  */
 export async function startRestartedServer(
   start: (signal: AbortSignal) => Promise<PostgresServer>,
@@ -42,13 +41,13 @@ export async function startRestartedServer(
         try {
           running = await start(signal);
           startedAt = performance.now();
-          log.info({ attempts }, 'the embedded Postgres has been started again');
+          log.info({ attempts }, 'the embedded Postgres has been restarted');
         } catch (error) {
-          if (!signal.aborted) log.error({ err: error, attempts }, 'the embedded Postgres could not be started again');
+          if (!signal.aborted) log.error({ err: error, attempts }, 'the embedded Postgres could not be restarted');
         }
       }
     }
-    log.fatal('the embedded Postgres is not started again: it has ended too often');
+    log.fatal('the embedded Postgres is not restarted, because it has ended too often');
   };
 
   const kept = keepRunning();

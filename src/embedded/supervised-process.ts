@@ -3,26 +3,26 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Account } from '#src/embedded/account.ts';
 
-/** A program that ends when this process ends, however that happens. */
+/** A program that ends with this process, however that ends. */
 export interface SupervisedProcess {
-  /** Resolves when the program has ended and all its output was read, with its exit code; 128 + n: killed by signal n. */
+  /** Resolves with the exit code once the program has ended and its output was read. 128 + n means signal n. */
   readonly ended: Promise<number>;
   /**
-   * Sends the program a signal, by its name without SIG, and lets it and its child processes run where they are stopped
-   * (SIGSTOP), so that they heed it. No effect when it has ended.
+   * Sends the program a signal, by its name without SIG. It and its child processes are continued first if they are stopped (SIGSTOP),
+   * so that they react. No effect once the program has ended.
    */
   signal(name: 'INT' | 'TERM' | 'QUIT' | 'KILL'): void;
 }
 
 /**
- * Runs a program under a small shell that holds a pipe from this process as its standard input. The kernel closes the
- * pipe when this process ends, also by SIGKILL; the shell then stops the program. Both are in a session of their own, so
- * that Ctrl-C at the terminal reaches this process only, which may still need the program while it drains.
+ * Runs a program under a small shell whose standard input is a pipe from this process. When this process ends, also by SIGKILL, the
+ * kernel closes the pipe, and the shell stops the program. Both have a session of their own, so that Ctrl-C reaches only this process,
+ * which may need the program while it drains.
  *
- * @param command the program's absolute path and its arguments.
- * @param options.account whom it runs as; default: as we do.
- * @param options.endSignal what stops it when this process ends.
- * @param options.onLine gets each line of its output and its error output.
+ * @param command absolute path of the program, and its arguments.
+ * @param options.account the account it runs as; default: that of this process.
+ * @param options.endSignal stops the program when this process ends.
+ * @param options.onLine called with each line of its output and error output.
  */
 export function superviseProcess(
   command: readonly string[],
@@ -36,12 +36,12 @@ export function superviseProcess(
   const shell = spawn('/bin/sh', ['-c', SUPERVISOR, 'postservice-supervisor', endSignal, ...command], {
     detached: true,
     cwd: '/',
-    // Nothing of our own environment: secrets stay here, and no PG* or locale variable changes what Postgres does.
+    // Not our environment: it has secrets, and PG* and locale variables would change what Postgres does.
     env: { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     ...(account && { uid: account.uid, gid: account.gid }),
   });
   for (const output of [shell.stdout, shell.stderr]) createInterface({ input: output }).on('line', onLine);
-  // A supervisor that is gone has nobody to signal; its end is told by `ended`.
+  // `ended` reports the end of the shell, so a failed write needs no handling.
   shell.stdin.on('error', () => {});
   const ended = once(shell, 'close').then(([code]) => Number(code ?? 128));
   return {
@@ -53,9 +53,9 @@ export function superviseProcess(
 }
 
 /**
- * The signal is repeated, since one that comes before the program has set its handlers is lost: a shell starts its
- * background jobs with SIGINT ignored. A stopped program heeds no signal, and a Postgres waits for its stopped backends, so
- * all are woken: children are found where Linux lists them, and the program alone elsewhere. The shell itself ignores what a terminal or an init system sends to everyone.
+ * The end signal is repeated, because one that arrives before the program has set its handlers is lost: a shell starts background jobs
+ * with SIGINT ignored. A stopped program ignores signals, and Postgres waits for stopped backends, so all are continued first; without
+ * /proc only the program is. The shell ignores signals that a terminal or an init system sends to everyone.
  */
 const SUPERVISOR = `
 end_signal=$1; shift

@@ -5,7 +5,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { build, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { startChromium, whyNoChromium } from '#test/support/chromium.ts';
 import { installedNode20 } from '#test/support/node-20.ts';
 import { README_URL, ROOT, type Snippet, snippetsOf } from '#test/support/readme.ts';

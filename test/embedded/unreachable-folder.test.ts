@@ -80,7 +80,7 @@ describe('startEmbeddedPostgres, as root below a folder of mode 700', () => {
     const file = join(home, 'a-file');
     await writeFile(file, '');
     await expect(startEmbeddedPostgres({ dataDir, log, settings, sharedDir: join(file, 'shared') })).rejects.toThrow(
-      /^user \w+, who runs Postgres, can't reach .* can't be made \(ENOTDIR\): set DATABASE_URL, or/,
+      /^user \w+, who runs Postgres, can't reach .* can't be created \(ENOTDIR\): set DATABASE_URL, or/,
     );
     await expect(lstat(join(dataDir, 'postgres'))).rejects.toThrow('ENOENT');
   });

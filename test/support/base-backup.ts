@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { configureCopy, copyCluster, startCopy } from '#test/support/copied-cluster.ts';
 import { query } from '#test/support/query.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

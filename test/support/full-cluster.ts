@@ -3,7 +3,7 @@ import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chooseAccount } from '#src/embedded/account.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { findFullPostgres } from '#test/support/full-postgres.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 

@@ -3,7 +3,7 @@ import { chown, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Account, chooseAccount } from '#src/embedded/account.ts';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import { installedProgram } from '#test/support/installed-program.ts';
 import { query } from '#test/support/query.ts';

@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import { installedProgram } from '#test/support/installed-program.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

@@ -1,4 +1,4 @@
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { superviseProcess } from '#src/embedded/supervised-process.ts';
 import { installedProgram } from '#test/support/installed-program.ts';
 

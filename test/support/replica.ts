@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { findFreePort } from '#src/embedded/free-port.ts';
+import { findFreePort } from '#src/embedded/embedded-postgres.ts';
 import { configureCopy, copyCluster, startCopy } from '#test/support/copied-cluster.ts';
 import { signalWithChildren } from '#test/support/signal-with-children.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';

@@ -35,7 +35,7 @@ describe('With Node 20', () => {
   it('npm start says in a line what is missing where npm ci was forgotten', async ({ skip }) => {
     skip(missing !== undefined, missing);
     await using folder = await makeTemporaryFolder();
-    for (const file of ['package.json', 'src'])
+    for (const file of ['package.json', 'scripts', 'src'])
       await cp(join(ROOT, file), join(folder.path, file), { recursive: true });
     const end = await run('npm', ['start', '--silent'], folder.path).catch((error: unknown) => error);
     expect(end).toMatchObject({
