@@ -11,7 +11,7 @@ import type { FaultRow, RowResult, RunLength } from './row.ts';
 import { type Subject, startBare, startOurs } from './subject.ts';
 import { type Sample, watchMetric } from './watch-metrics.ts';
 
-/** Faults of the primary, with the service and then with what one would write without it. */
+/** Faults of the primary, for the service and then for connect-node with pg. */
 export const POSTGRES_ROWS: readonly FaultRow[] = [
   { id: 'R1', fault: 'Postgres stopped at once', run: length => compare(length, stopPostgres, outageFigures) },
   { id: 'R2', fault: 'Postgres frozen', run: length => compare(length, freezePostgres, outageFigures) },
@@ -20,7 +20,7 @@ export const POSTGRES_ROWS: readonly FaultRow[] = [
   { id: 'R6', fault: 'a hot row locked', run: length => compare(length, lockRow, lockFigures) },
 ];
 
-/** Breaks Postgres now, and resolves with how to mend it. */
+/** Breaks Postgres now. Resolves with a function that repairs it. */
 type Break = (uses: BreakUses) => Promise<() => Promise<void>>;
 
 interface BreakUses {
@@ -40,7 +40,7 @@ const freezePostgres: Break = async ({ postgres }) => {
 };
 
 const slowPostgres: Break = async ({ proxy }) => {
-  // Each way.
+  // In each direction.
   proxy.set({ latencyMs: 250 });
   return async () => proxy.heal();
 };
@@ -70,22 +70,22 @@ const lockRow: Break = async ({ postgres, ids }) => {
   };
 };
 
-/** What was seen of one subject. */
+/** The observations of one subject. */
 interface Observation {
   readonly records: readonly CallRecord[];
   readonly ledger: LedgerResult;
   readonly isAlive: boolean;
-  /** Of the primary's circuit breaker: 2 is open. */
+  /** State of the primary's circuit breaker; 2: open. */
   readonly breaker: readonly Sample[];
-  /** Of the limit of reads. */
+  /** The limit of concurrent reads. */
   readonly limit: readonly Sample[];
-  /** When the fault began and was mended, in milliseconds since the load began. */
+  /** The beginning and end of the fault, in milliseconds since the load began. */
   readonly faultMs: number;
   readonly mendedMs: number;
   readonly startedAt: number;
   /** Updates of the hot post while it was locked. */
   readonly blocked: readonly { readonly code: string; readonly tookMs: number }[];
-  /** Reads of the hot set at the same time, from a process that the fault does not meet: what the machine does to them. */
+  /** Concurrent reads of the hot set from a control process without the fault. They show the noise of the machine. */
   readonly control: readonly CallRecord[];
 }
 
@@ -101,7 +101,7 @@ async function compare(length: RunLength, breakIt: Break, figuresOf: FiguresOf):
   };
 }
 
-/** A p99 of some hundred calls is that of a few: so it is the median of several rounds. */
+/** A p99 of some hundred calls depends on a few of them, so several rounds are made and their median counts. */
 async function compareLateness(length: RunLength): Promise<RowResult> {
   const also = { updatesHot: false, hasControl: true };
   const ours: Observation[] = [];
@@ -128,7 +128,7 @@ async function observe(
   const ledger = new WriteLedger();
   const load: Omit<LoadOptions, 'seconds'> = { url: () => subject.url, rate: RATE, ids, ledger };
   const control = hasControl ? parts.use(await start(postgres.url)) : undefined;
-  // Connections, compiled code, and the hot posts in the cache: as warm in the one as in the other.
+  // Warms both up alike: connections, compiled code, hot posts in the cache.
   const warmUp = { ...load, seconds: hasControl ? CONTROL_WARM_UP_SECONDS : WARM_UP_SECONDS, seed: 2 };
   await Promise.all([runLoad(warmUp), control && runLoad({ ...warmUp, url: () => control.url, mix: [['hot', 1]] })]);
   const controlLoad = async (): Promise<CallRecord[]> =>
@@ -194,10 +194,10 @@ function outageFigures({ records, ledger, isAlive, breaker, ...times }: Observat
   const openedMs = opened === undefined ? Number.POSITIVE_INFINITY : opened.at - startedAt - faultMs;
   const during = between(records, faultMs, mendedMs);
   const hot = during.filter(({ kind }) => kind === 'hot');
-  // Who has no breaker is seen from the fault on.
+  // Without a breaker, from the fault on.
   const restFromMs = faultMs + (breaker.length > 0 ? openedMs : 0);
   const rest = between(records, restFromMs, mendedMs).filter(({ kind }) => kind !== 'hot');
-  // The time that stopping and starting take, in which either may be the answer, is in neither.
+  // Excludes the moments of stopping and starting, in which either answer is right.
   const wrongCodes = rest.filter(({ code }) => code !== 'unavailable' && code !== 'ok' && code !== 'deadline_exceeded');
   const good = records.find(({ kind, code, atMs }) => kind === 'write' && code === 'ok' && atMs >= mendedMs);
   const recoveryMs = good === undefined ? Number.POSITIVE_INFINITY : good.atMs + good.tookMs - mendedMs;
@@ -245,7 +245,7 @@ function hotOf({ records }: Observation): CallRecord[] {
   return records.filter(({ kind }) => kind === 'hot');
 }
 
-/** Of the p99 of reads: during the fault, by before it. */
+/** The p99 of reads during the fault, divided by the p99 before it. */
 function shareOfBefore(reads: readonly CallRecord[], { faultMs, mendedMs }: Observation): number {
   return tookAt(between(reads, faultMs, mendedMs), 0.99) / tookAt(between(reads, 0, faultMs), 0.99);
 }
@@ -301,12 +301,12 @@ function lockFigures({ records, faultMs, mendedMs, blocked }: Observation): Figu
   ];
 }
 
-/** Some half of two cores with Postgres and the callers on them. */
+/** About half of what two cores can do, with Postgres and the callers on them. */
 const RATE = 300;
 const CONTROL_RATE = 100;
 const WARM_UP_SECONDS = 3;
 const CONTROL_WARM_UP_SECONDS = 10;
 const DEADLINE_MS = 1000;
-/** Of each lock: who queues up behind a waiter waits for the row's turn first, and then for the transaction. */
+/** For each lock: a caller behind a waiter waits for the row's queue first, and then for the transaction. */
 const LOCK_TIMEOUT_S = 2;
 const LATENESS_ROUNDS = 5;
