@@ -6,19 +6,19 @@ export interface BarChart {
   /** Under the title. */
   readonly subtitle: string;
   readonly unit: string;
-  /** `log`: each line of the grid is ten times the one before, for values that are worlds apart. */
+  /** `log`: each grid line is ten times the one before, for values of very different sizes. */
   readonly scale: 'linear' | 'log';
-  /** Names of the bars of each group, in their order. */
+  /** Names of the bars of each group, in order. */
   readonly series: readonly string[];
   readonly groups: readonly {
     readonly label: string;
     readonly bars: readonly (Quartiles | undefined)[];
-    /** The most that is wanted: a line across the group. */
+    /** Upper limit, drawn as a line across the group. */
     readonly target?: number;
   }[];
 }
 
-/** Draws bars up to the median, with a whisker from quartile to quartile, as an SVG file that needs no other file. */
+/** Draws bars up to the median, with a whisker between the quartiles. @returns a self-contained SVG file. */
 export function drawBarChart(chart: BarChart): string {
   const groupHeight = chart.series.length * (BAR + 2) + GAP;
   const height = TOP + chart.groups.length * groupHeight + 30;

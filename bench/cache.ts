@@ -11,10 +11,10 @@ import { Random } from './random.ts';
 import { markdownTable, writeResults } from './results.ts';
 
 /**
- * Measures the cache in the process: what a hit takes, what a post takes, and how many hits there are, against plain LRU.
+ * Measures the cache in the process: the time of a hit, the memory of a post, and the hit ratio against plain LRU.
  *
- * @param args `--posts` a folder of Markdown posts (test/fixtures/posts), of which those in the cache are made.
- * @returns the targets that were missed.
+ * @param args `--posts`: a folder of Markdown posts (default: test/fixtures/posts). The cached posts are made of them.
+ * @returns the missed targets.
  */
 export async function benchCache(args: readonly string[]): Promise<string[]> {
   const options = { posts: { type: 'string', default: 'test/fixtures/posts' } } as const;

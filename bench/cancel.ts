@@ -20,11 +20,11 @@ import { writeResults } from './results.ts';
 import { startServiceProcess } from './service-process.ts';
 
 /**
- * Cancels calls at random points and looks for how long their statements stay in Postgres (R24); then freezes Postgres and
- * looks by how much calls outlive their deadlines (R2). The service is in a process of its own, this one is its client.
+ * Cancels calls at random points, and measures how long their statements stay in Postgres (R24). Then it freezes Postgres, and measures by how
+ * much calls outlive their deadlines (R2). The service runs in a process of its own; this one is its client.
  *
- * @param args `--calls` to cancel, at each rate (10000).
- * @returns the targets that were missed.
+ * @param args `--calls`: how many to cancel at each rate (10000).
+ * @returns the missed targets.
  */
 export async function benchCancel(args: readonly string[]): Promise<string[]> {
   const { values } = parseArgs({ args: [...args], options: { calls: { type: 'string', default: '10000' } } });
@@ -41,7 +41,7 @@ export async function benchCancel(args: readonly string[]): Promise<string[]> {
 
   const cancelled: CancelResult['cancelled'][number][] = [];
   for (const rate of RATES) {
-    // Nothing but the cancelling ends a statement.
+    // Only the cancellation ends a statement.
     await using service = await startServiceProcess({ ...given, ...PATIENT });
     await warmUp(service.url);
     const lock = new pg.Client(postgres.url);
@@ -68,7 +68,7 @@ export async function benchCancel(args: readonly string[]): Promise<string[]> {
   return missedTargets(result);
 }
 
-/** So that the service has its connections, and has compiled what it runs: calls to a cold one hardly get to Postgres. */
+/** Warms the service up: calls to a cold one hardly reach Postgres. */
 async function warmUp(baseUrl: string): Promise<void> {
   const client = createClient(PostService, createConnectTransport({ baseUrl, httpVersion: '1.1' }));
   for (let n = 0; n < 50; n++) {
@@ -76,7 +76,7 @@ async function warmUp(baseUrl: string): Promise<void> {
   }
 }
 
-/** At a constant rate, however long the calls take. */
+/** Calls at a constant rate, however long the calls take. */
 async function cancelCalls(baseUrl: string, calls: number, rate: number): Promise<void> {
   const transports = [
     createConnectTransport({ baseUrl, httpVersion: '1.1' }),
@@ -87,7 +87,7 @@ async function cancelCalls(baseUrl: string, calls: number, rate: number): Promis
   const cancelOne = async (client: (typeof transports)[number]) => {
     const cancelling = new AbortController();
     const { signal } = cancelling;
-    // Writes wait for the lock for ever; reads are cancelled on their way, or answered before.
+    // Writes wait for the lock for ever. Reads are cancelled on their way, or answered before.
     const call = random.chance(0.8)
       ? client.createPost({ post: { title: 'Cancelled' } }, { signal })
       : client.listPosts({ pageSize: 1 }, { signal });
@@ -106,7 +106,7 @@ async function cancelCalls(baseUrl: string, calls: number, rate: number): Promis
   await Promise.all(open);
 }
 
-/** @returns what gives the share of all cores that was at work since, from 0 to 1. */
+/** @returns a function that gives the share of all cores that was busy since, from 0 to 1. */
 function watchCpu(): () => number {
   const read = () => {
     const times = cpus().map(core => core.times);
@@ -120,9 +120,9 @@ function watchCpu(): () => number {
   };
 }
 
-/** A second: what a machine of two cores does with half of them, and what happens nearer to its limit. */
+/** Calls a second: half of what a machine of two cores can do, and a rate nearer to its limit. */
 const RATES = [100, 200];
 const CANCELLED_WITHIN_MS = 20;
-/** A statement may be as old: counted from its start, which is stricter than from the cancelling of its call. */
+/** The age limit of a statement, from its start. That is stricter than from the cancellation of its call. */
 const LIMIT_MS = 100;
 const PATIENT = { DATABASE_LOCK_TIMEOUT: '1h', DATABASE_STATEMENT_TIMEOUT: '1h', DATABASE_POOL_MAX: '50' };

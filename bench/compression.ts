@@ -11,11 +11,11 @@ import { Random } from './random.ts';
 import { markdownTable, writeResults } from './results.ts';
 
 /**
- * Measures from which size on it pays to compress an answer: the CPU time that it takes, with all of its threads, against the
- * time that the saved bytes would take on a link. A post in JSON, with text of real posts.
+ * Measures from which size compressing an answer pays. It compares the CPU time of all threads with the time that the saved bytes would take
+ * on a link. The answer is a post in JSON, with the text of real posts.
  *
  * @param args the folder of posts; `--rounds` (15).
- * @returns a line where the default of COMPRESS_MIN_BYTES does not pay.
+ * @returns a line if the default of COMPRESS_MIN_BYTES does not pay.
  */
 export async function benchCompression(args: readonly string[]): Promise<string[]> {
   const { values, positionals } = parseArgs({
@@ -42,7 +42,7 @@ export async function benchCompression(args: readonly string[]): Promise<string[
     .map(row => `${row.encoding} of ${row.size} bytes pays below ${row.paysBelowMbit.median.toFixed(0)} Mbit/s only`);
 }
 
-/** @returns JSON of about this many bytes. */
+/** @returns JSON of about so many bytes. */
 function answerOf(size: number, passages: readonly string[], random: Random): Uint8Array {
   let content = '';
   while (content.length < size) content += `${passages[random.below(passages.length)]}\n\n`;
@@ -108,14 +108,14 @@ ${markdownTable(
 const SIZES = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
 const ANSWERS = 20;
 const ROUND_MS = 100;
-/** What a good line at home has. Inside of a data centre compressing does not pay at any size. */
+/** A good connection at home. Within a data centre compression never pays. */
 const LINK_MBIT = 100;
 
 interface Row {
   readonly encoding: string;
   readonly size: number;
   readonly cpuUs: Quartiles;
-  /** What is left of the bytes, from 0 to 1. */
+  /** The share of the bytes that is left, from 0 to 1. */
   readonly share: number;
   readonly paysBelowMbit: Quartiles;
 }

@@ -4,7 +4,7 @@ import { findPostFiles } from '#src/cli/find-post-files.ts';
 import { parsePostFile } from '#src/cli/post-file.ts';
 import type { Random } from './random.ts';
 
-/** What synthetic posts are made of: parts of real ones. */
+/** The parts of real posts that synthetic posts are made of. */
 export interface Corpus {
   readonly titles: readonly string[];
   /** Most frequent first. */
@@ -16,11 +16,11 @@ export interface Corpus {
 }
 
 /**
- * Reads a folder of Markdown posts, as `import` does; files that it refuses are passed over.
+ * Reads a folder of Markdown posts, as `import` does, and skips the files that `import` refuses.
  *
- * There are more authors and tags than the posts have: names with a number behind them, and words of titles.
+ * It adds authors (names with a number) and tags (words of titles), since the posts have too few.
  *
- * @throws where no post is found.
+ * @throws if the folder has no posts.
  */
 export async function readCorpus(dir: string, random: Random): Promise<Corpus> {
   const { files } = await findPostFiles(dir);
@@ -29,7 +29,7 @@ export async function readCorpus(dir: string, random: Random): Promise<Corpus> {
     try {
       posts.push(parsePostFile(await readFile(join(dir, path))));
     } catch {
-      // Whatever is wrong with it, import tells.
+      // `import` reports what is wrong with it.
     }
   }
   if (posts.length === 0) throw new Error(`${dir} has no Markdown post with front matter`);
@@ -51,7 +51,7 @@ const AUTHORS = 5000;
 const TAGS = 2000;
 const PASSAGES = 4000;
 
-/** Parts that begin with a paragraph; lengths are log-normal, as those of posts are. */
+/** Passages that begin with a paragraph. Their lengths are log-normal, like those of posts. */
 function cutPassages(contents: readonly string[], random: Random): string[] {
   return Array.from({ length: PASSAGES }, () => {
     const content = contents[random.below(contents.length)] ?? '';

@@ -20,12 +20,12 @@ import { writeResults } from './results.ts';
 import { startServiceProcess } from './service-process.ts';
 
 /**
- * Measures the way to Postgres and back: reads by id, cold calls from end to end, and batches of creates, against what one would write with
- * the libraries alone. How lists do at depth is the scenario `lists`.
+ * Measures the way to Postgres and back: reads by id, cold calls from end to end, and batches of creates. It compares them with code that uses
+ * the libraries alone. The scenario `lists` measures lists at depth.
  *
- * @param args a folder of Markdown posts to make the posts of (the tests' own), `--posts` (1000000), `--data DIR` to keep the database,
+ * @param args a folder of Markdown posts to make the posts of (default: the tests' own); `--posts` (1000000); `--data DIR` keeps the database;
  *   `--rounds` (15).
- * @returns the targets that were missed.
+ * @returns the missed targets.
  */
 export async function benchData(args: readonly string[]): Promise<string[]> {
   const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });

@@ -21,11 +21,11 @@ import { formatQuartiles, type Quartiles } from './quartiles.ts';
 import { markdownTable, writeResults } from './results.ts';
 
 /**
- * Measures what the strict decoding of requests costs, against that of protobuf-es alone, as connect-node does it. Nothing is
- * remembered: small requests that come again cost neither.
+ * Measures the cost of the strict decoding of requests, against decoding by protobuf-es alone, as connect-node does it. Nothing is cached; in the
+ * service, small requests that repeat cost neither.
  *
  * @param args `--rounds` (25).
- * @returns a line where it takes more than MORE_MAX_US more, and more than MORE_MAX times as long.
+ * @returns a line for each message that takes MORE_MAX_US longer, and also MORE_MAX times as long.
  */
 export async function benchDecode(args: readonly string[]): Promise<string[]> {
   const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string', default: '25' } } });
@@ -136,7 +136,7 @@ const SAMPLES: readonly Sample[] = [
   },
 ];
 
-/** Less than this does not show beside the 15 us that the fastest call takes. */
+/** A smaller difference is invisible beside the 15 µs of the fastest call. */
 const MORE_MAX_US = 1;
 const MORE_MAX = 1.2;
 
@@ -144,7 +144,7 @@ interface Sample {
   readonly name: string;
   readonly schema: DescMessage;
   readonly message: Message;
-  /** How often it is decoded for one measurement. */
+  /** How often one measurement decodes it. */
   readonly calls: number;
 }
 

@@ -7,15 +7,15 @@ export interface Explained {
   readonly text: string;
   /** The indexes that it read. */
   readonly indexes: readonly string[];
-  /** Rows that were read and then dropped by a filter. */
+  /** Rows that a filter removed after they were read. */
   readonly filtered: number;
   /** Pages of 8 KiB that it touched, in memory or on disk. */
   readonly buffers: number;
-  /** Where it is no plain range of an index: sorts of more than a page, bitmap and sequential scans. */
+  /** Plan nodes that are not a plain index range: sorts of more than a page, bitmap and sequential scans. */
   readonly detours: readonly string[];
 }
 
-/** Runs a query once and tells how. @param pageRows the most rows that one page may need. */
+/** Runs a query once, and explains it. @param pageRows the most rows that one page may need. */
 export async function explain(client: pg.Client, query: CompiledQuery, pageRows: number): Promise<Explained> {
   const run = async (format: string) => {
     const sql = `explain (analyze, buffers, format ${format}) ${query.sql}`;

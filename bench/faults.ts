@@ -1,7 +1,8 @@
 /**
- * `npm run faults [ROW]… [-- --seconds 30 --soak 10]`: breaks what the service stands on, row by row, under a constant load with a ledger
- * of all writes, and says whether each figure is reached. Results go to bench/results, beside those of rows that were run before. R20, the soak, and
- * R30, which needs Python, etcd and Debian's Postgres, run only where they are named.
+ * `npm run faults [ROW]… [-- --seconds 30 --soak 10]`: breaks what the service stands on, row by row, under a constant load with a ledger of all
+ * writes. It reports whether each target is met. Results go to bench/results, beside those of earlier runs.
+ *
+ * R20 (the soak) and R30 (which needs Python, etcd and Debian's Postgres) run only if they are named.
  */
 import { parseArgs } from 'node:util';
 import { CLIENT_ROWS } from './faults/client-rows.ts';
@@ -26,9 +27,9 @@ import { markdownTable, readEarlierRows, writeResults } from './results.ts';
 
 const { values, positionals } = parseArgs({
   options: {
-    /** Of load for each row; the fault comes after a third of it, and lasts as long. */
+    /** Seconds of load for each row. The fault begins after a third of them, and lasts another third. */
     seconds: { type: 'string', default: '30' },
-    /** Minutes of R20, which is run only where it is named. */
+    /** Minutes of R20. */
     soak: { type: 'string', default: '10' },
   },
   allowPositionals: true,
@@ -47,7 +48,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-/** Calls of each row and subject that are kept for the picture. */
+/** The most calls of each row and subject that are kept for the chart. */
 const STORED_MAX = 3000;
 const missed: string[] = [];
 for (const row of positionals.length === 0 ? always : rows.filter(({ id }) => positionals.includes(id))) {

@@ -61,7 +61,7 @@ async function generatedFiles(): Promise<Map<string, string>> {
       contents.set(path.slice(root.length), await readFile(path, 'utf8'));
     }
   }
-  for (const path of ['README.md', '.env.example']) contents.set(path, await readFile(join(root, path), 'utf8'));
+  for (const path of ['docs/settings.md', '.env.example']) contents.set(path, await readFile(join(root, path), 'utf8'));
   return contents;
 }
 
@@ -70,7 +70,7 @@ function gitStatus(): Promise<string> {
     const places = [
       'gen',
       'conformance/gen',
-      'README.md',
+      'docs/settings.md',
       '.env.example',
       'baseline',
       'vendor',

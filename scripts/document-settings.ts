@@ -1,4 +1,4 @@
-/** Writes what is documented of the settings: all of .env.example, and the table in the README. */
+/** Documents the settings: writes .env.example, and the table in docs/settings.md. Part of `npm run generate`. */
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { envExample, settingsTable } from '#src/config/help.ts';
@@ -7,9 +7,9 @@ const root = new URL('..', import.meta.url);
 
 await writeFile(new URL('.env.example', root), envExample());
 
-const readme = new URL('README.md', root);
-const text = await readFile(readme, 'utf8');
+const page = new URL('docs/settings.md', root);
+const text = await readFile(page, 'utf8');
 await writeFile(
-  readme,
+  page,
   text.replace(/(?<=<!-- settings -->\n\n).*?(?=\n<!-- \/settings -->)/s, () => settingsTable()),
 );

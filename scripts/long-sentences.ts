@@ -29,7 +29,7 @@ process.exitCode = found === 0 ? 0 : 1;
 
 /** The texts of its comments, with an empty line between them. */
 function commentsOf(source: string): string {
-  const blocks = [...source.matchAll(/\/\*\*?([\s\S]*?)\*\//g)].map(([, text = '']) =>
+  const blocks = [...source.matchAll(/(?<=^|\s)\/\*\*?([\s\S]*?)\*\//g)].map(([, text = '']) =>
     text.replaceAll(/^\s*\* ?/gm, ''),
   );
   const lines = [...source.matchAll(/^[ \t]*\/\/.*(?:\n[ \t]*\/\/.*)*/gm)].map(([text]) =>

@@ -1,5 +1,5 @@
 /**
- * Shows that a change of words is one of words alone: compares every file of `src` and `client` with a commit, without comments and
+ * Shows that a change of words is one of words alone: compares every file of `src`, `client`, `bench` and `scripts` with a commit, without comments and
  * without what stands in strings. Prints the files that differ, and exits with 1 then.
  *
  *     node scripts/same-code.ts COMMIT
@@ -14,7 +14,18 @@ const STRING = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
 const ROOT = join(import.meta.dirname, '..');
 const [commit = 'HEAD'] = process.argv.slice(2);
 
-const names = git('diff', '--name-only', '--diff-filter=AMD', '--no-renames', commit, '--', 'src', 'client');
+const names = git(
+  'diff',
+  '--name-only',
+  '--diff-filter=AMD',
+  '--no-renames',
+  commit,
+  '--',
+  'src',
+  'client',
+  'bench',
+  'scripts',
+);
 const different = names
   .split('\n')
   .filter(name => name.endsWith('.ts'))

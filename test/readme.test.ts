@@ -1,18 +1,27 @@
 import { execFile } from 'node:child_process';
+import { globSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { settingsTable } from '#src/config/help.ts';
-import { README_URL, ROOT, snippetsOf } from '#test/support/readme.ts';
+import { README_ADMIN_URL, README_URL, ROOT, snippetsOf } from '#test/support/readme.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
-const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-const snippets = await snippetsOf('README.md');
-const run = (language: string) => snippets.filter(snippet => snippet.language === language && snippet.isRun);
-const firstLine = (text: string) => text.split('\n').find(line => !line.startsWith('import')) ?? '';
+/** Their snippets have tests of their own, which need more than one service. */
+const TESTED_ELSEWHERE = ['docs/backup.md'];
+const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/*.md', { cwd: ROOT }).sort()];
+const SNIPPETS = (
+  await Promise.all(
+    DOCUMENTS.filter(file => !TESTED_ELSEWHERE.includes(file)).map(async file =>
+      (await snippetsOf(file)).map(snippet => ({ file, ...snippet })),
+    ),
+  )
+).flat();
+const run = (language: string) => SNIPPETS.filter(snippet => snippet.language === language && snippet.isRun);
+const TYPESCRIPT = run('ts');
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 const STRICT =
@@ -25,14 +34,14 @@ let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
 
 beforeAll(async () => {
   service = await startTestService();
+  await service.client.createPost({ post: { title: 'Hello, World!', author: 'Ada', tags: ['news'] } });
   folder = await makeTemporaryFolder();
   // A project that has installed the client package, as npm would lay it out.
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }');
   await mkdir(join(folder.path, 'node_modules/@postservice'), { recursive: true });
   await symlink(join(ROOT, 'gen'), join(folder.path, 'node_modules/@postservice/client'));
   await symlink(join(ROOT, 'node_modules/@connectrpc'), join(folder.path, 'node_modules/@connectrpc'));
-  const notRun = snippets.filter(snippet => !snippet.isRun || snippet.language === 'mermaid');
-  console.log(`not run: ${notRun.map(({ language, text }) => `${language} «${firstLine(text)}»`).join(', ')}`);
+  for (const snippet of TYPESCRIPT) await writeFile(sourceOf(snippet), here(snippet.text));
 });
 
 afterAll(async () => {
@@ -40,16 +49,33 @@ afterAll(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-describe('The README', () => {
-  it('has snippets of each kind', () => {
+describe('README.md', () => {
+  it('fits on a few screens', async () => {
+    const lines = (await readFile(join(ROOT, 'README.md'), 'utf8')).trimEnd().split('\n');
+    expect(lines.length).toBeLessThanOrEqual(150);
+  });
+
+  it.each(['npm ci && npm start', 'npm ci && npm test'])('has %s', async command => {
+    expect((await snippetsOf('README.md')).map(({ text }) => text.trim())).toContain(command);
+  });
+});
+
+describe('docs/settings.md', () => {
+  it('has the table of all settings', async () => {
+    expect(await readFile(join(ROOT, 'docs/settings.md'), 'utf8')).toContain(settingsTable());
+  });
+});
+
+describe('The documents', () => {
+  it('have snippets of each kind', () => {
     for (const language of ['sh', 'ts', 'go', 'python']) expect(run(language)).not.toHaveLength(0);
   });
 
-  it('has the table of all settings', () => {
-    expect(readme).toContain(settingsTable());
+  it('say why a snippet is not run', () => {
+    expect(SNIPPETS.filter(({ isRun, reason }) => !isRun && reason === undefined)).toEqual([]);
   });
 
-  it.each(run('sh'))('has commands that work: $text', async ({ text }) => {
+  it.each(run('sh'))('have commands that work: $file: $text', async ({ text }) => {
     const running = execute('/bin/bash', ['-e', '-o', 'pipefail', '-c', here(text)], ROOT);
     const { stdout } = text.includes('--max-time') ? await untilTimeIsUp(running) : await running;
     expect(stdout).not.toBe('');
@@ -57,19 +83,27 @@ describe('The README', () => {
     expect(stdout).not.toContain('"code":');
   });
 
-  it.each(run('ts'))('has TypeScript that works: $text', async ({ text, index }) => {
-    const source = join(folder.path, `snippet-${index}.ts`);
-    await writeFile(source, here(text));
-    await execute(process.execPath, [TSC, ...STRICT, source], folder.path);
+  it('have TypeScript that compiles strictly', async () => {
+    await execute(process.execPath, [TSC, ...STRICT, ...TYPESCRIPT.map(sourceOf)], folder.path);
+  });
+
+  it.each(TYPESCRIPT)('have TypeScript that works: $file: $text', async snippet => {
     // Bundled as for a web page, and run by Node, which has fetch as well.
-    const platform = text.includes('@postservice/client/web') ? 'browser' : 'node';
-    const bundle = join(folder.path, `snippet-${index}.js`);
-    await build({ entryPoints: [source], outfile: bundle, bundle: true, format: 'esm', platform, logLevel: 'silent' });
-    const { stdout } = await execute(process.execPath, [bundle], folder.path);
+    const platform = snippet.text.includes('@postservice/client/web') ? 'browser' : 'node';
+    const outfile = sourceOf(snippet).replace(/ts$/, 'js');
+    await build({
+      entryPoints: [sourceOf(snippet)],
+      outfile,
+      bundle: true,
+      format: 'esm',
+      platform,
+      logLevel: 'silent',
+    });
+    const { stdout } = await execute(process.execPath, [outfile], folder.path);
     expect(stdout).toContain('Hello, World!');
   });
 
-  it('has Python that works', async ({ skip }) => {
+  it('have Python that works', async ({ skip }) => {
     skip(!(await isInstalled('python3', '--version')), 'Python is not installed, and the service does not need it');
     for (const { text } of run('python')) {
       const { stdout } = await execute('python3', ['-c', here(text)], folder.path);
@@ -77,7 +111,7 @@ describe('The README', () => {
     }
   });
 
-  it('has Go that works', async ({ skip }) => {
+  it('have Go that works', async ({ skip }) => {
     skip(!(await isInstalled('go', 'version')), 'Go is not installed, and the service does not need it');
     for (const { text } of run('go')) {
       await writeFile(join(folder.path, 'main.go'), here(text));
@@ -101,8 +135,12 @@ async function untilTimeIsUp(running: Promise<{ stdout: string }>): Promise<{ st
 /** https://curl.se/docs/manpage.html#EXIT */
 const CURL_TIMED_OUT = 28;
 
+function sourceOf({ file, index }: { readonly file: string; readonly index: number }): string {
+  return join(folder.path, `${file.replaceAll(/\W/g, '-')}-${index}.ts`);
+}
+
 function here(text: string): string {
-  return text.replaceAll(README_URL, service.url);
+  return text.replaceAll(README_URL, service.url).replaceAll(README_ADMIN_URL, service.adminUrl);
 }
 
 async function isInstalled(program: string, argument: string): Promise<boolean> {
@@ -114,7 +152,9 @@ async function isInstalled(program: string, argument: string): Promise<boolean> 
 
 async function execute(program: string, args: readonly string[], cwd: string) {
   // biome-ignore lint/style/noProcessEnv: snippets run in the environment of whoever runs the tests.
-  const env = { ...process.env };
+  const env: NodeJS.ProcessEnv = { ...process.env };
+  env.DATABASE_URL = service.databaseUrl;
+  env.PAGE_TOKEN_SECRET = 'x'.repeat(32);
   env.PATH = [dirname(process.execPath), join(ROOT, 'node_modules/.bin'), env.PATH].join(':');
   return promisify(execFile)(program, args, { cwd, env });
 }

@@ -5,7 +5,7 @@ import type { Post } from '#src/posts/post.ts';
 import type { Corpus } from '../corpus.ts';
 import { Random } from '../random.ts';
 
-/** Posts as they are cached, each with texts of its own, made of real ones. */
+/** Posts as they are cached, made of real ones. Each owns its texts. */
 export function makeAnswers(corpus: Corpus, count: number): CacheEntry<Post>[] {
   const random = new Random(1);
   const pick = <T>(items: readonly T[]) => items[random.below(items.length)] as T;
@@ -15,7 +15,7 @@ export function makeAnswers(corpus: Corpus, count: number): CacheEntry<Post>[] {
       id,
       slug: `post-${n}`,
       title: pick(corpus.titles),
-      // As Postgres' driver makes them: text of its own, and not a part of another one.
+      // As pg makes them: a string of its own, not a slice of another one.
       content: Buffer.from(`${n} ${pick(corpus.passages)}`).toString(),
       author: pick(corpus.authors),
       tags: [pick(corpus.tags), pick(corpus.tags)],
@@ -30,5 +30,5 @@ export function makeAnswers(corpus: Corpus, count: number): CacheEntry<Post>[] {
   });
 }
 
-/** Whose writes all of them have. */
+/** The snapshot of all cached posts. */
 export const SNAPSHOT = new Snapshot('100:100:');

@@ -2,7 +2,7 @@ import { SieveStore } from '#src/cache/sieve-store.ts';
 import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { Random, ZipfPicker } from '../random.ts';
 
-/** How many of a trace's reads were hits, as a share, with room for this share of all bytes. */
+/** The hit ratio of a trace, with room for this share of all bytes. */
 export interface HitRatio {
   readonly trace: string;
   readonly room: number;
@@ -10,7 +10,7 @@ export interface HitRatio {
   readonly lru: number;
 }
 
-/** Replays the same reads on SIEVE and on plain least-recently-used, with the same bound of bytes. */
+/** Replays the same reads on SIEVE and on plain LRU, with the same limit in bytes. */
 export function measureHitRatios(answers: readonly CacheEntry[], reads: number): HitRatio[] {
   const total = answers.reduce((sum, answer) => sum + sizeOfEntry(answer), 0);
   return ROOMS.flatMap(room =>
@@ -32,7 +32,7 @@ export function measureHitRatios(answers: readonly CacheEntry[], reads: number):
   );
 }
 
-/** What most write who need a cache: a Map, whose order is that of the last uses. */
+/** The cache that most people write: a Map in order of last use. */
 class LeastRecentlyUsed {
   readonly #maxBytes: number;
   readonly #sizes = new Map<string, number>();
@@ -61,7 +61,7 @@ class LeastRecentlyUsed {
   }
 }
 
-/** Zipf's law; and now and then somebody reads all posts one after the other, whose hits do not count. */
+/** Reads by Zipf's law. Now and then a crawler reads all posts in order; its hits do not count. */
 function* traceOf(answers: readonly CacheEntry[], reads: number, scansEach: number) {
   const keys = answers.map((_, n) => n);
   const picker = new ZipfPicker(keys, new Random(7));
@@ -73,5 +73,5 @@ function* traceOf(answers: readonly CacheEntry[], reads: number, scansEach: numb
 }
 
 const ROOMS = [0.01, 0.1];
-/** How often all posts are read in between, in reads; 0: never. */
+/** The number of reads between two crawls; 0: no crawls. */
 const TRACES: Readonly<Record<string, number>> = { Zipf: 0, 'Zipf, and all posts read in between': 200_000 };

@@ -8,7 +8,7 @@ import type { PostStore } from '#src/posts/post-store.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
 import { SNAPSHOT } from './cached-posts.ts';
 
-/** Microseconds of one hit: what a caller waits for, and what it costs. */
+/** Microseconds of one hit. */
 export interface HitTime {
   readonly store: Quartiles;
   readonly nearCache: Quartiles;
@@ -16,7 +16,7 @@ export interface HitTime {
   readonly keyv: Quartiles;
 }
 
-/** Reads posts that are cached, one after the other, through the store as the service has it; and from the cache in it. */
+/** Reads cached posts one after the other: through the store, as the service does, and from the near cache alone. */
 export async function measureHitTime(
   answers: readonly CacheEntry<Post>[],
   log: Logger,

@@ -5,14 +5,14 @@ import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import type { Corpus } from '../corpus.ts';
 import { makeAnswers } from './cached-posts.ts';
 
-/** What a cached post takes of memory, in bytes: means. */
+/** The memory of a cached post, in bytes: means. */
 export interface PostMemory {
   readonly posts: number;
   /** Characters of its texts. */
   readonly text: number;
   /** In the heap, with its place in the cache. */
   readonly heap: number;
-  /** What the bound of the cache counts for it: with the bytes of the answers that are made of it and remembered with it. */
+  /** The size that the cache counts for it, which includes the encoded answers that are kept with it. */
   readonly counted: number;
 }
 

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
-/** What the statements of a service were seen to do, from a look every few milliseconds. */
+/** What was observed of the statements of a service, by polling every few milliseconds. */
 export interface SeenStatements {
   readonly looks: number;
-  /** Different statements that were seen at work or waiting for a lock. */
+  /** Distinct statements that ran or waited for a lock. */
   readonly statements: number;
-  /** Those that were seen older than the limit. */
+  /** Statements older than the limit. */
   readonly late: number;
   /** The age of the oldest, in milliseconds. */
   readonly oldestMs: number;
 }
 
-/** Looks at the service's statements until `end` is called, which waits until none runs any more. */
+/** Polls the service's statements until `end` is called. `end` waits until none runs. */
 export async function watchStatements(databaseUrl: string, limitMs: number) {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'bench-watch' });
   await client.connect();

@@ -10,19 +10,19 @@ export interface FrozenResult {
   readonly calls: number;
   /** By how many milliseconds calls outlived their deadlines, as the client saw it, in order. */
   readonly overrunsMs: readonly number[];
-  /** How many ended with each code. */
+  /** How many calls ended with each code. */
   readonly codes: Readonly<Record<string, number>>;
 }
 
-/** Stops Postgres with SIGSTOP, calls the service with deadlines of 50 to 500 ms, ten at a time, and lets Postgres go on. */
+/** Stops Postgres with SIGSTOP, makes ten concurrent calls with deadlines of 50 to 500 ms, and resumes Postgres. */
 export async function measureFrozen(baseUrl: string, location: string): Promise<FrozenResult> {
   const client = createClient(PostService, createConnectTransport({ baseUrl, httpVersion: '1.1' }));
-  // As many connections as there are callers, of ours and to Postgres, and code that has run before.
+  // Opens all connections, and compiles the code.
   for (let n = 0; n < 50; n++) await Promise.all(Array.from({ length: CALLERS }, () => client.listPosts({})));
   const overrunsMs: number[] = [];
   const codes: Record<string, number> = {};
   const call = async (deadlineMs: number, write: boolean) => {
-    // As a header, so that it is the server who keeps the deadline, and no timer of the client.
+    // As a header, so that the server enforces the deadline, not a timer of the client.
     const options = { headers: { 'connect-timeout-ms': String(deadlineMs) } };
     const startedAt = performance.now();
     const answer = write ? client.createPost({ post: { title: 'Frozen' } }, options) : client.listPosts({}, options);
@@ -49,7 +49,7 @@ export async function measureFrozen(baseUrl: string, location: string): Promise<
 const CALLERS = 10;
 const ROUNDS = 30;
 
-/** To the postmaster and its children; one that ends meanwhile needs none. */
+/** Signals the postmaster and its children. One may have ended meanwhile. */
 function signal(postmaster: number, name: NodeJS.Signals): void {
   process.kill(postmaster, name);
   const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).split('\n');

@@ -3,7 +3,7 @@ import { markdownTable } from '../results.ts';
 import type { SeenStatements } from './cancelled-statements.ts';
 import type { FrozenResult } from './frozen-postgres.ts';
 
-/** All that the scenario `cancel` found. */
+/** The results of the scenario `cancel`. */
 export interface CancelResult {
   readonly machine: Machine;
   readonly cancelledWithinMs: number;
@@ -16,7 +16,7 @@ export interface CancelResult {
   readonly frozen: FrozenResult;
 }
 
-/** Which statements or calls lasted longer than they may. */
+/** The statements and calls that lasted too long. */
 export function missedTargets({ cancelled, frozen, limitMs }: CancelResult): string[] {
   const late = frozen.overrunsMs.filter(ms => ms > MOST_OVERRUN_MS).length;
   return [

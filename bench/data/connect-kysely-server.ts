@@ -1,4 +1,4 @@
-/** What one would write with the libraries alone: connect-node on Node's own server, and plain Kysely over pg's Pool of 10. */
+/** The same service with the libraries alone: connect-node on Node's own server, and plain Kysely over a pg Pool of 10. */
 import http from 'node:http';
 import { parseArgs } from 'node:util';
 import { create } from '@bufbuild/protobuf';

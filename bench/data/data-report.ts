@@ -5,7 +5,7 @@ import type { MeasuredColdCalls } from './measure-cold-calls.ts';
 import type { MeasuredCreates } from './measure-creates.ts';
 import type { MeasuredReads } from './measure-reads.ts';
 
-/** All that the scenario `data` found. */
+/** The results of the scenario `data`. */
 export interface DataResult {
   readonly machine: Machine;
   readonly posts: number;
@@ -15,7 +15,7 @@ export interface DataResult {
   readonly creates: readonly MeasuredCreates[];
 }
 
-/** What is short of its figure. */
+/** The missed targets. */
 export function missedTargets({ reads, coldCalls, creates }: DataResult): string[] {
   const missed: string[] = [];
   const busy = reads.filter(({ callers }) => callers === 64);

@@ -4,10 +4,10 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { GetPostRequestSchema } from '#gen/blog/v1/post_service_pb.js';
 
 /**
- * Calls GetPost over HTTP/1.1, one call at a time on each of some connections, each for other posts, for a time. Looks at no more of the
- * answers than the status and the length.
+ * Calls GetPost over HTTP/1.1 for a time, one call at a time on each connection, each for other posts. It reads only the status and the length of
+ * an answer.
  *
- * @returns how many were answered.
+ * @returns the number of answers.
  */
 export async function readOverHttp1(
   port: number,
@@ -36,7 +36,7 @@ export async function readOverHttp1(
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-/** Made beforehand: what the generator takes of the processors is missing to all who are measured. */
+/** Built beforehand, since the generator shares the processors with what it measures. */
 function requestFor(port: number, id: string): Buffer {
   const body = toBinary(GetPostRequestSchema, create(GetPostRequestSchema, { key: { case: 'id', value: id } }));
   const head = `POST /blog.v1.PostService/GetPost HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n${FIELDS}content-length: ${body.length}\r\n\r\n`;

@@ -3,17 +3,17 @@ import { type Quartiles, quartiles } from '../quartiles.ts';
 import { type ContestantProcess, startContestant } from '../transport/contestant-process.ts';
 import { readOverHttp1 } from './http1-reads.ts';
 
-/** GetPost of posts that no cache has, from end to end. */
+/** GetPost of posts that are in no cache, from end to end. */
 export interface MeasuredColdCalls {
   readonly name: string;
   readonly perSecond: Quartiles;
-  /** CPU of the server's process, without Postgres, in microseconds a call. */
+  /** CPU time of the server's process, without Postgres, in microseconds a call. */
   readonly cpuUs: Quartiles;
 }
 
 /**
- * Ours without a cache, and connect-node with plain Kysely, in turns, each in a process of its own. Postgres, the generator and the server
- * share the machine: the CPU a call is the surer figure.
+ * Measures ours without a cache, and connect-node with plain Kysely, in turns, each in a process of its own. Postgres, the generator and the server
+ * share the machine, so the CPU time a call is the more reliable figure.
  */
 export async function measureColdCalls(
   ours: readonly string[],

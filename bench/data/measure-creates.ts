@@ -5,14 +5,14 @@ import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import type { PostStore } from '#src/posts/post-store.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
 
-/** Posts of 1 KB that were created in a second, in batches of 100. */
+/** Posts of 1 KB created in a second, in batches of 100. */
 export interface MeasuredCreates {
   readonly name: string;
   readonly callers: number;
   readonly postsPerSecond: Quartiles;
 }
 
-/** By the store alone, and through the service over gRPC, in turns of a second. */
+/** Creates posts by the store alone, and through the service over gRPC, in turns of a second. */
 export async function measureCreates(store: PostStore, url: string, rounds: number): Promise<MeasuredCreates[]> {
   const client = createClient(PostService, createGrpcTransport({ baseUrl: url }));
   const ways = {
@@ -43,7 +43,7 @@ export async function measureCreates(store: PostStore, url: string, rounds: numb
           }
         };
         await Promise.all(Array.from({ length: callers }, caller));
-        // The first round is the warm-up.
+        // The first round is a warm-up.
         if (round === 0) found.set(key, { name, callers, rates: [], postsPerSecond: quartiles([0]) });
         else found.get(key)?.rates.push((posts * 1000) / (performance.now() - begin));
       }

@@ -6,18 +6,18 @@ import { POST_STATEMENTS } from '#src/posts/store/post-read-statements.ts';
 import { type Quartiles, quartiles } from '../quartiles.ts';
 import type { ReadArm } from './read-arms.ts';
 
-/** What one way of reading did, by so many callers at once. */
+/** What one way of reading achieved, with so many concurrent callers. */
 export interface MeasuredReads {
   readonly name: string;
   readonly callers: number;
   readonly perSecond: Quartiles;
-  /** CPU of this process, in microseconds a read; unset: it is another program. */
+  /** CPU time of this process, in microseconds a read; unset for another program. */
   readonly cpuUs?: Quartiles;
-  /** Its rate against the first one's, paired by round. */
+  /** Its rate divided by the first arm's, paired by round. */
   readonly ratio: Quartiles;
 }
 
-/** Each arm in turns, a slice of 0.3 s each; and pgbench, with the same statement, over as many connections as there are lanes. */
+/** Measures the arms in turns, in slices of 0.3 s. pgbench runs the same statement over as many connections as there are lanes. */
 export async function measureReads(
   arms: readonly ReadArm[],
   pgbench: Pgbench | undefined,
@@ -66,11 +66,11 @@ export interface Pgbench {
   readonly run: () => Promise<number>;
 }
 
-/** Undefined where it is not installed (Debian: postgresql-contrib, or postgresql-NN). */
+/** @returns undefined if it is not installed (Debian: postgresql-contrib, or postgresql-NN). */
 export async function openPgbench(url: string, ids: readonly string[], folder: string): Promise<Pgbench | undefined> {
   const some = ids.slice(0, IDS);
   const script = join(folder, 'read-by-id.sql');
-  // Its variables are no UUIDs of their own accord: each id has a line.
+  // pgbench has no variables of type UUID, so each id has a line.
   await writeFile(script, some.map((_, n) => `${POST_STATEMENTS.byId.text.replace('$1', `:id${n}`)};\n`).join(''));
   const defines = some.flatMap((id, n) => ['-D', `id${n}=${id}`]);
   const program = await findPgbench();

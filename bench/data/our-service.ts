@@ -1,4 +1,4 @@
-/** The service as its settings have it, which says where it listens as the benchmarks' contestants do. */
+/** The service by its settings. It announces its port as the contestants of the benchmarks do. */
 import { openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 

@@ -16,7 +16,7 @@ export interface ReadArm {
   readonly read: (id: string) => Promise<unknown>;
 }
 
-/** Ours, and what one would write with the libraries alone. The first one is there twice, to show the noise (A/A). */
+/** Ours, and the libraries alone. The first arm is there twice, to show the noise (A/A). */
 export async function openReadArms(url: string, log: Logger, parts: AsyncDisposableStack): Promise<ReadArm[]> {
   const { database: config } = parseConfig({ DATABASE_URL: url, PAGE_TOKEN_SECRET: 'x'.repeat(32) });
   const pool = new ConnectionPool(url, { ...config, acquireTimeoutMs: 10_000 });
@@ -43,7 +43,7 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
       read: id => kysely.selectFrom('posts').selectAll().where('id', '=', id).executeTakeFirst(),
     },
   ];
-  // All connections are open, and all statements prepared.
+  // Opens all connections, and prepares all statements.
   const { rows } = await plainPool.query<{ id: string }>('select id from posts limit 1');
   const id = rows[0]?.id ?? '';
   while (lanes.state.up < config.lanes) await new Promise(resolve => setTimeout(resolve, 10));

@@ -13,13 +13,13 @@ import { startServiceProcess } from '../service-process.ts';
 import { type Figure, none, toSee } from './figures.ts';
 import type { FaultRow, RowResult } from './row.ts';
 
-/** Clients that do nothing wrong, in ways that look like floods or errors. */
+/** Correct clients whose behaviour looks like a flood or an error. */
 export const CLIENT_ROWS: readonly FaultRow[] = [
   { id: 'R35', fault: '500 calls a second cancelled on one connection, 60 s', run: cancelledCalls },
   { id: 'R36', fault: 'gRPC clients that dial, call and close', run: closingClients },
 ];
 
-/** How many a second, for how long each runs until it is cancelled, and how many good calls are beside them. */
+/** Cancelled calls a second, how long each runs, and the good calls beside them. */
 const CANCELS = [
   { perSecond: 500, afterMs: 300, seconds: 60 },
   { perSecond: 500, afterMs: 20, seconds: 30 },
@@ -144,7 +144,7 @@ const PROBE = 'github.com/grpc-ecosystem/grpc-health-probe@v0.4.63';
 const FIXTURES = join(import.meta.dirname, '../../test/fixtures/grpc-clients');
 const run = promisify(execFile);
 
-/** How each is started; undefined: what it takes is not installed. All are kept outside of the checkout. */
+/** How to start each client; undefined if its tools are not installed. All are kept outside of the checkout. */
 const CLIENTS: Readonly<Record<string, () => Promise<readonly string[] | undefined>>> = {
   'grpc-go 1.85.0': async () => {
     const program = await goProgram({ folder: 'grpc-clients' });

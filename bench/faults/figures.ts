@@ -1,17 +1,17 @@
 import type { CallRecord } from './ledger.ts';
 
-/** One figure of a row, with what it has to be. */
+/** One figure of a row, with its target. */
 export interface Figure {
   readonly name: string;
   readonly value: string;
   readonly target: string;
-  /** Undefined: it has no target, and is there to be compared with. */
+  /** Undefined for a figure without a target, which is there to be compared with. */
   readonly isMet: boolean | undefined;
-  /** The same of connect-node and pg alone, where that was run. */
+  /** The same figure of connect-node and pg alone, if that was run. */
   readonly bare?: string;
 }
 
-/** The figures, each beside that of the same name of another subject. */
+/** The figures, each beside the figure of the same name of another subject. */
 export function beside(figures: readonly Figure[], bare: readonly Figure[]): Figure[] {
   const values = new Map(bare.map(({ name, value }) => [name, value]));
   return figures.map(figure => ({ ...figure, bare: values.get(figure.name) ?? '' }));
@@ -43,7 +43,7 @@ export function successes(records: readonly CallRecord[]): number {
   return records.length === 0 ? 100 : (100 * records.filter(({ code }) => code === 'ok').length) / records.length;
 }
 
-/** A percentile of how long they took, in milliseconds; 0 where there are none. */
+/** A percentile of their durations, in milliseconds; 0 without calls. */
 export function tookAt(records: readonly CallRecord[], share: number): number {
   const took = records.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
   return took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? 0;

@@ -10,7 +10,7 @@ import { type LogEvent, startServiceProcess } from '../service-process.ts';
 import { none, toSee } from './figures.ts';
 import type { FaultRow, RowResult } from './row.ts';
 
-/** Faults after which Postgres gives transaction ids out again. */
+/** Faults after which Postgres reuses transaction ids. */
 export const HISTORY_ROWS: readonly FaultRow[] = [
   { id: 'R28', fault: 'Postgres or a backend killed while creates burn ids, 50 times', run: burnAndCrash },
 ];
@@ -37,19 +37,19 @@ async function burnAndCrash(): Promise<RowResult> {
     // The database is back.
     await update(writer, id, `Crash ${crash}`);
     acknowledged.push(`Crash ${crash}`);
-    // Each is refused, and has used up an id.
+    // Each is refused, and uses up an id.
     const burning = Array.from({ length: BURNT }, () =>
       writer.createPost({ post: { title: 'Burnt', slug: 'taken' } }).catch(() => {}),
     );
     await Promise.all(burning);
-    // What is cached and what the feed has read have seen these ids.
+    // The cache and the feed have seen these ids.
     await Promise.all([read(reader, id), delay(LOOK_MS)]);
     const before = await nextId(postgres);
     await (crash % 2 === 0 ? killPostgres(postgres) : killBackend(postgres));
     if ((await nextId(postgres)) < before) reused++;
     resumes.reconnect();
     for (let n = 0; n < WRITES; n++) {
-      // Half of them while the reader's feed is cut, and half when it has caught up.
+      // Half of them while the reader's feed is cut, and half after it has caught up.
       if (n === WRITES / 2) await cuts.end();
       const title = `Title ${crash} ${n}`;
       await update(writer, id, title);
@@ -89,13 +89,13 @@ async function burnAndCrash(): Promise<RowResult> {
   return { figures };
 }
 
-/** When it began and ended, in milliseconds since 1970. */
+/** Its beginning and end, in milliseconds since 1970. */
 interface OldRead {
   readonly begin: number;
   readonly end: number;
 }
 
-/** When the reader knew that its change feed was cut, as its own log tells. */
+/** When the reader knew that its change feed was cut, by its own log. */
 class FeedCuts {
   readonly #cuts: { readonly from: number; to: number }[] = [];
 
@@ -107,7 +107,7 @@ class FeedCuts {
     if (msg === 'the change feed has caught up' && last !== undefined) last.to = time;
   };
 
-  /** Whether all of the read was within one. */
+  /** Whether the whole read was within one of them. */
   readonly hold = ({ begin, end }: OldRead): boolean => this.#cuts.some(({ from, to }) => from <= begin && end < to);
 
   /** Resolves when the feed has caught up. */
@@ -130,7 +130,7 @@ function clientOf(url: string): PostClient {
   return createClient(PostService, createConnectTransport({ baseUrl: url, httpVersion: '1.1' }));
 }
 
-/** A watch that resumes when it ends, or is told to, with the last token that it got. */
+/** A watch that resumes with its last token when it ends, or when it is told to. */
 class Follower {
   readonly titles = new Set<string>();
   expired = 0;
@@ -158,7 +158,7 @@ class Follower {
     this.#ending.abort();
   }
 
-  /** Resolves when it has told of this title, or has had time enough to. */
+  /** Resolves when it has reported this title, or when the time for that is over. */
   async until(title: string): Promise<void> {
     const giveUpAt = performance.now() + GIVE_UP_MS;
     while (!this.titles.has(title) && performance.now() < giveUpAt) await delay(LOOK_MS);
@@ -190,7 +190,7 @@ async function killPostgres(postgres: PrivatePostgres): Promise<void> {
   await postgres.start();
 }
 
-/** Postgres ends all others then, and starts anew by itself. */
+/** Kills one backend. Postgres then ends all others, and restarts by itself. */
 async function killBackend(postgres: PrivatePostgres): Promise<void> {
   const [row] = (await query(
     postgres.url,
@@ -199,7 +199,7 @@ async function killBackend(postgres: PrivatePostgres): Promise<void> {
   if (row !== undefined) process.kill(row.pid, 'SIGKILL');
 }
 
-/** The next id that is given out; waits for a server that starts. */
+/** The next transaction id. Waits for a server that is starting. */
 async function nextId({ url }: PrivatePostgres): Promise<bigint> {
   for (;;) {
     const rows = await query(url, 'select pg_snapshot_xmax(pg_current_snapshot())::text as id').catch(() => []);
@@ -232,7 +232,7 @@ async function read(client: PostClient, id: string): Promise<{ readonly title: s
   }
 }
 
-/** What another instance has written is there within a moment. */
+/** Time for the writes of another instance to arrive. */
 async function isSeenSoon(client: PostClient, id: string, title: string): Promise<boolean> {
   const giveUpAt = performance.now() + SOON_MS;
   while (performance.now() < giveUpAt) {
@@ -246,7 +246,7 @@ async function isSeenSoon(client: PostClient, id: string, title: string): Promis
 const CRASHES = 50;
 const BURNT = 50;
 const WRITES = 10;
-/** The change feed looks ten times a second. */
+/** The change feed polls ten times a second. */
 const LOOK_MS = 150;
 const RETRY_MS = 20;
 const SOON_MS = 1000;

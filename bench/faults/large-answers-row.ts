@@ -13,7 +13,7 @@ import { runLoad } from './load.ts';
 import { startPosts } from './posts.ts';
 import type { FaultRow, RowResult } from './row.ts';
 
-/** Answers that are large, and many at once. */
+/** Many concurrent large answers. */
 export const LARGE_ANSWERS_ROW: FaultRow = {
   id: 'R34',
   fault: 'the largest pages, 200 readers at once, half of them stalled',
@@ -30,7 +30,7 @@ async function readLargePages(): Promise<RowResult> {
   };
   const service = parts.use(await startServiceProcess(settings));
   const load = { url: () => service.url, ids, ledger: new WriteLedger(), mix: MIX, rate: RATE, deadlineMs: 5000 };
-  // Until its memory is that of a service with ordinary load.
+  // Until its memory is that of a service under ordinary load.
   await runLoad({ ...load, rate: 5 * RATE, seconds: WARM_SECONDS });
   const without = await runLoad({ ...load, seconds: SECONDS });
   const before = await service.rssMiB();

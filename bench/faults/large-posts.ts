@@ -1,9 +1,9 @@
 import pg from 'pg';
 
-/** Whose posts are the largest that there are. */
+/** The author of the largest posts. */
 export const LARGE_AUTHOR = 'Of large posts';
 
-/** Posts of a mebibyte of a character that JSON writes with six: a page has three of them, 18 MiB in JSON. */
+/** Posts of 1 MiB of a character that JSON escapes with six. A page has three of them: 18 MiB in JSON. */
 export async function insertLargePosts(url: string): Promise<void> {
   const client = new pg.Client(url);
   await client.connect();

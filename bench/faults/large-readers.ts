@@ -1,6 +1,6 @@
 /**
- * `node large-readers.ts URL STALLED READING`: asks for the largest pages that there are, over and over, until its standard input ends. So
- * many readers take nothing of their answers, and so many take all. It tells in a line that each has asked, and in one of JSON what came.
+ * `node large-readers.ts URL STALLED READING`: requests the largest pages, over and over, until its standard input ends. STALLED readers read
+ * nothing of their answers, and READING readers read everything. It prints a line when all have asked, and at the end a line of JSON.
  */
 
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ let bytes = 0;
 const count = (outcome: string) => {
   outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
 };
-/** As RetryInfo has it, and a moment so that they do not come together. */
+/** The delay of RetryInfo, with jitter. */
 const retryAfter = () => delay(500 + Math.random() * 1000, undefined, { signal: over.signal });
 
 const AGENT = new http.Agent({ keepAlive: true, maxSockets: 1000 });
@@ -108,7 +108,7 @@ async function readGrpc(): Promise<string> {
   }
 }
 
-/** Resolves when its connection has ended, or is refused. */
+/** Resolves when its connection has ended, or was refused. */
 async function stallHttp1(): Promise<string> {
   const socket = connect(Number(port), hostname);
   socket.on('error', () => {});
@@ -121,7 +121,7 @@ async function stallHttp1(): Promise<string> {
     socket.pause();
     if (typeof first === 'boolean') return 'closed';
     if (!first.toString('latin1', 0, 15).includes('200')) return 'refused';
-    // Without reading, the other end's reset is not heard of; so it looks after a while whether it was reset.
+    // A socket that does not read never sees a reset, so it is checked after a while.
     await delay(STALLED_FOR_MS, undefined, { signal: over.signal });
     return 'stalled';
   } finally {

@@ -1,22 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 
-/** A read of the hot set or of another post, a creation, or the first page of a list. */
+/** A read of the hot set or of another post, a create, or the first page of a list. */
 export type CallKind = 'hot' | 'cold' | 'write' | 'list';
 
-/** What became of one call. */
+/** The outcome of one call. */
 export interface CallRecord {
   readonly kind: CallKind;
   /** When it was due, in milliseconds since the load began. */
   readonly atMs: number;
-  /** From then until its end. */
+  /** Milliseconds from then until its end. */
   readonly tookMs: number;
-  /** `ok`, a code of Connect, or what became of its connection. */
+  /** `ok`, a Connect code, or the error of its connection. */
   readonly code: string;
   readonly isStale: boolean;
 }
 
-/** Every write of a load: whether it was acknowledged, refused, or nobody knows; to be compared with the database. */
+/** Every write of a load: acknowledged, refused or unknown. It is compared with the database afterwards. */
 export class WriteLedger {
   readonly #writes: { readonly slug: string; code: string | undefined }[] = [];
   readonly #run = randomUUID().slice(0, 8);
@@ -33,7 +33,7 @@ export class WriteLedger {
     };
   }
 
-  /** Compares with what the database has. */
+  /** Compares the ledger with the database. */
   async compare(databaseUrl: string): Promise<LedgerResult> {
     const client = new pg.Client(databaseUrl);
     await client.connect();
@@ -56,9 +56,9 @@ export class WriteLedger {
 export interface LedgerResult {
   readonly invoked: number;
   readonly acknowledged: number;
-  /** Acknowledged, and not there. */
+  /** Acknowledged, but not in the database. */
   readonly lost: number;
-  /** There more than once. */
+  /** In the database more than once. */
   readonly twice: number;
 }
 

@@ -3,30 +3,30 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Random } from '../random.ts';
 import type { CallKind, CallRecord, WriteLedger } from './ledger.ts';
 
-/** What is called, and how often. */
+/** The calls, and their rate. */
 export interface LoadOptions {
-  /** Where a call goes that begins now; it may change while the load runs. */
+  /** Where the next call goes. It may change while the load runs. */
   readonly url: () => string;
-  /** Calls a second, whatever the answers take. */
+  /** Calls a second, however long the answers take. */
   readonly rate: number;
   readonly seconds: number;
-  /** Of posts that are there. The first ones are the hot set. */
+  /** Ids of existing posts. The first ones are the hot set. */
   readonly ids: readonly string[];
   readonly ledger: WriteLedger;
-  /** Of each call, in milliseconds, which it tells the server. */
+  /** The deadline of each call, in milliseconds. The server is told. */
   readonly deadlineMs?: number;
   readonly seed?: number;
-  /** Shares of the calls; the default is that of faults.md: 63 % reads of the hot set, 27 % of others, 10 % writes. */
+  /** Shares of the calls. Default: 63 % reads of the hot set, 27 % of others, 10 % writes. */
   readonly mix?: readonly (readonly [kind: CallKind, share: number])[];
   /** Called when the load begins, so that faults come at their time. */
   readonly onStart?: (startedAt: number) => void;
 }
 
 /**
- * Calls at a constant rate over HTTP/1.1, in JSON. A call's time begins when it is due, so that none of what a slow answer does to
- * those behind it is left out.
+ * Calls at a constant rate over HTTP/1.1, in JSON. The time of a call begins when it is due, so that a slow answer
+ * also counts for the calls behind it.
  *
- * @returns each call, in the order in which they ended.
+ * @returns all calls, in the order of their ends.
  */
 export async function runLoad(options: LoadOptions): Promise<CallRecord[]> {
   const { rate, seconds, ids, ledger, deadlineMs = 1000, mix = MIX } = options;
@@ -59,7 +59,7 @@ export async function runLoad(options: LoadOptions): Promise<CallRecord[]> {
   return records;
 }
 
-/** How many posts are hot. */
+/** The number of hot posts. */
 export const HOT = 20;
 
 const MIX = [
@@ -86,7 +86,7 @@ function pick(mix: readonly (readonly [CallKind, number])[], share: number): Cal
 
 type Answer = Pick<CallRecord, 'code' | 'isStale'>;
 
-/** Never rejects: a call without an answer has the code of what became of its connection. */
+/** Never rejects: a call without an answer has the error of its connection as its code. */
 function post(agent: http.Agent, url: string, body: string, deadlineMs: number): Promise<Answer> {
   return new Promise(resolve => {
     const headers = {
@@ -95,7 +95,7 @@ function post(agent: http.Agent, url: string, body: string, deadlineMs: number):
       'connect-timeout-ms': String(deadlineMs),
     };
     const request = http.request(url, { agent, method: 'POST', headers });
-    // A server that is gone does not keep its deadlines.
+    // A server that is down enforces no deadline.
     const timer = setTimeout(() => request.destroy(new Error('client timeout')), deadlineMs + CLIENT_PATIENCE_MS);
     const end = (answer: Answer) => {
       clearTimeout(timer);

@@ -7,21 +7,21 @@ import {
   WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
 
-/** One stream of WatchPosts on a connection of its own: Connect over HTTP/1.1. It costs this process so little that it can hold thousands. */
+/** One WatchPosts stream on a connection of its own: Connect over HTTP/1.1. It is cheap enough for one process to hold thousands. */
 export interface RawWatch extends AsyncDisposable {
   /** Its last token; empty before the first response. */
   readonly resumeToken: string;
-  /** Resolves with the milliseconds since it was opened when its first response is here; rejects where it is refused. */
+  /** Resolves with the milliseconds from its opening to its first response. Rejects if it is refused. */
   readonly first: Promise<number>;
-  /** The same of its first change. */
+  /** The same for its first change. */
   readonly changed: Promise<number>;
-  /** How many responses have come. */
+  /** The number of responses so far. */
   readonly responses: number;
 }
 
 export type WatchRequest = MessageInitShape<typeof WatchPostsRequestSchema>;
 
-/** Opens a watch. It never throws: the promises say what became of it. */
+/** Opens a watch. It never throws: the promises report errors. */
 export function openRawWatch(url: string, request: WatchRequest = {}): RawWatch {
   const openedAt = performance.now();
   const first = Promise.withResolvers<number>();
@@ -80,7 +80,7 @@ function requestOf(host: string, request: WatchRequest): Buffer {
   return Buffer.concat([Buffer.from(`${head}\r\n\r\n`), envelope, message]);
 }
 
-/** Takes the chunks of HTTP and the envelopes of Connect apart. */
+/** Parses the chunks of HTTP and the envelopes of Connect. */
 function readResponses(
   socket: Socket,
   onResponse: (response: WatchPostsResponse) => void,

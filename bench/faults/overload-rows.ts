@@ -7,7 +7,7 @@ import { startPosts } from './posts.ts';
 import type { FaultRow, RowResult } from './row.ts';
 import { startOurs } from './subject.ts';
 
-/** More load than there is room for. */
+/** More load than the service can take. */
 export const OVERLOAD_ROWS: readonly FaultRow[] = [
   { id: 'R22', fault: 'overload, from 0.5 to 4 times what can be served', run: overload },
 ];
@@ -15,8 +15,8 @@ export const OVERLOAD_ROWS: readonly FaultRow[] = [
 async function overload(): Promise<RowResult> {
   await using parts = new AsyncDisposableStack();
   const { postgres, ids } = parts.use(await startPosts());
-  // What can be served is bound by four connections to a database that is some milliseconds away, without a cache. If it were bound by the
-  // two processors, these callers and Postgres, which share them, would be the first to be overloaded.
+  // Without a cache, four connections to a database some milliseconds away limit the capacity. If the two processors were the limit, the callers and
+  // Postgres would be overloaded first, since they share them.
   const { hostname: host, port } = new URL(postgres.url);
   const proxy = parts.use(await startTcpProxy({ host, port: Number(port) }));
   proxy.set({ latencyMs: 5 });
@@ -30,7 +30,7 @@ async function overload(): Promise<RowResult> {
   const load = { url: () => subject.url, ids, ledger, mix: MIX };
   const offered: { rate: number; records: CallRecord[] }[] = [];
   await runLoad({ ...load, rate: 100, seconds: 3 });
-  // Twice as much each time, until no more of it goes well.
+  // Doubles the load until the number of successes stops growing.
   let capacity = 0;
   for (let rate = 150; ; rate *= 1.5) {
     const records = await runLoad({ ...load, rate, seconds: STEP_SECONDS });
@@ -42,7 +42,7 @@ async function overload(): Promise<RowResult> {
     capacity = Math.max(capacity, good);
   }
   for (const times of [0.5, 1, 2, 4]) {
-    // What the last step has left behind is none of this one's.
+    // Lets the effects of the last step pass.
     await delay(2000);
     const rate = capacity * times;
     offered.push({ rate, records: await runLoad({ ...load, rate, seconds: STEP_SECONDS * 2 }) });
@@ -76,7 +76,7 @@ async function overload(): Promise<RowResult> {
   return { figures, series: { 'at 4 times': most?.records ?? [] } };
 }
 
-/** Calls a second that went well within their deadlines. */
+/** Successful calls a second, within their deadlines. */
 function goodput(records: readonly CallRecord[]): number {
   const lastMs = Math.max(...records.map(({ atMs }) => atMs));
   return (1000 * records.filter(({ code, tookMs }) => code === 'ok' && tookMs <= 1000).length) / Math.max(lastMs, 1);

@@ -8,7 +8,7 @@ import { insertPosts } from './posts.ts';
 import type { FaultRow, RowResult } from './row.ts';
 import { startOurs } from './subject.ts';
 
-/** Fail-over of a cluster that Patroni keeps: minutes, and run only where it is named. */
+/** Fail-over of a cluster that Patroni manages. It takes minutes, and runs only if it is named. */
 export const PATRONI_ROW: FaultRow = {
   id: 'R30',
   fault: 'fail-over with Patroni: kill -9, SIGSTOP, switchover',
@@ -27,7 +27,7 @@ export const PATRONI_ROW: FaultRow = {
   },
 };
 
-/** Breaks the leader, and resolves when all is mended. */
+/** Breaks the leader. Resolves when the cluster is repaired. */
 type Break = (cluster: PatroniCluster) => Promise<void>;
 
 const FAULTS: Readonly<Record<string, Break>> = {
@@ -98,7 +98,7 @@ async function failOver(started: PatroniCluster, mode: string): Promise<RowResul
   return { figures, series };
 }
 
-/** Between the ends of two successes, in seconds. */
+/** The longest time between two successes, in seconds. */
 function longestGapS(records: readonly CallRecord[]): string {
   const ends = records.filter(({ code }) => code === 'ok').map(({ atMs, tookMs }) => atMs + tookMs);
   const all = [FAULT_AT_MS, ...ends.sort((a, b) => a - b), SECONDS * 1000];
@@ -109,5 +109,5 @@ const ALLOWED = new Set(['ok', 'unavailable', 'deadline_exceeded']);
 const RATE = 100;
 const SECONDS = 60;
 const FAULT_AT_MS = 10_000;
-/** Patroni promotes another one after at most 20 s (ttl), and a moment. */
+/** Patroni promotes another server after little more than 20 s (ttl). */
 const MEND_AFTER_MS = 35_000;

@@ -14,18 +14,18 @@ import { severalHosts } from '#test/support/several-hosts.ts';
 import { signalWithChildren } from '#test/support/signal-with-children.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
-/** Three Postgres on loopback that Patroni keeps, by etcd. */
+/** Three Postgres servers on loopback, managed by Patroni and etcd. */
 export interface PatroniCluster extends AsyncDisposable {
   /** It names the three hosts. */
   readonly url: string;
   readonly leader: () => Promise<PatroniNode>;
-  /** Resolves when there is a leader, and both others follow it; with synchronous mode, one of them synchronously. */
+  /** Resolves when both others follow a leader; in synchronous mode, one of them synchronously. */
   readonly untilHealthy: () => Promise<void>;
-  /** `patronictl switchover`, to whichever other one. Resolves when it has ended. */
+  /** `patronictl switchover` to another server. Resolves when it is done. */
   readonly switchover: () => Promise<void>;
 }
 
-/** One Postgres, and the agent of Patroni that keeps it. */
+/** One Postgres, with its Patroni agent. */
 export interface PatroniNode {
   readonly name: string;
   readonly url: string;
@@ -41,7 +41,7 @@ export interface PatroniNode {
 /**
  * Starts etcd, and Patroni three times, with a new cluster. The times are the shortest that Patroni allows.
  *
- * @throws where Python, etcd, or a Postgres with pg_basebackup and pg_rewind can't be had, with what is missing.
+ * @throws if Python, etcd, or a Postgres with pg_basebackup and pg_rewind is missing; the message names it.
  */
 export async function startPatroni(isSynchronous: boolean): Promise<PatroniCluster> {
   const programs = await findPrograms();
@@ -151,7 +151,7 @@ function startNode(uses: {
     return text === '' ? undefined : Number(text.split('\n')[0]);
   };
   const signal = async (name: NodeJS.Signals) => {
-    // The agent first, or it would see what becomes of its Postgres.
+    // The agent first, or it would react to the end of its Postgres.
     for (const file of [pidFile, join(home, 'data', 'postmaster.pid')]) {
       const pid = await pidIn(file);
       if (pid !== undefined) await signalWithChildren(pid, name);
@@ -174,17 +174,17 @@ function startNode(uses: {
 
 interface Programs {
   readonly etcd: string;
-  /** Python with the packages of Patroni: a command. */
+  /** The command of a Python that has Patroni. */
   readonly python: readonly string[];
   readonly patronictl: string;
-  /** Folder of the programs of Postgres. */
+  /** The folder of the Postgres programs. */
   readonly postgres: string;
 }
 
 async function findPrograms(): Promise<Programs> {
   const etcd = await installedProgram('etcd', { debian: 'etcd-server', brew: 'etcd' });
   const postgres = await findFullPostgres();
-  // The system's own: another account may run it.
+  // The system's Python, which another account may run.
   const python = await access('/usr/bin/python3').then(
     () => '/usr/bin/python3',
     () => installedProgram('python3'),
@@ -222,7 +222,7 @@ function configOf(node: {
         ttl: 20,
         loop_wait: 2,
         retry_timeout: 3,
-        // A leader that crashes is not started again, but followed.
+        // A leader that crashes is replaced, not restarted.
         primary_start_timeout: 0,
         synchronous_mode: node.isSynchronous,
         postgresql: {

@@ -12,8 +12,8 @@ import { README_URL, ROOT, type Snippet, snippetsOf } from '#test/support/readme
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
-const READMES = ['README.md', 'client/README.md'] as const;
-const SNIPPETS = await Promise.all(READMES.map(async file => ({ file, snippets: await snippetsOf(file) })));
+const GUIDES = ['docs/getting-started.md', 'client/README.md'] as const;
+const SNIPPETS = await Promise.all(GUIDES.map(async file => ({ file, snippets: await snippetsOf(file) })));
 const TYPESCRIPT = SNIPPETS.flatMap(({ file, snippets }) =>
   snippets.filter(({ language }) => language === 'ts').map(snippet => ({ file, ...snippet })),
 );
@@ -34,7 +34,7 @@ afterAll(() => parts.disposeAsync());
 describe.each([
   ['Node 20', installedNode20],
   ['the Node of this project', async () => process.execPath],
-])('In an empty folder with %s, after the steps of the README', (_, findNode) => {
+])('In an empty folder with %s, after the steps of the guide', (_, findNode) => {
   let folder: string;
   let node: string;
   let missing: string | undefined;
@@ -77,17 +77,17 @@ describe.each([
   });
 });
 
-it('A snippet in TypeScript runs as hello.mts, as the README says', async ({ skip }) => {
+it('A snippet in TypeScript runs as hello.mts, as the guide says', async ({ skip }) => {
   const folder = parts.use(await makeTemporaryFolder()).path;
   const [snippet] = TYPESCRIPT;
-  if (snippet === undefined) throw new Error('the README has no TypeScript');
+  if (snippet === undefined) throw new Error('the guide has no TypeScript');
   await installClient(folder, process.execPath).catch(error => skip(String(error)));
   await writeFile(join(folder, 'hello.mts'), here(snippet.text));
   const { stdout, exitCode } = await run(process.execPath, join(folder, 'hello.mts'));
   expect([exitCode, stdout]).toEqual([0, 'Hello, World!\n']);
 });
 
-it('Both READMEs say the same steps', () => {
+it('Both guides have the same steps', () => {
   const [first, second] = SNIPPETS.map(({ snippets }) => stepsOf(snippets).map(step => step.replace(/ #.*$/, '')));
   expect(first).toEqual(second);
 });
@@ -106,7 +106,7 @@ async function installClient(folder: string, node: string): Promise<void> {
 
 function stepsOf(snippets: readonly Snippet[]): readonly string[] {
   const steps = snippets.find(({ text }) => text.includes('npm pack'));
-  if (steps === undefined) throw new Error('the README does not say how to install the client');
+  if (steps === undefined) throw new Error('the guide does not say how to install the client');
   return steps.text.trim().split('\n');
 }
 

@@ -33,7 +33,7 @@ const FORMS = [
   ['default_transaction_isolation', 'repeatable read'],
   ['default_transaction_isolation', 'serializable'],
 ] as const;
-/** A pooler drops what would set these, as the README says. */
+/** A pooler drops what would set these, as docs/deployment.md says. */
 const LIMITS = [
   ['default_transaction_deferrable', 'on'],
   ['exit_on_error', 'on'],

@@ -13,7 +13,7 @@ export interface TestNginx extends AsyncDisposable {
 }
 
 /**
- * Starts `nginx` on 127.0.0.1 with proxy_cache, as the README says. Where it is missing it is installed with apt-get, as root on
+ * Starts `nginx` on 127.0.0.1 with proxy_cache, as docs/consistency-and-caching.md says. Where it is missing it is installed with apt-get, as root on
  * Debian and its kin. Each answer says in `x-cache-status` where it came from.
  *
  * @param upstream the server's URL.

@@ -14,7 +14,7 @@ export interface TestPgBouncer extends AsyncDisposable {
 }
 
 /**
- * Starts `pgbouncer` in transaction mode on 127.0.0.1, with the settings that the README names. Where it is missing it is
+ * Starts `pgbouncer` in transaction mode on 127.0.0.1, with the settings of docs/deployment.md. Where it is missing it is
  * installed with apt-get, as root on Debian and its kin.
  *
  * @param more lines of its settings.
