@@ -28,7 +28,6 @@ import { type CacheState, openPostCache } from '#src/posts/cache/open-post-cache
 import { CATCH_UPS_AT_ONCE } from '#src/posts/feed/catch-ups.ts';
 import { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import { PostWatches } from '#src/posts/feed/post-watches.ts';
-import { GuardedPostStore } from '#src/posts/store/guarded-post-store.ts';
 import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
 import { PurgeJob } from '#src/posts/store/purge-job.ts';
 import { ByteBudget } from '#src/resilience/byte-budget.ts';
@@ -111,11 +110,16 @@ export async function startServer(
     sheddingPressure: () => shedder.pressure,
     logLinesDropped: droppedLogLines,
   });
-  const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicas, primary.pool);
-  const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
+  const store = new PostgresPostStore(primary.db, {
+    onCommit: () => feed.announce(),
+    reads: replicas,
+    statements: primary.pool,
+    policy: primary.policy,
+    largeAnswers,
+  });
   const isQueueing = () => [primary, ...eachReplica].some(({ policy }) => policy.queued('read') > 0);
   // Before the watches, so that who is told of a change reads nothing older.
-  const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
+  const cache = parts.use(await openPostCache(store, config, { feed, log, metrics, secret, isQueueing }));
   const watches = new PostWatches(feed, primary.catchUps, {
     isBusy: () => Object.values(primary.policy.state.admissions).some(({ queued }) => queued > 0),
     isOverloaded: () => shedder.isShedding,

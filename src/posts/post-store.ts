@@ -1,6 +1,6 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
-import type { SlugChoice } from '#src/posts/derived-slug.ts';
 import type { Post, PostFields } from '#src/posts/post.ts';
+import type { SlugChoice } from '#src/posts/slug.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
 /**

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 /** The most characters of a slug. */
 export const SLUG_MAX_LENGTH = 200;
 
@@ -16,14 +18,64 @@ export function asciiSlug(text: string): string {
   return cutSlug(words, SLUG_MAX_LENGTH);
 }
 
+/** The slug that a post is to have. */
+export interface SlugChoice {
+  readonly slug: string;
+  /** Where a live post has that one: the others to take, in this order. None: the post is refused then. */
+  readonly slugIfTaken: readonly string[];
+}
+
+/**
+ * The slug as it was sent; where it is empty, one that is derived from the title. That is never a reason to refuse the post: where it is
+ * taken, the end of the post's id stands behind it. A title without a letter or digit gives the id.
+ */
+export async function chooseSlug(slug: string, title: string, id: string): Promise<SlugChoice> {
+  if (slug !== '') return { slug, slugIfTaken: [] };
+  const derived = await deriveSlug(title);
+  // Nobody can have taken one that nobody can foresee.
+  const last = randomUUID();
+  if (derived === '') return { slug: id, slugIfTaken: [last] };
+  const others = SUFFIX_LENGTHS.map(length => `${cutSlug(derived, SLUG_MAX_LENGTH - length - 1)}-${id.slice(-length)}`);
+  return { slug: derived, slugIfTaken: [...others, last] };
+}
+
+/**
+ * Derives a slug from a title: `Łódź` becomes `lodz`, `Урок 1` `urok-1`, `你好` `ni-hao`, `C++` `c-plus-plus`. Signs and pictures are left out.
+ *
+ * @returns the slug, or an empty string where the title has no letter or digit to make one from.
+ */
+export async function deriveSlug(title: string): Promise<string> {
+  const named = title
+    .replace(/(?<=[a-z])\+\+(?!\+)/gi, '-plus-plus-')
+    .replace(/(?<![\p{L}\p{N}])([a-z])#/giu, '$1-sharp-');
+  return asciiSlug(OTHER_LETTERS.test(foldAccents(named)) ? await romanize(named) : named);
+}
+
+/** Loaded when it is first needed: its tables take 15 ms and some MB. */
+async function romanize(title: string): Promise<string> {
+  const { default: anyAscii } = await import('any-ascii');
+  const toLetters = (letters: string) => anyAscii(letters).replace(/[^a-z0-9/ ]+/gi, '');
+  return (
+    title
+      .normalize('NFKC')
+      // Each is a syllable.
+      .replace(/\p{Script=Han}/gu, sign => ` ${toLetters(sign)} `)
+      .replace(/(?:(?!\p{ASCII})[\p{L}\p{M}\p{N}])+/gu, toLetters)
+  );
+}
+
 /** `e` for `é`, `fi` for `ﬁ`. */
-export function foldAccents(text: string): string {
+function foldAccents(text: string): string {
   return text.normalize('NFKD').replace(/\p{Mark}+/gu, '');
 }
 
 /** Cuts between words, where there is more than one, so that it has no more characters than this. */
-export function cutSlug(slug: string, maxLength: number): string {
+function cutSlug(slug: string, maxLength: number): string {
   if (slug.length <= maxLength) return slug;
   const end = slug.lastIndexOf('-', maxLength);
   return slug.slice(0, end > 0 ? end : maxLength);
 }
+
+const OTHER_LETTERS = /(?!\p{ASCII})[\p{L}\p{N}]/u;
+/** Of the random end of a UUIDv7, in hex digits: one of 16 million is short, and one of 10^14 is never taken. */
+const SUFFIX_LENGTHS = [6, 12];

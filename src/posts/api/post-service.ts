@@ -23,15 +23,11 @@ import {
   WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
 import { orderFault } from '#gen/post-rules.js';
-import { toNewPost } from '#src/posts/api/new-post.ts';
 import { PostCall } from '#src/posts/api/post-call.ts';
-import { hasContent, toPostFilter } from '#src/posts/api/post-list.ts';
-import { toContent, toMessage } from '#src/posts/api/post-message.ts';
-import { parseOrder } from '#src/posts/api/post-order.ts';
-import { responseSenderKey } from '#src/posts/api/response-sender.ts';
+import { hasContent, parseOrder, toPostFilter } from '#src/posts/api/post-list.ts';
+import { toContent, toMessage, toNewPost } from '#src/posts/api/post-message.ts';
 import { toChanges } from '#src/posts/api/update-mask.ts';
-import { WatchResponses } from '#src/posts/api/watch-responses.ts';
-import { chooseSlug } from '#src/posts/derived-slug.ts';
+import { responseSenderKey, WatchResponses } from '#src/posts/api/watch-responses.ts';
 import type { PostWatches } from '#src/posts/feed/post-watches.ts';
 import { ResumeTokens } from '#src/posts/feed/resume-token.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
@@ -45,6 +41,7 @@ import {
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
 import { countFitting, createdSize, RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
+import { chooseSlug } from '#src/posts/slug.ts';
 import { ConsistencyTokens, type KnownTimeline } from '#src/posts/tokens/consistency-token.ts';
 import { PageTokens } from '#src/posts/tokens/page-token.ts';
 
