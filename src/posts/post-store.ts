@@ -1,5 +1,5 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields, Post } from '#src/posts/post.ts';
 import type { SlugChoice } from '#src/posts/slug.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
@@ -43,7 +43,7 @@ export interface PostStore {
    *
    * @throws PostNotFoundError, PostDeletedError, EtagMismatchError, SlugTakenError.
    */
-  update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
+  update(id: string, changes: Partial<AuthoredFields>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
 
   /**
    * Soft-deletes a live post.
@@ -81,7 +81,7 @@ export interface StoreCall {
 }
 
 /** A post to create. */
-export interface NewPost extends PostFields, SlugChoice {
+export interface NewPost extends AuthoredFields, SlugChoice {
   readonly id: string;
   readonly request: { readonly id: string; readonly digest: Uint8Array } | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Post } from '#src/posts/post.ts';
+import { type Post, postFields } from '#src/posts/post.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
 
 /**
@@ -31,13 +31,7 @@ export function countFitting(posts: readonly Post[], maxBytes: number): number {
 
 /** The bytes that a post has in a repeated field of an answer in protobuf, tag and length included. */
 export function encodedSize(post: Post): number {
-  const { publishTime, createTime, updateTime, deleteTime, purgeTime } = post;
-  const times = [publishTime, createTime, updateTime, deleteTime, purgeTime];
-  const size =
-    TEXTS.reduce((sum, name) => sum + textSize(post[name]), 0) +
-    post.tags.reduce((sum, tag) => sum + fieldSize(Buffer.byteLength(tag)), 0) +
-    times.reduce((sum, time) => sum + timeSize(time), 0);
-  return fieldSize(size);
+  return fieldSize(postFields.reduce((sum, [name]) => sum + valueSize(post[name]), 0));
 }
 
 /** The most that a post will have when it was created. */
@@ -58,9 +52,19 @@ function longest(texts: readonly string[]): string {
   return texts.reduce((most, text) => (Buffer.byteLength(text) > Buffer.byteLength(most) ? text : most), '');
 }
 
-function roughSize({ slug, title, content, author, tags }: Post): number {
-  const length = slug.length + title.length + content.length + author.length;
-  return OTHERS_SIZE + 3 * length + tags.reduce((sum, tag) => sum + 3 + 3 * tag.length, 0);
+function roughSize(post: Post): number {
+  return postFields.reduce((sum, [name]) => sum + roughValueSize(post[name]), OTHERS_SIZE);
+}
+
+function roughValueSize(value: Post[keyof Post]): number {
+  if (value === undefined || value instanceof Date) return 0;
+  return typeof value === 'string' ? 3 * value.length : value.reduce((sum, text) => sum + 3 + 3 * text.length, 0);
+}
+
+function valueSize(value: Post[keyof Post]): number {
+  if (value === undefined || value instanceof Date) return timeSize(value);
+  if (typeof value === 'string') return textSize(value);
+  return value.reduce((sum, text) => sum + fieldSize(Buffer.byteLength(text)), 0);
 }
 
 /** Empty text is left out. */
@@ -88,7 +92,6 @@ function varintSize(value: number): number {
   return size;
 }
 
-const TEXTS = ['id', 'slug', 'title', 'content', 'author', 'etag'] as const;
 /** More than all has that is no text of an author's: id, etag, times, tags and lengths. */
 const OTHERS_SIZE = 256;
 /** With as many bytes as any of the next hundreds of years. */

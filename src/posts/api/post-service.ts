@@ -25,7 +25,7 @@ import {
 import { orderFault } from '#gen/post-rules.js';
 import { PostCall } from '#src/posts/api/post-call.ts';
 import { hasContent, parseOrder, toPostFilter } from '#src/posts/api/post-list.ts';
-import { toContent, toMessage, toNewPost } from '#src/posts/api/post-message.ts';
+import { toAuthoredFields, toMessage, toNewPost } from '#src/posts/api/post-message.ts';
 import { toChanges } from '#src/posts/api/update-mask.ts';
 import { responseSenderKey, WatchResponses } from '#src/posts/api/watch-responses.ts';
 import type { PostWatches } from '#src/posts/feed/post-watches.ts';
@@ -135,7 +135,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
     if (message === undefined) throw new Error('a request without a post was not refused');
     const id = message.id.toLowerCase();
-    const changes = toChanges(updateMask, toContent(message));
+    const changes = toChanges(updateMask, toAuthoredFields(message));
     const { slugIfTaken, ...slug } =
       changes.slug === undefined ? { slugIfTaken: [] } : await chooseSlug(changes.slug, message.title, id);
     const options = { validateOnly, etag: message.etag || undefined, slugIfTaken };

@@ -2,9 +2,9 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
-import type { Post } from '#src/posts/post.ts';
+import { authoredFields, type Post } from '#src/posts/post.ts';
 import { type NewPost, RequestIdReusedError, SlugTakenError, type StoreCall } from '#src/posts/post-store.ts';
-import { formatEtag, WRITTEN_BY, WRITTEN_BY_TEXT, type WrittenBy } from '#src/posts/store/post-row.ts';
+import { formatEtag, toParameter, WRITTEN_BY, WRITTEN_BY_TEXT, type WrittenBy } from '#src/posts/store/post-row.ts';
 import { slugOf, translateConstraint } from '#src/posts/store/slug-choices.ts';
 
 /**
@@ -75,10 +75,10 @@ async function firstResults(
  */
 function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & WrittenBy> {
   const input = JSON.stringify(
-    posts.map(({ request, publishTime, slug, slugIfTaken, ...post }) => ({
-      ...post,
+    posts.map(({ id, request, slug, slugIfTaken, ...post }) => ({
+      ...Object.fromEntries(OTHER_FIELDS.map(([name, { column }]) => [column, post[name]])),
+      id,
       slugs: [slug, ...slugIfTaken],
-      publish_time: publishTime,
       request_id: request?.id,
       digest: request && Buffer.from(request.digest).toString('hex'),
     })),
@@ -86,7 +86,7 @@ function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & W
   return sql<CreatedPost & WrittenBy>`
     with input as (
       select * from json_to_recordset(${input}) as post(
-        id uuid, slugs text[], title text, content text, author text, tags text[], publish_time timestamptz,
+        id uuid, slugs text[], ${sql.raw(OTHER_FIELDS.map(([, { column, type }]) => `${column} ${type}`).join(', '))},
         request_id uuid, digest text)
     ), chosen as (
       select input.*, ${slugOf(sql`slugs`, sql`true`)} as slug from input
@@ -96,11 +96,14 @@ function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & W
       on conflict (request_id) do nothing
       returning post_id
     )
-    insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
-    select id, slug, title, content, author, tags, publish_time, now(), now() from chosen
+    insert into posts (id, ${sql.raw(AUTHORED_COLUMNS)}, create_time, update_time)
+    select id, ${sql.raw(AUTHORED_COLUMNS)}, now(), now() from chosen
     where request_id is null or id in (select post_id from claimed)
     returning id, slug, create_time, ${WRITTEN_BY}`;
 }
+
+const OTHER_FIELDS = authoredFields.flatMap(([name, field]) => (name === 'slug' ? [] : [[name, field] as const]));
+const AUTHORED_COLUMNS = authoredFields.map(([, { column }]) => column).join(', ');
 
 /**
  * Creates one post that has no request id, for much less than `createPostsQuery` takes: nothing in it depends on a value, so Postgres plans it
@@ -109,27 +112,23 @@ function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & W
 const CREATE_POST = {
   name: 'create-post',
   text: `
-  insert into posts (id, slug, title, content, author, tags, publish_time, create_time, update_time)
-  values ($1::uuid, $2, $3, $4, $5, $6::text[], $7::timestamptz, now(), now())
+  insert into posts (id, ${AUTHORED_COLUMNS}, create_time, update_time)
+  values ($1::uuid, ${authoredFields.map(([, { type }], index) => `$${index + 2}::${type}`).join(', ')}, now(), now())
   on conflict (slug) where not deleted do nothing
   returning id, slug, create_time, ${WRITTEN_BY_TEXT}`,
 };
 
 /** For CREATE_POST. */
-function createPostParameters({ id, slug, title, content, author, tags, publishTime }: NewPost): unknown[] {
-  return [id, slug, title, content, author, tags, publishTime?.toISOString() ?? null];
+function createPostParameters(post: NewPost): unknown[] {
+  return [post.id, ...authoredFields.map(([name]) => toParameter(post[name]))];
 }
 
 /** The post as it was when it had just been created. */
-function toCreatedPost(post: NewPost, created: CreatedPost): Post {
+function toCreatedPost({ request: _, slugIfTaken: __, ...fields }: NewPost, created: CreatedPost): Post {
   return {
+    ...fields,
     id: created.id,
     slug: created.slug,
-    title: post.title,
-    content: post.content,
-    author: post.author,
-    tags: post.tags,
-    publishTime: post.publishTime,
     createTime: created.create_time,
     updateTime: created.create_time,
     deleteTime: undefined,

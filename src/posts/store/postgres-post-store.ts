@@ -5,7 +5,7 @@ import { SerializationError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { type ReadExecutor, readsOf, type SnapshotRow } from '#src/db/snapshot-reads.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields, Post } from '#src/posts/post.ts';
 import {
   EtagMismatchError,
   type NewPost,
@@ -91,7 +91,7 @@ export class PostgresPostStore implements PostStore {
     });
   }
 
-  update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+  update(id: string, changes: Partial<AuthoredFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     const { etag, validateOnly, slugIfTaken = [] } = options;
     const { slug, ...others } = changes;
     const update = (choice?: SlugChoice) => {

@@ -1,7 +1,7 @@
 import { type Expression, sql } from 'kysely';
 import type { Database } from '#src/db/database.ts';
 import { WriteConflictError } from '#src/db/errors.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import { type AuthoredFields, authoredFields, type Post } from '#src/posts/post.ts';
 import {
   EtagMismatchError,
   PostDeletedError,
@@ -15,6 +15,7 @@ import {
   type PostRow,
   parseEtag,
   postColumns,
+  toParameter,
   toPost,
   WRITTEN_BY,
   type WrittenBy,
@@ -105,17 +106,12 @@ export async function inTransaction<T>(
 /** The assignments that set these fields, and the first slug of the choice that is free. */
 export function assignmentsOf(
   id: string,
-  changes: Partial<Omit<PostFields, 'slug'>>,
+  changes: Partial<Omit<AuthoredFields, 'slug'>>,
   choice: SlugChoice | undefined,
 ): Expression<unknown>[] {
-  const { publishTime, tags, ...texts } = changes;
-  const assignments: Expression<unknown>[] = Object.entries(texts).map(
-    ([name, value]) => sql`${sql.ref(name)} = ${value}`,
+  const assignments: Expression<unknown>[] = authoredFields.flatMap(([name, { column, type }]) =>
+    name !== 'slug' && name in changes ? sql`${sql.ref(column)} = ${toParameter(changes[name])}::${sql.raw(type)}` : [],
   );
-  if (tags !== undefined) assignments.push(sql`tags = ${tags}::text[]`);
-  if ('publishTime' in changes) {
-    assignments.push(sql`publish_time = ${publishTime?.toISOString() ?? null}::timestamptz`);
-  }
   if (choice !== undefined) assignments.push(setSlug(id, choice));
   return assignments;
 }
