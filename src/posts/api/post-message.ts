@@ -10,8 +10,8 @@ import { chooseSlug } from '#src/posts/slug.ts';
 
 /** The message for a post. */
 export function toMessage(post: Post): PostMessage {
-  const message: Record<string, unknown> = {};
-  for (const [name] of MESSAGE_FIELDS) message[name] = toMessageValue(post[name]);
+  const message: Record<string, unknown> = { ...post };
+  for (const name of CONVERTED_FIELDS) message[name] = toMessageValue(post[name]);
   return create(PostSchema, message);
 }
 
@@ -64,8 +64,12 @@ function fromMessageValue(value: PostMessage[AuthoredField]): Post[keyof Post] {
   return value === undefined || typeof value === 'string' || Array.isArray(value) ? value : toDate(value);
 }
 
-/** A type error here: the .proto and POST_FIELDS have different fields. */
-const MESSAGE_FIELDS: typeof postFields = postFields satisfies SameFields<keyof Post, MessageField>;
-
 type MessageField = Exclude<keyof PostMessage, `$${string}`>;
-type SameFields<A, B> = [A, B] extends [B, A] ? typeof postFields : never;
+type SameFields = [keyof Post, MessageField] extends [MessageField, keyof Post] ? typeof postFields : never;
+
+/** A type error here says that the .proto and POST_FIELDS have different fields. */
+const MESSAGE_FIELDS: SameFields = postFields;
+/** Texts are the same in a message. */
+const CONVERTED_FIELDS = MESSAGE_FIELDS.flatMap(([name, { type }]) =>
+  type === 'text[]' || type === 'timestamptz' ? name : [],
+);
