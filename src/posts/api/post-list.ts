@@ -4,7 +4,7 @@ import { orderFault } from '#gen/post-rules.js';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import type { PostFilter, PostOrder } from '#src/posts/post-store.ts';
 
-/** The filter of a list. Empty text filters nothing. */
+/** The filter of a list. An empty text does not filter. */
 export function toPostFilter({ author, tag, publishState, showDeleted }: ListPostsRequest): PostFilter {
   return { author: author || undefined, tag: tag || undefined, state: toState(publishState), showDeleted };
 }
@@ -15,9 +15,9 @@ export function hasContent(view: PostView): boolean {
 }
 
 /**
- * Parses `order_by` (AIP-132): one field, with ` desc` behind it for descending. Spaces around and between do not count.
+ * Parses `order_by` (AIP-132): one field, followed by ` desc` for descending order. Extra spaces are ignored.
  *
- * @returns the order; for an empty text the newest first.
+ * @returns the order; newest first for an empty text.
  * @throws InvalidArgumentError for anything else.
  */
 export function parseOrder(orderBy: string): PostOrder {

@@ -4,10 +4,10 @@ import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-
 import { type AuthoredField, type AuthoredFields, authoredFields } from '#src/posts/post.ts';
 
 /**
- * What an update sets. A slug that is empty is to be derived from the title again.
+ * The fields that an update sets. An empty slug means: derive it from the title again.
  *
  * @param content the fields of the request's post.
- * @throws InvalidArgumentError for a bad mask, an empty title, and a cleared slug without the title.
+ * @throws InvalidArgumentError for a bad mask, an empty title, or an empty slug without the title.
  */
 export function toChanges(mask: FieldMask | undefined, content: AuthoredFields): Partial<AuthoredFields> {
   const fields = fieldsToUpdate(mask, content);
@@ -19,10 +19,10 @@ export function toChanges(mask: FieldMask | undefined, content: AuthoredFields):
 }
 
 /**
- * Which fields an update sets (AIP-134, AIP-161): those that the mask names, all of them for `*`, and those that are
- * populated where there is no mask. Output-only fields are passed over.
+ * The fields that an update names (AIP-134, AIP-161): those of the mask, all for `*`, the populated ones without a mask.
+ * Output-only fields are ignored.
  *
- * @throws InvalidArgumentError for a path that is no field of a post, and for `*` beside other paths.
+ * @throws InvalidArgumentError for a path that names no field of a post, and for `*` beside other paths.
  */
 export function fieldsToUpdate(mask: FieldMask | undefined, content: AuthoredFields): Set<AuthoredField> {
   const fields = new Set(FIELDS.values());

@@ -8,7 +8,8 @@ import { formatEtag, toParameter, WRITTEN_BY, WRITTEN_BY_TEXT, type WrittenBy } 
 import { slugOf, translateConstraint } from '#src/posts/store/slug-choices.ts';
 
 /**
- * Creates the posts, and gives the transaction that did; undefined where their request ids created all of them before.
+ * Creates the posts, and returns them with the transaction that wrote them. `by` is undefined if earlier calls with the
+ * same request ids created all of them.
  *
  * @throws SlugTakenError, RequestIdReusedError, WriteConflictError.
  */
@@ -37,7 +38,10 @@ export async function createPosts(
   const created = posts.map(post => {
     const result = results.get(post.id);
     // Between two statements the request id can only have been removed for its age.
-    if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
+    if (result === undefined)
+      throw new WriteConflictError(
+        'a request id expired while the call was repeated: get the post, and create it again if it does not exist',
+      );
     return toCreatedPost(post, result);
   });
   return { created, by: rows[0] };
@@ -66,12 +70,12 @@ async function firstResults(
 }
 
 /**
- * Creates posts in one statement, and returns those that it created. A post whose request id is there already is left
- * out. A call that comes while another one with the same request id is at work waits for its end.
+ * Creates posts in one statement, and returns those that it created. It skips posts whose request id exists already. If
+ * another call with the same request id is running, it waits for that call's end.
  *
- * Of each post's slugs it takes the first that no live post has; one that is taken meanwhile breaks the unique index.
+ * Each post gets the first of its slugs that is free. A slug taken at the same time violates the unique index.
  *
- * The posts are one JSON parameter, so that the statement is the same for any number of them.
+ * The posts are one JSON parameter, so that the statement does not depend on their number.
  */
 function createPostsQuery(posts: readonly NewPost[]): RawBuilder<CreatedPost & WrittenBy> {
   const input = JSON.stringify(
@@ -106,8 +110,8 @@ const OTHER_FIELDS = authoredFields.flatMap(([name, field]) => (name === 'slug' 
 const AUTHORED_COLUMNS = authoredFields.map(([, { column }]) => column).join(', ');
 
 /**
- * Creates one post that has no request id, for much less than `createPostsQuery` takes: nothing in it depends on a value, so Postgres plans it
- * once a connection. It gives no row where the slug is taken.
+ * Creates one post without a request id, and returns no row if its slug is taken. It costs much less than
+ * `createPostsQuery`, because Postgres plans it once a connection.
  */
 const CREATE_POST = {
   name: 'create-post',
@@ -137,7 +141,7 @@ function toCreatedPost({ request: _, slugIfTaken: __, ...fields }: NewPost, crea
   };
 }
 
-/** What creating a post adds to what was sent. */
+/** What the database adds to a created post. */
 interface CreatedPost {
   readonly id: string;
   readonly slug: string;

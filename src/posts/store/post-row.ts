@@ -71,7 +71,7 @@ export function formatEtag({ revision, updateTime }: PostVersion): string {
   return `${revision}-${updateTime.getTime().toString(36)}`;
 }
 
-/** The version that an etag stands for; undefined for text that is no etag of ours, which no post has. */
+/** The version that an etag stands for; undefined for text that this service never issued. */
 export function parseEtag(etag: string): PostVersion | undefined {
   const [, revision, time] = /^([1-9]\d{0,17})-(-?[0-9a-z]{1,10})$/.exec(etag) ?? [];
   if (revision === undefined || time === undefined) return undefined;
@@ -80,8 +80,8 @@ export function parseEtag(etag: string): PostVersion | undefined {
 }
 
 /**
- * A row of the change feed, with the nearest times and tags that can be sent. Rows of `posts` have others only if they are older than the
- * rules of the table. The feed tells all instances and watchers of those too, when somebody repairs or deletes them.
+ * A row of the change feed, with times and tags replaced by the nearest valid ones. Only rows older than the table's
+ * constraints have invalid values. The feed still has to report when somebody repairs or deletes them.
  */
 export function toReadable<Row extends PostRow>(row: Row): Row {
   const times = TIME_COLUMNS.map(column => [column, nearestTime(row[column])]);
@@ -94,13 +94,13 @@ const TIME_COLUMNS = postFields
   .filter(([, { type }]) => type === 'timestamptz')
   .map(([, { column }]) => column as TimeColumn);
 
-/** Postgres takes a matrix for a list, and nulls in it. */
+/** Postgres accepts nulls, and nested arrays, in a `text[]`. */
 export function toTags(tags: readonly unknown[]): readonly string[] {
   const isList = (list: readonly unknown[]): list is readonly string[] => list.every(tag => typeof tag === 'string');
   return isList(tags) ? tags : tags.flat(Number.POSITIVE_INFINITY).filter(tag => typeof tag === 'string');
 }
 
-/** pg makes a number of an infinite time. */
+/** pg returns a number for an infinite time. */
 function nearestTime(time: Date | null): Date | null {
   if (time === null) return time;
   const ms = Number(time);
@@ -108,6 +108,6 @@ function nearestTime(time: Date | null): Date | null {
   return new Date(Math.min(Math.max(ms, YEAR_1_MS), YEAR_9999_END_MS));
 }
 
-/** From the first millisecond of the year 1 to the last of the year 9999, as a google.protobuf.Timestamp has it: the times of posts. */
+/** The range of google.protobuf.Timestamp: years 1 to 9999. */
 const YEAR_1_MS = -62_135_596_800_000;
 const YEAR_9999_END_MS = 253_402_300_799_999;

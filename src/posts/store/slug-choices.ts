@@ -3,7 +3,7 @@ import pg from 'pg';
 import { SlugTakenError } from '#src/posts/post-store.ts';
 import type { SlugChoice } from '#src/posts/slug.ts';
 
-/** The same posts, of which no derived slug is that of another one before it, or an explicit one of any. */
+/** Gives each post of a batch a different derived slug, and none that another post asks for explicitly. */
 export function distinctSlugs<Post extends SlugChoice>(posts: readonly Post[]): Post[] {
   const taken = new Set(posts.filter(({ slugIfTaken }) => slugIfTaken.length === 0).map(({ slug }) => slug));
   return posts.map(post => {
@@ -16,9 +16,9 @@ export function distinctSlugs<Post extends SlugChoice>(posts: readonly Post[]): 
 }
 
 /**
- * Writes posts, and again without each slug that another writer takes meanwhile.
+ * Writes posts, and retries without each slug that another writer takes at the same time.
  *
- * @throws SlugTakenError for a post that has no other slug; and what the write throws.
+ * @throws SlugTakenError if a post has no other slug; whatever the write throws.
  */
 export async function untilSlugsAreFree<Post extends SlugChoice, Written>(
   posts: readonly Post[],
@@ -33,7 +33,7 @@ export async function untilSlugsAreFree<Post extends SlugChoice, Written>(
   }
 }
 
-/** The same posts without this choice, which is taken; undefined: one of them has no other, or none has this one. */
+/** The posts without a choice that is taken; undefined if a post has no other choice, or no post has this one. */
 function withoutSlug<Post extends SlugChoice>(posts: readonly Post[], taken: string): Post[] | undefined {
   if (!posts.some(post => post.slug === taken || post.slugIfTaken.includes(taken))) return undefined;
   if (posts.some(post => post.slug === taken && post.slugIfTaken.length === 0)) return undefined;
@@ -44,7 +44,8 @@ function withoutSlug<Post extends SlugChoice>(posts: readonly Post[], taken: str
 }
 
 /**
- * The first of these slugs that no live post has, or else the first: which breaks the unique index. Where there is only one, nothing is looked up.
+ * The first of these slugs that no live post has. If all are taken it is the first, which violates the unique index.
+ * A single slug needs no look-up.
  *
  * @param others which of the live posts `o` count.
  */
