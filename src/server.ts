@@ -24,7 +24,6 @@ import { openPostCache } from '#src/posts/cache/open-post-cache.ts';
 import { CATCH_UPS_AT_ONCE } from '#src/posts/feed/catch-ups.ts';
 import { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import { PostWatches } from '#src/posts/feed/post-watches.ts';
-import { GuardedPostStore } from '#src/posts/store/guarded-post-store.ts';
 import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
 import { PurgeJob } from '#src/posts/store/purge-job.ts';
 import { OverloadProtection } from '#src/resilience/overload-protection.ts';
@@ -93,11 +92,16 @@ export async function startServer(
     logLinesDropped: droppedLogLines,
   });
 
-  const postgres = new PostgresPostStore(primary.db, () => feed.announce(), replicaSet, primary.pool);
-  const guarded = new GuardedPostStore(postgres, primary.policy, largeAnswers);
+  const store = new PostgresPostStore(primary.db, {
+    onCommit: () => feed.announce(),
+    reads: replicaSet,
+    statements: primary.pool,
+    policy: primary.policy,
+    largeAnswers,
+  });
   const isQueueing = () => [primary, ...replicas].some(({ policy }) => policy.queued('read') > 0);
   // The cache hears of a change before the watches do, so that a watcher that reads a changed post finds no older one.
-  const cache = parts.use(await openPostCache(guarded, config, { feed, log, metrics, secret, isQueueing }));
+  const cache = parts.use(await openPostCache(store, config, { feed, log, metrics, secret, isQueueing }));
   const watches = new PostWatches(feed, primary.catchUps, {
     isBusy: () => Object.values(primary.policy.state.admissions).some(({ queued }) => queued > 0),
     isOverloaded: () => shedder.isShedding,

@@ -23,10 +23,10 @@ export async function openReadArms(url: string, log: Logger, parts: AsyncDisposa
   const db = createDatabase(pool);
   parts.defer(() => db.destroy());
   const lanes = parts.use(openReadLanes(url, config, pool, log));
-  const overLanes = new PostgresPostStore(db, undefined, lanes);
+  const overLanes = new PostgresPostStore(db, { reads: lanes });
   const observer = { breakerChanged() {}, callShed() {}, watchAdmission() {} };
   const guarded = new DatabasePolicy('primary', config, pool, observer).guard(lanes);
-  const overGuarded = new PostgresPostStore(db, undefined, guarded);
+  const overGuarded = new PostgresPostStore(db, { reads: guarded });
   const overPool = new PostgresPostStore(db);
   const plainPool = new pg.Pool({ connectionString: url, max: config.poolMax });
   const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: plainPool }) });

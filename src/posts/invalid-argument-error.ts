@@ -1,12 +1,12 @@
-/** One fault of a request: the field's path, such as `post.slug`, and what is wrong with it, with the limit. */
+/** A fault of a request: the field's path, such as `post.slug`, and what is wrong, with the limit. */
 export interface FieldFault {
   readonly field: string;
   readonly description: string;
-  /** Unset: that of the error. */
+  /** Default: the error's reason. */
   readonly reason?: InvalidArgumentReason;
 }
 
-/** A field's value breaks a rule: the same reason as for the rules that the .proto expresses. */
+/** A field's value breaks a rule. The reason is that of the .proto's own rules. */
 export function invalidField(field: string, description: string): InvalidArgumentError {
   return new InvalidArgumentError('VALIDATION_FAILED', { field, description });
 }

@@ -1,40 +1,40 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
-import type { SlugChoice } from '#src/posts/derived-slug.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields, Post } from '#src/posts/post.ts';
+import type { SlugChoice } from '#src/posts/slug.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
 /**
- * Where posts are kept. What holds for one implementation holds for all: the contract suite in test/posts runs on each.
+ * Stores posts. The contract suite in test/posts/store runs on every implementation.
  *
  * Any method may throw DatabaseUnavailableError, WriteConflictError or StatementTimeoutError, or the reason of `call.signal`.
- * Posts and pages do not change any more when they have been returned: they may be shared.
+ * Posts and pages never change after they are returned, so callers may share them.
  */
 export interface PostStore {
   /** The post with this id, soft-deleted or not. */
   getById(id: string, call?: StoreCall): Promise<Post | undefined>;
 
-  /** The live post with this slug, or else the one that was deleted last. */
+  /** The live post with this slug; without one, the post that was deleted last. */
   getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined>;
 
   /**
-   * The posts with these ids, soft-deleted ones included, in no certain order; ids that are absent are left out.
+   * The posts with these ids, in no certain order. Soft-deleted posts are included; unknown ids are left out.
    *
-   * @throws PostsTooLargeError where they have more than `maxContentBytes` of content together.
+   * @throws PostsTooLargeError if their content together exceeds `maxContentBytes`.
    */
   getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]>;
 
   /**
    * One page of posts.
    *
-   * @throws PostsTooLargeError where it would end early for its content, and is to be whole.
+   * @throws PostsTooLargeError if `isWhole` is set and the content exceeds `maxContentBytes`.
    */
   list(query: PostQuery, call?: StoreCall): Promise<PostPage>;
 
   /**
-   * Creates all of the posts, or none, and returns them in the same order. Where a request id came before with the same
-   * digest, the result is what that call created, and nothing is written for it.
+   * Creates all of the posts, or none, and returns them in the same order. A request id that came before with the same
+   * digest writes nothing, and returns what the first call created.
    *
-   * @throws SlugTakenError where a slug is taken that no other may replace; RequestIdReusedError.
+   * @throws SlugTakenError if a slug is taken and has no alternative; RequestIdReusedError.
    */
   create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]>;
 
@@ -43,7 +43,7 @@ export interface PostStore {
    *
    * @throws PostNotFoundError, PostDeletedError, EtagMismatchError, SlugTakenError.
    */
-  update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
+  update(id: string, changes: Partial<AuthoredFields>, options: UpdateOptions, call?: StoreCall): Promise<Post>;
 
   /**
    * Soft-deletes a live post.
@@ -60,28 +60,28 @@ export interface PostStore {
   undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post>;
 }
 
-/** What a call wants of the store, and what it is told beside the result. */
+/** A call's demands on the store, and its callbacks. */
 export interface StoreCall {
   /** Aborts the work; the promise then rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Transactions whose writes a read has to see. */
+  /** A read must see the writes of these transactions. */
   readonly minTransactions?: readonly bigint[] | undefined;
-  /** A read has to see all that is committed by now, which a replica may lack. */
+  /** A read must see everything committed so far, which a replica may lack. */
   readonly fresh?: boolean | undefined;
-  /** When the caller stops waiting, by `performance.now()`; undefined: never. What waits for its turn asks, and perhaps again. */
+  /** When the caller stops waiting, by `performance.now()`; undefined: never. Queues may ask repeatedly. */
   readonly deadline?: (() => number | undefined) | undefined;
-  /** How much the call matters, where not all can be served. */
+  /** How much the call matters under overload. */
   readonly criticality?: Criticality | undefined;
-  /** The answer to a read is what this snapshot of the database has. */
+  /** The read answers from this snapshot of the database. */
   readAt?(snapshot: Snapshot): void;
-  /** The database fails, and the answer to a read is what it had so many milliseconds ago. */
+  /** The database fails, so the read answers with data of this age in milliseconds. */
   servedStale?(ageMs: number): void;
-  /** This transaction has committed the write, on a server of this timeline; 0: not told. Not called where nothing was written. */
+  /** This transaction committed the write, on a server of this timeline; 0: unknown. Not called if nothing was written. */
   committed?(xid: bigint, timeline: number): void;
 }
 
 /** A post to create. */
-export interface NewPost extends PostFields, SlugChoice {
+export interface NewPost extends AuthoredFields, SlugChoice {
   readonly id: string;
   readonly request: { readonly id: string; readonly digest: Uint8Array } | undefined;
 }
@@ -94,22 +94,22 @@ export interface WriteOptions {
 export interface UpdateOptions extends WriteOptions {
   /** Update only this version. */
   readonly etag: string | undefined;
-  /** Where another live post has the slug that is set: the others to take, in this order. None: the update is refused then. */
+  /** Slugs to try, in order, if another live post has the one in the update. Without any, the update fails. */
   readonly slugIfTaken?: readonly string[] | undefined;
 }
 
 /** Which posts to list, from where, and in which order. */
 export interface PostQuery extends PostFilter {
   readonly order: PostOrder;
-  /** Where to go on; undefined: at the start. */
+  /** The page begins behind this place; undefined: at the start. */
   readonly after: PostCursor | undefined;
-  /** How many posts to pass over from there. */
+  /** How many posts to skip from there. */
   readonly skip: number;
   /** The most posts to return. */
   readonly limit: number;
-  /** The page ends before its content gets larger than this, though not before its first post. 0: content is not read. */
+  /** The page ends before its content exceeds this, but has at least one post. 0: content is not read. */
   readonly maxContentBytes: number;
-  /** The page has as many posts as its limit allows, or it is not read. */
+  /** Fail rather than end the page early for its content. */
   readonly isWhole?: boolean;
 }
 
@@ -126,7 +126,7 @@ export interface PostOrder {
   readonly descending: boolean;
 }
 
-/** A place in an ordered list: behind the post with this time and id. `time` undefined: a draft's publish time. */
+/** A place in an ordered list, behind the post with this time and id. `time` undefined: a draft's publish time. */
 export interface PostCursor {
   readonly time: Date | undefined;
   readonly id: string;
@@ -154,7 +154,7 @@ export class PostDeletedError extends Error {
   readonly id: string;
 
   constructor(id: string) {
-    super(`post '${id}' is deleted; UndeletePost brings it back`);
+    super(`post '${id}' is deleted: call UndeletePost to restore it`);
     this.id = id;
   }
 }
@@ -164,7 +164,7 @@ export class PostNotDeletedError extends Error {
   readonly id: string;
 
   constructor(id: string) {
-    super(`post '${id}' is not deleted`);
+    super(`post '${id}' is not deleted: only a deleted post can be undeleted`);
     this.id = id;
   }
 }
@@ -174,7 +174,7 @@ export class SlugTakenError extends Error {
   readonly slug: string;
 
   constructor(slug: string) {
-    super(`another live post has the slug '${slug}'`);
+    super(`another live post has the slug '${slug}': choose a different one`);
     this.slug = slug;
   }
 }
@@ -185,7 +185,7 @@ export class EtagMismatchError extends Error {
   readonly currentEtag: string;
 
   constructor(id: string, currentEtag: string) {
-    super(`post '${id}' was changed meanwhile: get it again, and repeat the change on what it is now`);
+    super(`post '${id}' has changed since its etag was read: get it again, and repeat the change`);
     this.id = id;
     this.currentEtag = currentEtag;
   }
@@ -196,7 +196,7 @@ export class RequestIdReusedError extends Error {
   readonly requestId: string;
 
   constructor(requestId: string) {
-    super(`request_id '${requestId}' was used before with another payload`);
+    super(`request_id '${requestId}' was used before with another payload: send a new UUID`);
     this.requestId = requestId;
   }
 }
@@ -206,7 +206,7 @@ export class PostsTooLargeError extends Error {
   readonly maxContentBytes: number;
 
   constructor(maxContentBytes: number) {
-    super(`the posts have more than ${maxContentBytes} bytes of content together: ask for fewer at a time`);
+    super(`the posts together have more than ${maxContentBytes} bytes of content: request fewer posts at a time`);
     this.maxContentBytes = maxContentBytes;
   }
 }

@@ -1,25 +1,24 @@
-import type { Post } from '#src/posts/post.ts';
+import { type Post, postFields } from '#src/posts/post.ts';
 import type { NewPost } from '#src/posts/post-store.ts';
 
 /**
- * The most bytes of an answer in protobuf, as gRPC counts it: below 4 MiB (4,194,304 bytes), the most that gRPC's clients take by
- * default.
+ * The maximum size of a protobuf response in bytes. gRPC clients accept up to 4 MiB (4,194,304 bytes) by default.
  */
 export const RESPONSE_MAX_BYTES = 4 * 1024 * 1024 - 1;
 
-/** The answer would have more than RESPONSE_MAX_BYTES. */
+/** The response would exceed RESPONSE_MAX_BYTES. */
 export class ResponseTooLargeError extends Error {
   override readonly name = 'ResponseTooLargeError';
 
-  /** @param advice what to do about it. */
+  /** @param advice what the caller can do. */
   constructor(advice: string) {
-    super(`the answer would have more than ${RESPONSE_MAX_BYTES} bytes: ${advice}`);
+    super(`the response would exceed ${RESPONSE_MAX_BYTES} bytes: ${advice}`);
   }
 }
 
-/** How many of these posts, from the first on, fit into so many bytes of an answer. */
+/** How many of these posts, counted from the first, fit into `maxBytes` of a response. */
 export function countFitting(posts: readonly Post[], maxBytes: number): number {
-  // Of characters, each has three bytes at most: far less to do, and nearly always enough.
+  // A UTF-16 unit has at most three bytes of UTF-8. This estimate is cheap and nearly always enough.
   if (posts.reduce((sum, post) => sum + roughSize(post), 0) <= maxBytes) return posts.length;
   let bytes = 0;
   for (const [count, post] of posts.entries()) {
@@ -29,18 +28,12 @@ export function countFitting(posts: readonly Post[], maxBytes: number): number {
   return posts.length;
 }
 
-/** The bytes that a post has in a repeated field of an answer in protobuf, tag and length included. */
+/** The bytes of a post in a repeated field of a protobuf response, with tag and length. */
 export function encodedSize(post: Post): number {
-  const { publishTime, createTime, updateTime, deleteTime, purgeTime } = post;
-  const times = [publishTime, createTime, updateTime, deleteTime, purgeTime];
-  const size =
-    TEXTS.reduce((sum, name) => sum + textSize(post[name]), 0) +
-    post.tags.reduce((sum, tag) => sum + fieldSize(Buffer.byteLength(tag)), 0) +
-    times.reduce((sum, time) => sum + timeSize(time), 0);
-  return fieldSize(size);
+  return fieldSize(postFields.reduce((sum, [name]) => sum + valueSize(post[name]), 0));
 }
 
-/** The most that a post will have when it was created. */
+/** The maximum `encodedSize` of a post after its creation. */
 export function createdSize(post: NewPost): number {
   const { createTime, etag } = LATEST;
   return encodedSize({
@@ -58,9 +51,19 @@ function longest(texts: readonly string[]): string {
   return texts.reduce((most, text) => (Buffer.byteLength(text) > Buffer.byteLength(most) ? text : most), '');
 }
 
-function roughSize({ slug, title, content, author, tags }: Post): number {
-  const length = slug.length + title.length + content.length + author.length;
-  return OTHERS_SIZE + 3 * length + tags.reduce((sum, tag) => sum + 3 + 3 * tag.length, 0);
+function roughSize(post: Post): number {
+  return postFields.reduce((sum, [name]) => sum + roughValueSize(post[name]), OTHERS_SIZE);
+}
+
+function roughValueSize(value: Post[keyof Post]): number {
+  if (value === undefined || value instanceof Date) return 0;
+  return typeof value === 'string' ? 3 * value.length : value.reduce((sum, text) => sum + 3 + 3 * text.length, 0);
+}
+
+function valueSize(value: Post[keyof Post]): number {
+  if (value === undefined || value instanceof Date) return timeSize(value);
+  if (typeof value === 'string') return textSize(value);
+  return value.reduce((sum, text) => sum + fieldSize(Buffer.byteLength(text)), 0);
 }
 
 /** Empty text is left out. */
@@ -77,7 +80,7 @@ function timeSize(time: Date | undefined): number {
   return fieldSize(secondsSize + (nanos === 0 ? 0 : 1 + varintSize(nanos)));
 }
 
-/** With its tag, which is one byte for the fields up to 15, and its length. */
+/** With its length, and its tag, which is one byte for field numbers up to 15. */
 function fieldSize(size: number): number {
   return 1 + varintSize(size) + size;
 }
@@ -88,8 +91,7 @@ function varintSize(value: number): number {
   return size;
 }
 
-const TEXTS = ['id', 'slug', 'title', 'content', 'author', 'etag'] as const;
-/** More than all has that is no text of an author's: id, etag, times, tags and lengths. */
+/** More than the times, and the tags and lengths of all fields, take. */
 const OTHERS_SIZE = 256;
-/** With as many bytes as any of the next hundreds of years. */
+/** As long as any value of the next centuries. */
 const LATEST = { createTime: new Date(253_402_300_799_999), etag: '1-zzzzzzzzz' } as const;

@@ -11,8 +11,8 @@ import {
 import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
 
 /**
- * What a call's context is to the store: its signal, what it has to see, and the response's fields for what the store tells. All of
- * it is looked at when it is asked for, which most answers from the cache never do.
+ * Adapts a call's context for the store: its signal, demands and response headers. Everything is read on demand, because
+ * most cache hits need none of it.
  */
 export class PostCall implements StoreCall {
   readonly #context: CallContext;
@@ -41,7 +41,7 @@ export class PostCall implements StoreCall {
     };
   }
 
-  /** @throws InvalidArgumentError for a bad consistency token; DatabaseUnavailableError where it shows that the primary is elsewhere. */
+  /** @throws InvalidArgumentError for a bad consistency token; DatabaseUnavailableError if the primary has moved. */
   get minTransactions(): readonly bigint[] | undefined {
     return this.#demanded()?.minTransactions;
   }
@@ -60,7 +60,7 @@ export class PostCall implements StoreCall {
     this.#context.responseHeader.set(CONSISTENCY_TOKEN, this.#tokens.seal(xid, timeline));
   }
 
-  /** Marks the response: its age (RFC 9111, 5.1), that it comes from a cache beyond its time (RFC 9211), and not to be kept. */
+  /** Marks the response as stale: its age (RFC 9111, 5.1), its cache status (RFC 9211), and `no-store`. */
   servedStale(ageMs: number): void {
     const { responseHeader } = this.#context;
     responseHeader.set('age', String(Math.floor(ageMs / 1000)));
@@ -74,7 +74,9 @@ export class PostCall implements StoreCall {
     if (text === undefined) return undefined;
     const writes = this.#tokens.open(text);
     if (writes.some(({ timeline }) => this.#history.isSurpassedBy(timeline)))
-      throw new DatabaseUnavailableError('the write was made on a server that was promoted later: it is looked for');
+      throw new DatabaseUnavailableError(
+        'a newer primary made the write, and the service is connecting to it: try again',
+      );
     this.#demand = demandOf(writes, this.#history.timeline);
     return this.#demand;
   }
@@ -86,5 +88,5 @@ export class PostCall implements StoreCall {
   }
 }
 
-/** A handler's context; the fast path's gives a field without making an object of all of them. */
+/** A handler's context. The fast path's returns one header without building an object of all. */
 export type CallContext = HandlerContext & { readonly requestField?: (name: string) => string | undefined };

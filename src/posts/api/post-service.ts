@@ -23,15 +23,11 @@ import {
   WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
 import { orderFault } from '#gen/post-rules.js';
-import { toNewPost } from '#src/posts/api/new-post.ts';
 import { PostCall } from '#src/posts/api/post-call.ts';
-import { hasContent, toPostFilter } from '#src/posts/api/post-list.ts';
-import { toContent, toMessage } from '#src/posts/api/post-message.ts';
-import { parseOrder } from '#src/posts/api/post-order.ts';
-import { responseSenderKey } from '#src/posts/api/response-sender.ts';
+import { hasContent, parseOrder, toPostFilter } from '#src/posts/api/post-list.ts';
+import { toAuthoredFields, toMessage, toNewPost } from '#src/posts/api/post-message.ts';
 import { toChanges } from '#src/posts/api/update-mask.ts';
-import { WatchResponses } from '#src/posts/api/watch-responses.ts';
-import { chooseSlug } from '#src/posts/derived-slug.ts';
+import { responseSenderKey, WatchResponses } from '#src/posts/api/watch-responses.ts';
 import type { PostWatches } from '#src/posts/feed/post-watches.ts';
 import { ResumeTokens } from '#src/posts/feed/resume-token.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
@@ -45,19 +41,20 @@ import {
   PostsTooLargeError,
 } from '#src/posts/post-store.ts';
 import { countFitting, createdSize, RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
+import { chooseSlug } from '#src/posts/slug.ts';
 import { ConsistencyTokens, type KnownTimeline } from '#src/posts/tokens/consistency-token.ts';
 import { PageTokens } from '#src/posts/tokens/page-token.ts';
 
 /**
- * What each RPC means, as post_service.proto promises it. Requests have passed its rules, stated or in words, before they
- * come here; errors are the domain's own, which become codes elsewhere.
+ * Implements each RPC as post_service.proto promises it. Requests arrive validated. Methods throw errors of the domain;
+ * the RPC layer maps them to codes.
  */
 export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #store: PostStore;
   readonly #watches: Pick<PostWatches, 'watch'>;
   readonly #pageTokens: PageTokens;
   readonly #consistencyTokens: ConsistencyTokens;
-  /** A post, or a page, that the store returns again is answered with the same message, whose bytes are remembered. */
+  /** A post or page that the store returns again gets the same message, whose encoding the transport keeps. */
   readonly #posts = new WeakMap<Post, GetPostResponse>();
   readonly #pages = new WeakMap<PostPage, ListPostsResponse>();
   readonly #resumeTokens: ResumeTokens;
@@ -65,7 +62,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   readonly #history: KnownTimeline;
 
   /**
-   * @param secret of the tokens, the same on every instance.
+   * @param secret of the tokens; must be the same on every instance.
    * @param history of the primary.
    */
   constructor(store: PostStore, watches: Pick<PostWatches, 'watch'>, secret: string, history: KnownTimeline) {
@@ -128,7 +125,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async batchCreatePosts({ requests }: BatchCreatePostsRequest, context: HandlerContext) {
     const validateOnly = requests.some(request => request.validateOnly);
     const posts = await Promise.all(requests.map(toNewPost));
-    // Before anything is written: nobody could read the answer.
+    // Checked before anything is written, because no client could read the response.
     const bytes = posts.reduce((sum, post) => sum + createdSize(post), 0);
     if (bytes > RESPONSE_MAX_BYTES) throw new ResponseTooLargeError('create fewer posts at a time');
     const created = await this.#store.create(posts, { validateOnly }, this.#call(context));
@@ -138,7 +135,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   async updatePost({ post: message, updateMask, validateOnly }: UpdatePostRequest, context: HandlerContext) {
     if (message === undefined) throw new Error('a request without a post was not refused');
     const id = message.id.toLowerCase();
-    const changes = toChanges(updateMask, toContent(message));
+    const changes = toChanges(updateMask, toAuthoredFields(message));
     const { slugIfTaken, ...slug } =
       changes.slug === undefined ? { slugIfTaken: [] } : await chooseSlug(changes.slug, message.title, id);
     const options = { validateOnly, etag: message.etag || undefined, slugIfTaken };
@@ -168,7 +165,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     const sender = values.get(responseSenderKey);
     let isFirst = true;
     for await (const place of this.#watches.watch(start, filter, signal)) {
-      // Until it has read anything, it stands where it began.
+      // A watch that has read nothing is still at its start.
       const response =
         place.position === start ? create(WatchPostsResponseSchema, { resumeToken }) : this.#watchResponses.of(place);
       if (isFirst || sender === undefined) yield response;
@@ -177,7 +174,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
     }
   }
 
-  /** What is wrong with the tokens of a request, whatever else is. One of a list whose order is unknown can't be checked. */
+  /** Faults of a request's tokens. A page token can't be checked if the request's order is invalid. */
   readonly tokenFaults = (message: Message): readonly FieldFault[] => {
     try {
       if (isMessage(message, WatchPostsRequestSchema) && message.resumeToken !== '')
@@ -199,7 +196,7 @@ export class PostServiceImpl implements ServiceImpl<typeof PostService> {
   }
 }
 
-/** Frozen: so the transport knows that it does not change. */
+/** Freezes the response, which tells the transport that it never changes. */
 function remembered<Key extends object, Response extends object>(
   responses: WeakMap<Key, Response>,
   key: Key,
@@ -213,7 +210,7 @@ function remembered<Key extends object, Response extends object>(
   return response;
 }
 
-/** The store has counted the content of each post once, and the answer has all of it as often as it was asked for. */
+/** The store counts each post's content once. The response repeats a post as often as its id was requested. */
 function requireFits(ids: readonly string[], posts: readonly Post[]): void {
   const byId = new Map(posts.map(post => [post.id, post]));
   const answered = ids.flatMap(id => byId.get(id) ?? []);
@@ -222,11 +219,11 @@ function requireFits(ids: readonly string[], posts: readonly Post[]): void {
     if (contentBytes > PAGE_CONTENT_MAX_BYTES) throw new PostsTooLargeError(PAGE_CONTENT_MAX_BYTES);
   }
   if (countFitting(answered, RESPONSE_MAX_BYTES) < answered.length) {
-    throw new ResponseTooLargeError('ask for fewer posts at a time');
+    throw new ResponseTooLargeError('request fewer posts at a time');
   }
 }
 
-/** The page, or as much of its beginning as an answer can have: large titles, authors and tags count too. */
+/** Cuts a page to the size of a response: large titles, authors and tags count too. */
 function fittingPage(page: PostPage, orderedBy: PostOrder['by']): PostPage {
   const fitting = countFitting(page.posts, RESPONSE_MAX_BYTES - PAGE_TOKEN_MAX_BYTES);
   if (fitting === page.posts.length) return page;
@@ -237,7 +234,7 @@ function fittingPage(page: PostPage, orderedBy: PostOrder['by']): PostPage {
 
 const PAGE_SIZE_DEFAULT = 20;
 const PAGE_SIZE_MAX = 100;
-/** What is read from the database at most. It leaves room for the other fields of most posts. */
+/** The most content to read. It leaves room for the other fields of most posts. */
 const PAGE_CONTENT_MAX_BYTES = 3 * 1024 * 1024;
-/** More than the token for the next page has in the answer. */
+/** Larger than the next page's token in a response. */
 const PAGE_TOKEN_MAX_BYTES = 128;

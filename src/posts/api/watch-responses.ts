@@ -1,4 +1,5 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type Message } from '@bufbuild/protobuf';
+import { createContextKey } from '@connectrpc/connect';
 import { PostChangeKind, type WatchPostsResponse, WatchPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
 import { toMessage, toTimestamp } from '#src/posts/api/post-message.ts';
 import type { PostChange } from '#src/posts/feed/post-change.ts';
@@ -6,7 +7,7 @@ import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
 import type { WatchedPlace } from '#src/posts/feed/post-watches.ts';
 import type { ResumeTokens } from '#src/posts/feed/resume-token.ts';
 
-/** Makes the responses of WatchPosts: one for all watchers that keep up, who stand at the same place. They are frozen: they never change. */
+/** Makes the responses of WatchPosts. All watchers at the same place share one, which is frozen. */
 export class WatchResponses {
   readonly #tokens: ResumeTokens;
   readonly #remembered = new WeakMap<PostChange, Remembered>();
@@ -29,7 +30,7 @@ export class WatchResponses {
     return response;
   }
 
-  /** Those who hear of nothing stand at one place, too. */
+  /** Idle watchers share a place, too. */
   #alive(position: PostChangePosition): WatchPostsResponse {
     const last = this.#lastAlive;
     if (last !== undefined && isSame(last.position, position)) return last.response;
@@ -38,6 +39,22 @@ export class WatchResponses {
     return response;
   }
 }
+
+/**
+ * Sends responses of a stream straight to its client. It bypasses the library's stages for each message, which take most
+ * of the time. A frozen message is encoded once for all streams.
+ *
+ * A handler may use it after it has yielded the first response.
+ */
+export interface ResponseSender {
+  /** Undefined if the client keeps up; else a promise that resolves when it has caught up, or left. */
+  send(response: Message): Promise<void> | undefined;
+}
+
+/** The handler's sender; undefined: yield all responses. */
+export const responseSenderKey = createContextKey<ResponseSender | undefined>(undefined, {
+  description: 'response sender',
+});
 
 interface Remembered {
   readonly position: PostChangePosition;

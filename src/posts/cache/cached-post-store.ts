@@ -1,7 +1,7 @@
 import type { CacheEntry } from '#src/posts/cache/cache-entry.ts';
 import { idKey, slugKey, tagsOfId, tagsOfList, tagsOfSlug, writtenPosts } from '#src/posts/cache/cache-tags.ts';
 import { type CacheOptions, type CacheParts, ReadThroughCache } from '#src/posts/cache/read-through-cache.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields, Post } from '#src/posts/post.ts';
 import {
   type NewPost,
   type PostPage,
@@ -96,7 +96,7 @@ export class CachedPostStore implements PostStore, Disposable {
     return this.#write(call, writing => this.#store.create(posts, options, writing));
   }
 
-  async update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+  async update(id: string, changes: Partial<AuthoredFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
     const [post] = await this.#write(call, async writing => [await this.#store.update(id, changes, options, writing)]);
     return post as Post;
   }

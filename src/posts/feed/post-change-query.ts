@@ -18,7 +18,7 @@ import {
   type PostChange,
   type PostChangeBatch,
 } from '#src/posts/feed/post-change.ts';
-import { type PostRow, toPost, toReadable, toTags } from '#src/posts/store/post-row.ts';
+import { type PostRow, postColumnNames, toPost, toReadable, toTags } from '#src/posts/store/post-row.ts';
 
 /** Where a reader of the feed stands. */
 export interface PostChangePosition {
@@ -162,6 +162,9 @@ const IS_WANTED = `
   ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and ($7::text[] is null
     or c.author = any ($7) or c.previous_author = any ($7) or c.tags && $8::text[] or c.previous_tags && $8)`;
 
+/** The post as it was then, whose id has another name here. */
+const POST_COLUMNS = postColumnNames.flatMap(name => (name === 'id' ? [] : `c.${name}`)).join(', ');
+
 /**
  * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.
  *
@@ -207,8 +210,7 @@ const changesStatement = ({ found, scanned, near }: BatchLimits) => `
     from (select count(*), max(id) as last from found) f
   )
   select ${HEAD_COLUMNS}, ${isProved('$4::bigint', '$5', '$6')} as is_proved, reached.end_id::text as end_id, reached.is_complete,
-    c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, c.slug, c.title, null as content, c.author, c.tags,
-    c.publish_time, c.create_time, c.update_time, c.delete_time, c.purge_time, c.revision,
+    c.id::text as change_id, c.xid::text as xid, c.kind, c.at, c.post_id as id, null as content, ${POST_COLUMNS},
     c.previous_slug, c.previous_author, c.previous_tags, ${digestOf('c.xid', 'c.id', 'c.post_id', 'c.at')} as change_digest
   from head cross join reached cross join mark m left join (
     found f cross join lateral (select * from post_changes o where o.id = f.id limit 1) c

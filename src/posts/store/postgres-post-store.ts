@@ -1,64 +1,55 @@
-import { type Expression, type RawBuilder, sql } from 'kysely';
-import pg from 'pg';
+import { type RawBuilder, sql } from 'kysely';
 import { type Database, statementsOf } from '#src/db/database.ts';
-import { WriteConflictError } from '#src/db/errors.ts';
+import type { DatabasePolicy } from '#src/db/database-policy.ts';
+import { SerializationError } from '#src/db/errors.ts';
 import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { type ReadExecutor, readsOf, type SnapshotRow } from '#src/db/snapshot-reads.ts';
-import type { SlugChoice } from '#src/posts/derived-slug.ts';
-import type { Post, PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields, Post } from '#src/posts/post.ts';
 import {
   EtagMismatchError,
   type NewPost,
   PostDeletedError,
-  PostNotDeletedError,
   PostNotFoundError,
   type PostPage,
   type PostQuery,
   type PostStore,
   PostsTooLargeError,
-  RequestIdReusedError,
-  SlugTakenError,
   type StoreCall,
   type UpdateOptions,
   type WriteOptions,
 } from '#src/posts/post-store.ts';
-import {
-  CREATE_POST,
-  type CreatedPost,
-  createPostParameters,
-  createPostsQuery,
-  slugOf,
-  toCreatedPost,
-} from '#src/posts/store/post-create-query.ts';
+import type { SlugChoice } from '#src/posts/slug.ts';
+import { createPosts } from '#src/posts/store/create-posts.ts';
 import { postListQuery } from '#src/posts/store/post-list-query.ts';
 import { type FoundRow, POST_STATEMENTS } from '#src/posts/store/post-read-statements.ts';
-import { formatEtag, type PostRow, parseEtag, postColumns, toPost } from '#src/posts/store/post-row.ts';
+import { type PostRow, toPost, type WrittenBy } from '#src/posts/store/post-row.ts';
 import { distinctSlugs, untilSlugsAreFree } from '#src/posts/store/slug-choices.ts';
-import { WRITTEN_BY, type WrittenBy } from '#src/posts/written-by.ts';
+import { assignmentsOf, inTransaction, type PostWrite, writePost } from '#src/posts/store/write-post.ts';
+import type { ByteBudget } from '#src/resilience/byte-budget.ts';
+import { RetryBudget } from '#src/resilience/retry-budget.ts';
 
-/** Posts in Postgres: SQL, and nothing else. Each method is one statement where it can be. */
+/**
+ * Posts in Postgres. Each method is one statement where it can be.
+ *
+ * Writes go through the primary's policy. Reads are guarded by whoever reads: a replica has a policy of its own.
+ */
 export class PostgresPostStore implements PostStore {
   readonly #db: Database;
   readonly #onCommit: () => void;
   readonly #reads: ReadExecutor;
   readonly #statements: Pick<ConnectionPool, 'run'>;
+  readonly #policy: Pick<DatabasePolicy, 'run'>;
+  readonly #largeAnswers: Pick<ByteBudget, 'wait'> | undefined;
+  readonly #retryBudget = new RetryBudget();
 
-  /**
-   * @param onCommit told of each write when it was committed.
-   * @param reads what it reads with; it writes over `db`.
-   * @param statements of the pool of `db`: what is run often goes past the query builder.
-   */
-  constructor(
-    db: Database,
-    onCommit: () => void = () => {},
-    reads: ReadExecutor = readsOf(db),
-    statements: Pick<ConnectionPool, 'run'> = statementsOf(db),
-  ) {
+  constructor(db: Database, options: PostgresPostStoreOptions = {}) {
     this.#db = db;
-    this.#onCommit = onCommit;
-    this.#reads = reads;
-    this.#statements = statements;
+    this.#onCommit = options.onCommit ?? (() => {});
+    this.#reads = options.reads ?? readsOf(db);
+    this.#statements = options.statements ?? statementsOf(db);
+    this.#policy = options.policy ?? { run: (_kind, write) => write() };
+    this.#largeAnswers = options.largeAnswers;
   }
 
   async getById(id: string, call?: StoreCall): Promise<Post | undefined> {
@@ -71,67 +62,84 @@ export class PostgresPostStore implements PostStore {
     return toFound(await this.#reads.query<FoundRow>(POST_STATEMENTS.bySlug, [text], call), call);
   }
 
-  async getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]> {
-    type ManyRow = FoundRow & { readonly fits: boolean | null };
-    const rows = await this.#reads.query<ManyRow>(POST_STATEMENTS.many, [ids, maxContentBytes], call);
-    if (rows[0]?.fits === false) throw new PostsTooLargeError(maxContentBytes);
-    tellSnapshot(rows, call);
-    return rows.filter(isFound).map(toPost);
-  }
-
-  async list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
-    const rows = await this.#list(postListQuery(query), call);
-    if (rows[0]?.fits === false) throw new PostsTooLargeError(query.maxContentBytes);
-    const posts = rows.slice(0, query.limit).map(toPost);
-    const last = posts.at(-1);
-    const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;
-    return { posts, next: isLastPage ? undefined : { time: last[query.order.by], id: last.id } };
-  }
-
-  async create(posts: readonly NewPost[], options: WriteOptions, call?: StoreCall): Promise<Post[]> {
-    // One post is one statement, which needs no transaction around it.
-    const { created, by } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
-      untaken.length === 1 && !options.validateOnly
-        ? this.#create(this.#db, this.#statements, untaken, call)
-        : this.#inTransaction(options, db => this.#create(db, statementsOf(db), untaken, call)),
-    );
-    if (by !== undefined && !options.validateOnly) this.#committed(by, call);
-    return created;
-  }
-
-  async update(id: string, changes: Partial<PostFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
-    if (Object.keys(changes).length === 0) return this.#getVersion(id, options.etag, call);
-    const { publishTime, tags, slug, ...texts } = changes;
-    const assignments = Object.entries(texts).map(([name, value]) => sql`${sql.ref(name)} = ${value}`);
-    if ('tags' in changes) assignments.push(sql`tags = ${tags}::text[]`);
-    if ('publishTime' in changes) {
-      assignments.push(sql`publish_time = ${publishTime?.toISOString() ?? null}::timestamptz`);
-    }
-    const write = (choice?: SlugChoice) => {
-      const all = choice === undefined ? assignments : [...assignments, setSlug(id, choice)];
-      const update = (db: Database) => this.#write(db, id, options.etag, 'live', all, call);
-      return options.validateOnly ? this.#inTransaction(options, update) : update(this.#db);
+  getMany(ids: readonly string[], maxContentBytes: number, call?: StoreCall): Promise<Post[]> {
+    const read = async (maxBytes: number) => {
+      type ManyRow = FoundRow & { readonly fits: boolean | null };
+      const rows = await this.#reads.query<ManyRow>(POST_STATEMENTS.many, [ids, maxBytes], call);
+      if (rows[0]?.fits === false) throw new PostsTooLargeError(maxBytes);
+      tellSnapshot(rows, call);
+      return rows.filter(isFound).map(toPost);
     };
-    const { slugIfTaken = [] } = options;
-    const writing =
-      slug === undefined ? write() : untilSlugsAreFree([{ slug, slugIfTaken }], ([choice]) => write(choice));
-    return options.validateOnly ? (await writing).post : this.#writeAndTell(writing, call);
+    return this.#readWithinBudget(maxContentBytes, call, read, read);
   }
 
-  async delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
+  list(query: PostQuery, call?: StoreCall): Promise<PostPage> {
+    const whole = (maxContentBytes: number) => this.#readPage({ ...query, maxContentBytes, isWhole: true }, call);
+    return this.#readWithinBudget(query.maxContentBytes, call, whole, () => this.#readPage(query, call));
+  }
+
+  create(posts: readonly NewPost[], { validateOnly }: WriteOptions, call?: StoreCall): Promise<Post[]> {
+    return this.#write(call, async () => {
+      // One post is one statement, which needs no transaction around it.
+      const { created, by } = await untilSlugsAreFree(distinctSlugs(posts), untaken =>
+        untaken.length === 1 && !validateOnly
+          ? createPosts(this.#db, this.#statements, untaken, call)
+          : inTransaction(this.#db, validateOnly, db => createPosts(db, statementsOf(db), untaken, call)),
+      );
+      if (by !== undefined && !validateOnly) this.#committed(by, call);
+      return created;
+    });
+  }
+
+  update(id: string, changes: Partial<AuthoredFields>, options: UpdateOptions, call?: StoreCall): Promise<Post> {
+    const { etag, validateOnly, slugIfTaken = [] } = options;
+    const { slug, ...others } = changes;
+    const update = (choice?: SlugChoice) => {
+      const write = { id, etag, expected: 'live', assignments: assignmentsOf(id, others, choice) } as const;
+      const run = (db: Database) => writePost(db, write, call);
+      return validateOnly ? inTransaction(this.#db, true, run) : run(this.#db);
+    };
+    return this.#write(call, async () => {
+      if (Object.keys(changes).length === 0) return this.#getVersion(id, etag, call);
+      const { post, by } = await (slug === undefined
+        ? update()
+        : untilSlugsAreFree([{ slug, slugIfTaken }], ([choice]) => update(choice)));
+      if (!validateOnly) this.#committed(by, call);
+      return post;
+    });
+  }
+
+  delete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = now()`, sql`purge_time = now() + interval '30 days'`];
-    return this.#writeAndTell(this.#write(this.#db, id, etag, 'live', assignments, call), call);
+    return this.#writePost({ id, etag, expected: 'live', assignments }, call);
   }
 
-  async undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
+  undelete(id: string, etag: string | undefined, call?: StoreCall): Promise<Post> {
     const assignments = [sql`delete_time = null`, sql`purge_time = null`];
-    return this.#writeAndTell(this.#write(this.#db, id, etag, 'deleted', assignments, call), call);
+    return this.#writePost({ id, etag, expected: 'deleted', assignments }, call);
   }
 
-  async #writeAndTell(write: Promise<WrittenPost>, call: StoreCall | undefined): Promise<Post> {
-    const { post, by } = await write;
-    this.#committed(by, call);
-    return post;
+  #writePost(write: PostWrite, call: StoreCall | undefined): Promise<Post> {
+    return this.#write(call, async () => {
+      const { post, by } = await writePost(this.#db, write, call);
+      this.#committed(by, call);
+      return post;
+    });
+  }
+
+  /** Runs a write as the policy lets it through. Repeats it where Postgres rolled it back for another transaction. */
+  async #write<T>(call: StoreCall | undefined, write: () => Promise<T>): Promise<T> {
+    this.#retryBudget.called();
+    const { signal, deadline, criticality } = call ?? {};
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // A write may wait for another one's lock, which says nothing of the database's health.
+        return await this.#policy.run('write', write, { signal, deadline, criticality, mayBeSlow: true });
+      } catch (error) {
+        const mayRepeat = error instanceof SerializationError && attempt < ATTEMPTS && !signal?.aborted;
+        if (!mayRepeat || !this.#retryBudget.mayRetry()) throw error;
+      }
+    }
   }
 
   #committed({ xid, timeline }: WrittenBy, call: StoreCall | undefined): void {
@@ -139,8 +147,38 @@ export class PostgresPostStore implements PostStore {
     this.#onCommit();
   }
 
-  /** The query's rows; with it, where the call asks for it, the snapshot that they are of. */
-  async #list<Row extends object>(query: RawBuilder<Row>, call: StoreCall | undefined): Promise<Row[]> {
+  /** Reads posts with little content at once; takes memory of the budget before it reads more. */
+  async #readWithinBudget<T>(
+    maxContentBytes: number,
+    call: StoreCall | undefined,
+    readLittle: (maxBytes: number) => Promise<T>,
+    readMuch: (maxBytes: number) => Promise<T>,
+  ): Promise<T> {
+    if (this.#largeAnswers === undefined || maxContentBytes <= LITTLE_CONTENT_BYTES) return readMuch(maxContentBytes);
+    try {
+      return await readLittle(LITTLE_CONTENT_BYTES);
+    } catch (error) {
+      if (!(error instanceof PostsTooLargeError)) throw error;
+    }
+    const held = await this.#largeAnswers.wait(maxContentBytes * MEMORY_PER_BYTE, call);
+    try {
+      return await readMuch(maxContentBytes);
+    } finally {
+      held.giveBack();
+    }
+  }
+
+  async #readPage(query: PostQuery, call: StoreCall | undefined): Promise<PostPage> {
+    const rows = await this.#readRows(postListQuery(query), call);
+    if (rows[0]?.fits === false) throw new PostsTooLargeError(query.maxContentBytes);
+    const posts = rows.slice(0, query.limit).map(toPost);
+    const last = posts.at(-1);
+    const isLastPage = last === undefined || Number(rows[0]?.found) <= posts.length;
+    return { posts, next: isLastPage ? undefined : { time: last[query.order.by], id: last.id } };
+  }
+
+  /** The query's rows, and the snapshot that they are of. */
+  async #readRows<Row extends object>(query: RawBuilder<Row>, call: StoreCall | undefined): Promise<Row[]> {
     // A row of its own, since the query may have none.
     const { sql: text, parameters } = sql`
       select s.taken, q.* from (select pg_current_snapshot()::text as taken) s
@@ -155,108 +193,6 @@ export class PostgresPostStore implements PostStore {
     return rows.filter(row => row.answer_present !== null);
   }
 
-  async #create(
-    db: Database,
-    statements: Pick<ConnectionPool, 'run'>,
-    posts: readonly NewPost[],
-    call: StoreCall | undefined,
-  ): Promise<{ readonly created: Post[]; readonly by: WrittenBy | undefined }> {
-    const [first, ...others] = posts;
-    if (first !== undefined && others.length === 0 && first.request === undefined) {
-      const parameters = createPostParameters(first);
-      const [row] = await statements.run<CreatedPost & WrittenBy>(CREATE_POST, parameters, call?.signal);
-      if (row === undefined) throw new SlugTakenError(first.slug);
-      return { created: [toCreatedPost(first, row)], by: row };
-    }
-    const { sql: text, parameters } = createPostsQuery(posts).compile(db);
-    const rows = await statements
-      .run<CreatedPost & WrittenBy>({ name: 'create-posts', text }, parameters, call?.signal)
-      .catch(translateConstraint);
-    const results = new Map<string, CreatedPost>(rows.map(row => [row.id, row]));
-    const repeated = posts.filter(post => !results.has(post.id));
-    if (repeated.length > 0) {
-      for (const [id, first] of await this.#firstResults(db, repeated, call)) results.set(id, first);
-    }
-    const created = posts.map(post => {
-      const result = results.get(post.id);
-      // Between two statements the request id can only have been removed for its age.
-      if (result === undefined) throw new WriteConflictError('a request id expired while its call was repeated');
-      return toCreatedPost(post, result);
-    });
-    return { created, by: rows[0] };
-  }
-
-  /** What the posts' request ids created before, by the ids that the posts would have now. */
-  async #firstResults(
-    db: Database,
-    posts: readonly NewPost[],
-    call: StoreCall | undefined,
-  ): Promise<Map<string, CreatedPost>> {
-    const byRequest = new Map(posts.map(post => [post.request?.id ?? '', post]));
-    const rows = await db
-      .selectFrom('create_requests')
-      .select(['request_id', 'digest', 'post_id as id', 'slug', 'create_time'])
-      .where('request_id', 'in', [...byRequest.keys()])
-      .execute({ signal: call?.signal });
-    const results = new Map<string, CreatedPost>();
-    for (const row of rows) {
-      const post = byRequest.get(row.request_id);
-      if (post?.request === undefined) continue;
-      if (!row.digest.equals(post.request.digest)) throw new RequestIdReusedError(row.request_id);
-      results.set(post.id, row);
-    }
-    return results;
-  }
-
-  /** Writes a post in one statement, provided that it is live or deleted as wanted, and has the etag where one is given. */
-  async #write(
-    db: Database,
-    id: string,
-    etag: string | undefined,
-    wanted: 'live' | 'deleted',
-    assignments: readonly Expression<unknown>[],
-    call: StoreCall | undefined,
-  ): Promise<WrittenPost> {
-    const version = etag === undefined ? undefined : parseEtag(etag);
-    const conditions = [sql`p.id = ${id}::uuid`, wanted === 'live' ? sql`not p.deleted` : sql`p.deleted`];
-    if (version !== undefined) {
-      const updateTime = version.updateTime.toISOString();
-      conditions.push(sql`p.revision = ${version.revision} and p.update_time = ${updateTime}::timestamptz`);
-    }
-    if (etag === undefined || version !== undefined) {
-      const { rows } = await sql<PostRow & WrittenBy>`
-        update posts p
-        set ${sql.join(assignments)}, revision = p.revision + 1, update_time = greatest(now(), p.update_time)
-        where ${sql.join(conditions, sql` and `)}
-        returning ${postColumns('p', true)}, ${WRITTEN_BY}`
-        .execute(db, { signal: call?.signal })
-        .catch(translateConstraint);
-      if (rows[0] !== undefined) return { post: toPost(rows[0]), by: rows[0] };
-    }
-    throw await this.#explainMiss(db, id, etag, wanted, call);
-  }
-
-  /** Why no post was written. */
-  async #explainMiss(
-    db: Database,
-    id: string,
-    etag: string | undefined,
-    wanted: 'live' | 'deleted',
-    call: StoreCall | undefined,
-  ): Promise<Error> {
-    const row = await db
-      .selectFrom('posts')
-      .select(['deleted', 'revision', 'update_time as updateTime'])
-      .where('id', '=', id)
-      .executeTakeFirst({ signal: call?.signal });
-    if (row === undefined) return new PostNotFoundError([id]);
-    if (wanted === 'live' && row.deleted) return new PostDeletedError(id);
-    if (wanted === 'deleted' && !row.deleted) return new PostNotDeletedError(id);
-    const current = formatEtag(row);
-    if (etag !== undefined && etag !== current) return new EtagMismatchError(id, current);
-    return new WriteConflictError('the post was deleted, or undeleted, while it was written');
-  }
-
   /** The live post, if it has the etag that is asked for. */
   async #getVersion(id: string, etag: string | undefined, call: StoreCall | undefined): Promise<Post> {
     const post = await this.getById(id, { signal: call?.signal, criticality: call?.criticality, fresh: true });
@@ -265,22 +201,20 @@ export class PostgresPostStore implements PostStore {
     if (etag !== undefined && etag !== post.etag) throw new EtagMismatchError(id, post.etag);
     return post;
   }
+}
 
-  /** Runs the work in a transaction, which is rolled back where it is only to be tried. */
-  async #inTransaction<T>(options: WriteOptions, work: (db: Database) => Promise<T>): Promise<T> {
-    let result: { readonly value: T } | undefined;
-    const tried = new Error('tried, and rolled back');
-    try {
-      await this.#db.transaction().execute(async transaction => {
-        result = { value: await work(transaction) };
-        if (options.validateOnly) throw tried;
-      });
-    } catch (error) {
-      if (error !== tried) throw error;
-    }
-    if (result === undefined) throw new Error('the transaction gave no result');
-    return result.value;
-  }
+/** What a store works with beside its database. Defaults are for tests: the database's own pool, without limits. */
+export interface PostgresPostStoreOptions {
+  /** Called after each committed write. */
+  readonly onCommit?: () => void;
+  /** Runs the reads. */
+  readonly reads?: ReadExecutor;
+  /** Runs frequent writes, past the query builder. */
+  readonly statements?: Pick<ConnectionPool, 'run'>;
+  /** Guards the writes. */
+  readonly policy?: Pick<DatabasePolicy, 'run'>;
+  /** Bounds the memory of reads with much content. */
+  readonly largeAnswers?: Pick<ByteBudget, 'wait'>;
 }
 
 function toFound(rows: readonly FoundRow[], call: StoreCall | undefined): Post | undefined {
@@ -297,21 +231,8 @@ function tellSnapshot(rows: readonly SnapshotRow[], call: StoreCall | undefined)
   call?.readAt?.(new Snapshot(rows[0]?.taken ?? ''));
 }
 
-/** A post, and the transaction that wrote it. */
-interface WrittenPost {
-  readonly post: Post;
-  readonly by: WrittenBy;
-}
-
-function setSlug(id: string, { slug, slugIfTaken }: SlugChoice): Expression<unknown> {
-  if (slugIfTaken.length === 0) return sql`slug = ${slug}`;
-  return sql`slug = ${slugOf(sql`${[slug, ...slugIfTaken]}::text[]`, sql`o.id <> ${id}::uuid`)}`;
-}
-
-function translateConstraint(error: unknown): never {
-  if (error instanceof pg.DatabaseError && error.constraint === 'posts_live_slug') {
-    // "Key (slug)=(hello-world) already exists.", of which the part in brackets is the same in every language.
-    throw new SlugTakenError(/\(slug\)=\((.*)\)/.exec(error.detail ?? '')?.[1] ?? '');
-  }
-  throw error;
-}
+const ATTEMPTS = 3;
+/** Pages of a hundred ordinary posts have less. */
+const LITTLE_CONTENT_BYTES = 512 * 1024;
+/** A row's bytes exist up to six times while it is read: as received, in buffers that double, and as text. */
+const MEMORY_PER_BYTE = 6;

@@ -6,9 +6,9 @@ import type { Logger } from '#src/observability/logger.ts';
 
 /** All times in milliseconds. */
 export interface PurgeOptions {
-  /** About how long from one round to the next: between a half and one and a half of it, by chance. */
+  /** The mean pause between two rounds. Each pause is random, from half to one and a half of it. */
   readonly intervalMs: number;
-  /** For how long changes are kept, and with them the resume tokens of watchers. */
+  /** How long changes are kept. Resume tokens are valid as long. */
   readonly changeRetentionMs: number;
   /** The most rows of one transaction. Default: 500, which hold their locks for some 10 ms. */
   readonly batchRows?: number;
@@ -18,11 +18,10 @@ export interface PurgeOptions {
 export type PurgedRows = Readonly<Record<'posts' | 'create_requests' | 'post_changes', number>>;
 
 /**
- * Removes from time to time what nobody needs any more: soft-deleted posts whose purge_time has come, request ids of yesterday, and
- * changes that are older than they are kept. Notes for the lists which scheduled posts have come due. Every instance has this job; one at a
- * time does the work.
+ * Removes soft-deleted posts past their purge_time, request ids older than a day, and changes past their retention. Marks
+ * scheduled posts that have come due, for the lists. Every instance has this job; one at a time does the work.
  *
- * It works in small transactions with pauses in between, so that it takes at most half of one connection, and no lock for long.
+ * It works in small transactions with pauses, so it takes at most half of one connection, and holds no lock for long.
  */
 export class PurgeJob implements AsyncDisposable {
   readonly #db: Database;
@@ -51,19 +50,19 @@ export class PurgeJob implements AsyncDisposable {
       if (signal.aborted) return;
       try {
         const rows = await purge(this.#db, this.#options, signal);
-        if (Object.values(rows).some(count => count > 0)) this.#log.info({ rows }, 'purged what is no longer kept');
+        if (Object.values(rows).some(count => count > 0)) this.#log.info({ rows }, 'purged expired rows');
         await noteAllDue(this.#db, this.#options.batchRows, signal);
       } catch (error) {
-        if (!signal.aborted) this.#log.warn({ err: error }, 'the purge has failed, and is tried again later');
+        if (!signal.aborted) this.#log.warn({ err: error }, 'the purge failed: it runs again after the next interval');
       }
     }
   }
 }
 
 /**
- * One round: removes all that is due, but for what another instance is removing just now.
+ * Removes all rows that are due, except those that another instance is removing.
  *
- * @throws what the database throws, and the signal's reason; what was removed until then is.
+ * @throws what the database throws, and the signal's reason. Batches committed before that stay removed.
  */
 export async function purge(
   db: Database,
@@ -110,7 +109,7 @@ export async function purge(
   return removed;
 }
 
-/** In batches like those of a purge; two instances that do it at once take different posts. */
+/** Works in batches. Two instances at once take different posts. */
 async function noteAllDue(db: Database, batchRows: number, signal: AbortSignal): Promise<void> {
   for (let count = batchRows; count === batchRows && !signal.aborted; ) {
     const startedAt = performance.now();
@@ -124,7 +123,7 @@ interface Removed {
 }
 
 const BATCH_ROWS = 500;
-/** Repeats come within seconds; a day leaves time for those who look into a failure first. */
+/** Clients retry within seconds. A day leaves time to look into a failure first. */
 const REQUESTS_KEPT = '24 hours';
-/** Of the job, among all advisory locks of the database: 'post' in ASCII. */
+/** The job's advisory lock: 'post' in ASCII. */
 const LOCK = 0x70_6f_73_74;

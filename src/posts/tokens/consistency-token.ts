@@ -2,10 +2,10 @@ import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 
 /**
- * Makes and reads consistency tokens: each write answers with one, and a read that carries it sees that write, on whichever instance.
+ * Makes and reads consistency tokens: each write returns one, and a read that sends it sees that write, on any instance.
  *
- * A token is the id of the write's transaction, in 48 bits, and the timeline of its server, in 16. It is authenticated (HMAC-SHA-256, cut
- * to 64 bits), in URL-safe base64. Without the secret nobody can make one of a transaction that never comes, whose reads no cache could
+ * A token has the id of the write's transaction (48 bits) and the timeline of its server (16 bits), in URL-safe base64. It
+ * is authenticated (HMAC-SHA-256, cut to 64 bits). Otherwise anyone could name a future transaction, which no cache could
  * answer.
  */
 export class ConsistencyTokens {
@@ -16,7 +16,7 @@ export class ConsistencyTokens {
     this.#key = new Uint8Array(hkdfSync('sha256', secret, '', 'postservice consistency token v1', 32));
   }
 
-  /** @param timeline of the server that has committed it; 0: not told. */
+  /** @param timeline of the server that committed the write; 0: unknown. */
   seal(xid: bigint, timeline: number): string {
     const id = Buffer.alloc(ID_LENGTH);
     id.writeUInt16BE(timeline > TIMELINE_MAX ? 0 : timeline);
@@ -25,18 +25,18 @@ export class ConsistencyTokens {
   }
 
   /**
-   * @param text one token, or several separated by commas: what a client got from writes that it made at the same time.
-   * @throws InvalidArgumentError where one was altered, or made with another secret, or there are too many.
+   * @param text one token, or several separated by commas, from concurrent writes.
+   * @throws InvalidArgumentError if one was altered or made with another secret, or if there are more than ten.
    */
   open(text: string): NamedWrite[] {
     const tokens = text.split(',').map(token => token.trim());
     if (tokens.length > TOKENS_MAX)
-      throw invalid(`has more than ${TOKENS_MAX} tokens: the last of each writer is enough`);
+      throw invalid(`must have at most ${TOKENS_MAX} tokens: send only the last one of each writer`);
     return tokens.map(token => {
       const bytes = Buffer.from(token, 'base64url');
       const id = bytes.subarray(0, ID_LENGTH);
       if (bytes.length !== ID_LENGTH + MAC_LENGTH || !timingSafeEqual(bytes.subarray(ID_LENGTH), this.#sign(id))) {
-        throw invalid('is no token of this service: send the one of a write unaltered');
+        throw invalid('must be a token of this service: send the one that a write returned, unaltered');
       }
       return {
         timeline: id.readUInt16BE(),
@@ -53,14 +53,14 @@ export class ConsistencyTokens {
 /** What a token names. */
 export interface NamedWrite {
   readonly xid: bigint;
-  /** 0: not told, or of the release before. */
+  /** 0: unknown, or from the previous release. */
   readonly timeline: number;
 }
 
 /**
- * What a read has to see of these writes, where the service knows a primary of this timeline.
+ * What a read must see of these writes, if the primary is on this timeline.
  *
- * What is left of an older timeline is in all that was read in this one. Of another one nothing can be told by an id: the primary knows.
+ * Every read on this timeline includes what survived of older ones. An id says nothing on a later timeline: ask the primary.
  */
 export function demandOf(writes: readonly NamedWrite[], timeline: number | undefined): ConsistencyDemand {
   const isHere = (write: NamedWrite) => write.timeline === 0 || write.timeline === timeline;
@@ -71,9 +71,9 @@ export function demandOf(writes: readonly NamedWrite[], timeline: number | undef
   };
 }
 
-/** The timeline of the primary that the service knows. Each promotion of a standby begins a later one. */
+/** The timeline of the known primary. Each promotion of a standby begins a later one. */
 export interface KnownTimeline {
-  /** Undefined: it is not known. */
+  /** Undefined: unknown. */
   readonly timeline: number | undefined;
   /**
    * Whether a write of this timeline shows that another server may be the primary now, which is looked for then. False where it was

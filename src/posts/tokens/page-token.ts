@@ -5,7 +5,7 @@ import { TokenSealer } from '#src/posts/tokens/sealed-token.ts';
 /**
  * Makes and reads page tokens: places in a list.
  *
- * A token is bound to the filter and the order of its list, and is good on every instance that has the same secret.
+ * A token is bound to the filter and order of its list, and valid on every instance with the same secret.
  * It does not expire.
  */
 export class PageTokens {
@@ -19,7 +19,7 @@ export class PageTokens {
   /** The token for a place in the list with this filter and order. */
   seal(cursor: PostCursor, list: PostFilter & { readonly order: PostOrder }): string {
     const plain = Buffer.alloc(PLAIN_LENGTH);
-    // Infinity stands for the publish time that a draft does not have.
+    // Infinity stands for a draft's missing publish time.
     plain.writeDoubleBE(cursor.time?.getTime() ?? Number.POSITIVE_INFINITY);
     Buffer.from(cursor.id.replaceAll('-', ''), 'hex').copy(plain, 8);
     return this.#sealer.seal(plain, describe(list));
@@ -28,7 +28,7 @@ export class PageTokens {
   /**
    * The place that a token stands for.
    *
-   * @throws InvalidArgumentError where it was altered, or made for another list or with another secret.
+   * @throws InvalidArgumentError if it was altered, or made for another list or with another secret.
    */
   open(token: string, list: PostFilter & { readonly order: PostOrder }): PostCursor {
     const plain = this.#sealer.open(token, describe(list));
@@ -39,7 +39,7 @@ export class PageTokens {
   }
 }
 
-/** All that makes one list another than the next, as bytes. */
+/** What identifies a list, as bytes. */
 function describe({ author, tag, state, showDeleted, order }: PostFilter & { readonly order: PostOrder }): Buffer {
   return Buffer.from(JSON.stringify([author, tag, state, showDeleted, order.by, order.descending]));
 }
@@ -47,8 +47,7 @@ function describe({ author, tag, state, showDeleted, order }: PostFilter & { rea
 function invalidToken(): InvalidArgumentError {
   return new InvalidArgumentError('INVALID_PAGE_TOKEN', {
     field: 'page_token',
-    description:
-      'is no token of this list: send next_page_token unaltered, with the filter and order that it came from',
+    description: 'must be a token of this list: send next_page_token unaltered, with the same filter and order',
   });
 }
 

@@ -4,7 +4,7 @@ import { Code, createContextValues } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { codeToHttpStatus } from '@connectrpc/connect/protocol-connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
-import { responseSenderKey } from '#src/posts/api/response-sender.ts';
+import { responseSenderKey } from '#src/posts/api/watch-responses.ts';
 import { DirectResponses } from '#src/rpc/adapter/direct-responses.ts';
 import { writeHttp2Response } from '#src/rpc/adapter/http2-response.ts';
 import { inPieces } from '#src/rpc/adapter/large-adapted-answers.ts';

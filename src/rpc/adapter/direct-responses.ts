@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import { type DescMethod, type Message, toBinary } from '@bufbuild/protobuf';
-import type { ResponseSender } from '#src/posts/api/response-sender.ts';
+import type { ResponseSender } from '#src/posts/api/watch-responses.ts';
 import { UNSENT_MAX_BYTES } from '#src/rpc/adapter/http2-response.ts';
 import { createJsonWriter } from '#src/rpc/unary/codec/json-writer.ts';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';

@@ -3,11 +3,11 @@ import { FieldMaskSchema } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fieldsToUpdate, toChanges } from '#src/posts/api/update-mask.ts';
-import type { PostFields } from '#src/posts/post.ts';
+import type { AuthoredFields } from '#src/posts/post.ts';
 
 const PATHS = ['slug', 'title', 'content', 'author', 'tags', 'publish_time'];
 const OUTPUT_ONLY = ['id', 'create_time', 'update_time', 'delete_time', 'purge_time', 'etag'];
-const full: PostFields = {
+const full: AuthoredFields = {
   slug: 'slug',
   title: 'Title',
   content: 'content',
@@ -15,7 +15,7 @@ const full: PostFields = {
   tags: ['tag'],
   publishTime: new Date(0),
 };
-const empty: PostFields = { slug: '', title: '', content: '', author: '', tags: [], publishTime: undefined };
+const empty: AuthoredFields = { slug: '', title: '', content: '', author: '', tags: [], publishTime: undefined };
 
 const mask = (...paths: string[]) => create(FieldMaskSchema, { paths });
 
@@ -47,7 +47,7 @@ describe('fieldsToUpdate', () => {
 
   it('takes the populated fields where there is no mask', () => {
     fc.assert(
-      fc.property(fc.subarray(Object.keys(full) as (keyof PostFields)[]), populated => {
+      fc.property(fc.subarray(Object.keys(full) as (keyof AuthoredFields)[]), populated => {
         const content = { ...empty, ...Object.fromEntries(populated.map(name => [name, full[name]])) };
         expect([...fieldsToUpdate(undefined, content)].sort()).toEqual(populated.sort());
       }),

@@ -30,4 +30,4 @@ afterAll(async () => {
 });
 
 describePostStore('PostgresPostStore, over a pool', () => new PostgresPostStore(db));
-describePostStore('PostgresPostStore, over lanes', () => new PostgresPostStore(db, undefined, open.lanes));
+describePostStore('PostgresPostStore, over lanes', () => new PostgresPostStore(db, { reads: open.lanes }));
