@@ -14,7 +14,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 COPY scripts ./scripts
 RUN npm ci --no-audit --no-fund
-COPY gen ./gen
+COPY client ./client
 COPY src ./src
 # The production dependencies go into the bundle, as far as they are used; the tools, and the Postgres that is embedded
 # where no DATABASE_URL is given, stay behind.

@@ -54,7 +54,7 @@ function shell(command: string): Promise<string> {
 /** What `git status` says of the places that steps write to, and what is in the files that they generate. */
 async function generatedFiles(): Promise<Map<string, string>> {
   const contents = new Map([['git status', await gitStatus()]]);
-  for (const folder of ['gen', 'conformance/gen']) {
+  for (const folder of ['client', 'conformance/gen']) {
     for (const entry of await readdir(join(root, folder), { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const path = join(entry.parentPath, entry.name);
@@ -68,7 +68,6 @@ async function generatedFiles(): Promise<Map<string, string>> {
 function gitStatus(): Promise<string> {
   return new Promise((resolve, reject) => {
     const places = [
-      'gen',
       'conformance/gen',
       'README.md',
       '.env.example',

@@ -29,7 +29,7 @@ beforeAll(async () => {
   // A project that has installed the client package, as npm would lay it out.
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }');
   await mkdir(join(folder.path, 'node_modules/@postservice'), { recursive: true });
-  await symlink(join(ROOT, 'gen'), join(folder.path, 'node_modules/@postservice/client'));
+  await symlink(join(ROOT, 'client'), join(folder.path, 'node_modules/@postservice/client'));
   await symlink(join(ROOT, 'node_modules/@connectrpc'), join(folder.path, 'node_modules/@connectrpc'));
   const notRun = snippets.filter(snippet => !snippet.isRun || snippet.language === 'mermaid');
   console.log(`not run: ${notRun.map(({ language, text }) => `${language} «${firstLine(text)}»`).join(', ')}`);

@@ -1,5 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { errorInfo, fieldViolations, retryDelayMs } from '#gen/errors.js';
+import { errorInfo, fieldViolations, retryDelayMs } from '#client/errors.ts';
 
 /**
  * Whether the service could not answer now, so that the same call may be made again: UNAVAILABLE, a rate limit, a passed

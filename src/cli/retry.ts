@@ -1,5 +1,5 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { retryDelayMs } from '#gen/errors.js';
+import { retryDelayMs } from '#client/errors.ts';
 import { isTransient } from '#src/cli/call-error.ts';
 
 export interface RetryOptions {

@@ -1,7 +1,7 @@
 import type { Client } from '@connectrpc/connect';
 import { ConnectError } from '@connectrpc/connect';
+import { errorInfo } from '#client/errors.ts';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { errorInfo } from '#gen/errors.js';
 import { describeCallError, isTransient, networkErrorCode } from '#src/cli/call-error.ts';
 import { type RetryOptions, withRetry } from '#src/cli/retry.ts';
 

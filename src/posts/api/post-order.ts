@@ -1,4 +1,4 @@
-import { orderFault } from '#gen/post-rules.js';
+import { orderFault } from '#client/post-rules.ts';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import type { PostOrder } from '#src/posts/post-store.ts';
 

@@ -1,9 +1,9 @@
 import { createRegistry } from '@bufbuild/protobuf';
 import { createValidator } from '@bufbuild/protovalidate';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { file_blog_v1_post } from './blog/v1/post_pb.js';
-import { file_blog_v1_post_service } from './blog/v1/post_service_pb.js';
-import { BadRequestSchema, ErrorInfoSchema } from './google/rpc/error_details_pb.js';
+import { file_blog_v1_post } from '../gen/blog/v1/post_pb.js';
+import { file_blog_v1_post_service } from '../gen/blog/v1/post_service_pb.js';
+import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.js';
 import { violationsOf } from './violations.js';
 /** Makes a validator. It compiles the rules of a message type when it first meets it (some 100 ms), so keep it. */
 export function createPostValidator() {

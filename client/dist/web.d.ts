@@ -1,5 +1,5 @@
 import { type Client, type Interceptor } from '@connectrpc/connect';
-import { PostService } from './web/blog/v1/post_service_pb.js';
+import { PostService } from '../gen/web/blog/v1/post_service_pb.js';
 /** A typed client: one async method for each RPC. */
 export type PostClient = Client<typeof PostService>;
 /** How a client in a browser talks to the service, whatever the protocol. Every option may be left out. */

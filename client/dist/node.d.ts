@@ -1,7 +1,7 @@
 import type { SecureClientSessionOptions } from 'node:http2';
 import type { RequestOptions } from 'node:https';
 import { type Client, type Interceptor } from '@connectrpc/connect';
-import { PostService } from './blog/v1/post_service_pb.js';
+import { PostService } from '../gen/blog/v1/post_service_pb.js';
 /** A typed client: one async method for each RPC. */
 export type PostClient = Client<typeof PostService>;
 /** How a client in Node talks to the service. Every option may be left out. */

@@ -1,5 +1,5 @@
 import { ConnectError } from '@connectrpc/connect';
-import { BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema, QuotaFailureSchema, ResourceInfoSchema, RetryInfoSchema, } from './google/rpc/error_details_pb.js';
+import { BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema, QuotaFailureSchema, ResourceInfoSchema, RetryInfoSchema, } from '../gen/google/rpc/error_details_pb.js';
 /**
  * The reason of a failed call. Undefined where the service gave none: the error came from elsewhere, such as a proxy, the
  * network, or the caller's own deadline. Takes anything that was caught.

@@ -1,7 +1,7 @@
 import { createClient } from '@connectrpc/connect';
 import { createTransport as createConnectTransport } from '@connectrpc/connect/protocol-connect';
 import { compressionBrotli, compressionGzip, createGrpcTransport, createGrpcWebTransport, createNodeHttpClient, } from '@connectrpc/connect-node';
-import { PostService } from './blog/v1/post_service_pb.js';
+import { PostService } from '../gen/blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.js';
 import { GuardedHttp2SessionManager } from './http2-session-manager.js';
 import { withRetries } from './retry.js';

@@ -1,4 +1,5 @@
 import { ConnectError } from '@connectrpc/connect';
+type HeaderSource = NonNullable<ConstructorParameters<typeof Headers>[0]>;
 /** Which changes to follow, and from where. */
 export interface FollowRequest {
     /** Of the last response that was handled, from whichever stream; default: from now on. */
@@ -13,7 +14,7 @@ export interface FollowOptions {
     /** Ends it: the loop over it ends, without an error. */
     readonly signal?: AbortSignal;
     /** Sent with each call. */
-    readonly headers?: HeadersInit;
+    readonly headers?: HeaderSource;
     /**
      * A stream that is silent for longer than this, in milliseconds, is given up, and a new one opened. Default: 45,000, three times the
      * service's heartbeat.
@@ -40,6 +41,7 @@ export declare function followPosts<Response extends {
 export interface WatchingClient<Response> {
     watchPosts(request: FollowRequest, options: {
         readonly signal?: AbortSignal;
-        readonly headers?: HeadersInit;
+        readonly headers?: HeaderSource;
     }): AsyncIterable<Response>;
 }
+export {};

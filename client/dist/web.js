@@ -1,8 +1,8 @@
 import { createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
+import { PostService } from '../gen/web/blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.js';
 import { withRetries } from './retry.js';
-import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.js';
 /**
  * Makes a client of the service at `baseUrl`, such as `https://posts.example.com`, or `/` for the page's own origin.

@@ -10,7 +10,7 @@ import {
   createGrpcWebTransport,
   createNodeHttpClient,
 } from '@connectrpc/connect-node';
-import { PostService } from './blog/v1/post_service_pb.js';
+import { PostService } from '../gen/blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.ts';
 import { GuardedHttp2SessionManager } from './http2-session-manager.ts';
 import { withRetries } from './retry.ts';

@@ -1,6 +1,8 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { retryDelayMs } from './errors.ts';
 
+type HeaderSource = NonNullable<ConstructorParameters<typeof Headers>[0]>;
+
 /** Which changes to follow, and from where. */
 export interface FollowRequest {
   /** Of the last response that was handled, from whichever stream; default: from now on. */
@@ -16,7 +18,7 @@ export interface FollowOptions {
   /** Ends it: the loop over it ends, without an error. */
   readonly signal?: AbortSignal;
   /** Sent with each call. */
-  readonly headers?: HeadersInit;
+  readonly headers?: HeaderSource;
   /**
    * A stream that is silent for longer than this, in milliseconds, is given up, and a new one opened. Default: 45,000, three times the
    * service's heartbeat.
@@ -78,7 +80,7 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
 export interface WatchingClient<Response> {
   watchPosts(
     request: FollowRequest,
-    options: { readonly signal?: AbortSignal; readonly headers?: HeadersInit },
+    options: { readonly signal?: AbortSignal; readonly headers?: HeaderSource },
   ): AsyncIterable<Response>;
 }
 

@@ -1,5 +1,5 @@
 import { pathToString } from '@bufbuild/protobuf/reflect';
-import { PostSchema } from './blog/v1/post_pb.js';
+import { PostSchema } from '../gen/blog/v1/post_pb.js';
 import { faultsBeyondProto, isNamed } from './post-rules.js';
 /**
  * Every rule that a message breaks: first those that the .proto states, in the order of its fields, and then those that it states in
