@@ -11,3 +11,18 @@ import { type Transport } from '@connectrpc/connect';
  * @param attempts how often a call is made at most, the first time included; 1: never again.
  */
 export declare function withRetries(transport: Transport, attempts: number): Transport;
+/**
+ * How long to wait before a call is made again, in milliseconds: 100, 200, 400 and so on, each less up to half by chance, and no shorter
+ * than the server asks for (RetryInfo).
+ *
+ * @param attempt how often the call has failed.
+ * @param longestMs the longest pause, unless the server asks for more.
+ * @param random 0 ≤ n < 1.
+ */
+export declare function backoffMs(attempt: number, error: unknown, longestMs?: number, random?: number): number;
+/**
+ * Waits.
+ *
+ * @throws ConnectError with CANCELED when the signal aborts.
+ */
+export declare function pause(ms: number, signal: AbortSignal | undefined): Promise<void>;

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { retryDelayMs } from './errors.js';
+import { pause } from './retry.js';
 /**
  * Follows the changes of posts for as long as the loop over it goes on. Where a stream ends, breaks, or is silent for too long, the next
  * one goes on behind the last response that was taken. So every change comes once, also over restarts of the service.
@@ -45,21 +46,14 @@ export async function* followPosts(client, request = {}, { signal, headers, sile
         if (signal?.aborted)
             return;
         onLost?.(error);
-        await pause(error === undefined ? 0 : (retryDelayMs(error) ?? 0), failures++, signal);
+        const leastMs = error === undefined ? 0 : (retryDelayMs(error) ?? 0);
+        // Where the signal ends the pause, the loop ends.
+        await pause(pauseMs(leastMs, failures++), signal).catch(() => { });
     }
 }
 /** With jitter, so that clients that were cut off together do not come back together; the first time hardly at all. */
-function pause(leastMs, failures, signal) {
-    const ms = leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
-    return new Promise(resolve => {
-        const timer = setTimeout(end, ms);
-        function end() {
-            clearTimeout(timer);
-            signal?.removeEventListener('abort', end);
-            resolve();
-        }
-        signal?.addEventListener('abort', end);
-    });
+function pauseMs(leastMs, failures) {
+    return leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
 }
 const SHORTEST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { retryDelayMs } from './errors.ts';
+import { pause } from './retry.ts';
 
 type HeaderSource = NonNullable<ConstructorParameters<typeof Headers>[0]>;
 
@@ -72,7 +73,9 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
     }
     if (signal?.aborted) return;
     onLost?.(error);
-    await pause(error === undefined ? 0 : (retryDelayMs(error) ?? 0), failures++, signal);
+    const leastMs = error === undefined ? 0 : (retryDelayMs(error) ?? 0);
+    // Where the signal ends the pause, the loop ends.
+    await pause(pauseMs(leastMs, failures++), signal).catch(() => {});
   }
 }
 
@@ -85,17 +88,8 @@ export interface WatchingClient<Response> {
 }
 
 /** With jitter, so that clients that were cut off together do not come back together; the first time hardly at all. */
-function pause(leastMs: number, failures: number, signal: AbortSignal | undefined): Promise<void> {
-  const ms = leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
-  return new Promise(resolve => {
-    const timer = setTimeout(end, ms);
-    function end() {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    }
-    signal?.addEventListener('abort', end);
-  });
+function pauseMs(leastMs: number, failures: number): number {
+  return leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
 }
 
 const SHORTEST_PAUSE_MS = 100;

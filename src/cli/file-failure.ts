@@ -1,6 +1,6 @@
 import { ConnectError } from '@connectrpc/connect';
-import { describeCallError } from '#src/cli/call-error.ts';
-import { PostFileError } from '#src/cli/post-file-error.ts';
+import { PostFileError } from '#src/cli/front-matter.ts';
+import { describeCallError } from '#src/cli/service-calls.ts';
 
 /** A file that was not imported, or not exported. */
 export interface FileFailure {

@@ -4,9 +4,13 @@ import { pathToString } from '@bufbuild/protobuf/reflect';
 import { timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { createValidator } from '@bufbuild/protovalidate';
 import { type Post, PostSchema } from '#gen/blog/v1/post_pb.js';
-import { FRONT_MATTER_MAX_LENGTH, formatFrontMatter, parseFrontMatter } from '#src/cli/front-matter.ts';
-import { parseDate } from '#src/cli/front-matter-date.ts';
-import { PostFileError } from '#src/cli/post-file-error.ts';
+import {
+  FRONT_MATTER_MAX_LENGTH,
+  formatFrontMatter,
+  PostFileError,
+  parseDate,
+  parseFrontMatter,
+} from '#src/cli/front-matter.ts';
 
 /** The most bytes of a file: the most content, the most front matter at 4 bytes a character, the fences. */
 export const POST_FILE_MAX_BYTES = 1024 * 1024 + 4 * FRONT_MATTER_MAX_LENGTH + 16;

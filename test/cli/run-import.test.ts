@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runExport } from '#src/cli/run-export.ts';
-import { runImport } from '#src/cli/run-import.ts';
+import { runExport } from '#src/cli/export.ts';
+import { runImport } from '#src/cli/import.ts';
 import { aFolderOf, filesOf } from '#test/support/folder-of-files.ts';
 import { startTcpProxy } from '#test/support/tcp-proxy.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
