@@ -54,6 +54,6 @@ export interface PostClientOptions {
  * one client and share it: it holds the connection. A failed call throws a `ConnectError`; `@postservice/client/errors`
  * reads what it carries.
  *
- * @throws TypeError when `baseUrl` is no http or https URL, or the protocol does not exist on the version of HTTP.
+ * @throws TypeError unless `baseUrl` is an http or https URL, or when the protocol does not exist on the version of HTTP.
  */
 export declare function createPostClient(baseUrl: string, options?: PostClientOptions): PostClient;

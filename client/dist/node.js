@@ -12,12 +12,12 @@ import { withRetries } from './retry.js';
  * one client and share it: it holds the connection. A failed call throws a `ConnectError`; `@postservice/client/errors`
  * reads what it carries.
  *
- * @throws TypeError when `baseUrl` is no http or https URL, or the protocol does not exist on the version of HTTP.
+ * @throws TypeError unless `baseUrl` is an http or https URL, or when the protocol does not exist on the version of HTTP.
  */
 export function createPostClient(baseUrl, options = {}) {
     const { protocol = 'connect', httpVersion = protocol === 'grpc' ? '2' : '1.1' } = options;
     if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
-        throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} is no http or https URL`);
+        throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} must be an http or https URL`);
     }
     if (protocol === 'grpc' && httpVersion !== '2')
         throw new TypeError('httpVersion: gRPC needs HTTP/2');

@@ -79,7 +79,7 @@ async function* listAll(client: Client<typeof PostService>, signal: AbortSignal 
 async function exportPost(dir: string, post: Post): Promise<'written' | 'unchanged'> {
   // The name of a file comes from the network: nothing but a slug may become one.
   if (!/^[a-z0-9-]{1,200}$/.test(post.slug))
-    throw new PostFileError('slug: is none, so that no file can have its name');
+    throw new PostFileError('slug: must have 1 to 200 characters of a-z, 0-9 and - to name a file');
   const path = join(dir, `${post.slug}.md`);
   const bytes = Buffer.from(formatPostFile(post));
   if (await hasBytes(path, bytes)) return 'unchanged';

@@ -44,7 +44,7 @@ export async function findPostFiles(dir: string): Promise<{ files: PostFile[]; f
     }
     const target = await stat(join(dir, path));
     if (target.isFile()) paths.push(path);
-    else failed.push({ file: path, reason: 'file: is no ordinary file' });
+    else failed.push({ file: path, reason: 'file: must be a regular file' });
   };
   await visit('');
   return withSlugs(paths.sort(), failed);

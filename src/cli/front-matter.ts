@@ -25,7 +25,7 @@ export interface FrontMatterFile {
  */
 export function parseFrontMatter(text: string): FrontMatterFile {
   const opening = /^(---|\+\+\+)[ \t]*\r?\n/.exec(text);
-  if (opening === null) throw fault('is missing (the first line has to be --- for YAML or +++ for TOML)');
+  if (opening === null) throw fault('is missing: the first line must be --- for YAML or +++ for TOML');
   const isYaml = opening[1] === '---';
   const start = opening[0].length;
   const fence = isYaml ? /(?<=\n)---[ \t]*(?:\r?\n|$)/g : /(?<=\n)\+\+\+[ \t]*(?:\r?\n|$)/g;

@@ -162,7 +162,7 @@ async function run(dir: string, { url, concurrency, dryRun }: Settings, io: Comm
 function parseConcurrency(text: string | undefined): number {
   if (text === undefined) return DEFAULT_CONCURRENCY;
   if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= 256) return Number(text);
-  throw new UsageError(`--concurrency: "${text}" is no whole number from 1 to 256`);
+  throw new UsageError(`--concurrency: "${text}" must be an integer from 1 to 256`);
 }
 
 function importHelp(defaultUrl: string): string {
