@@ -14,6 +14,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY scripts ./scripts
 COPY gen ./gen
+COPY client ./client
 COPY src ./src
 # The bundle holds the libraries as far as they are used. The tools and the embedded Postgres stay behind.
 RUN npm run bundle

@@ -31,7 +31,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 export async function bundleForBrowser(app: BrowserApp): Promise<BrowserBundle> {
   const { outputFiles, metafile } = await build({
     // Within the package, so that its name leads to its own exports.
-    stdin: { contents: app.source, resolveDir: `${root}gen` },
+    stdin: { contents: app.source, resolveDir: `${root}client` },
     absWorkingDir: root,
     bundle: true,
     minify: true,

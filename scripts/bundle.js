@@ -18,7 +18,7 @@ if (Number(major) < 24) {
   );
 }
 process.chdir(join(import.meta.dirname, '..'));
-const INPUTS = ['src', 'gen', 'scripts/bundle.js', 'package.json', 'node_modules/.package-lock.json'];
+const INPUTS = ['src', 'gen', 'client/src', 'scripts/bundle.js', 'package.json', 'node_modules/.package-lock.json'];
 const digest = digestOf(INPUTS);
 if (!existsSync('dist/digest') || readFileSync('dist/digest', 'utf8') !== digest) await bundle();
 

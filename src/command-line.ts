@@ -52,11 +52,11 @@ const COMMANDS: Readonly<Record<string, Command>> = Object.assign(Object.create(
   serve: withSettingsOnly('serve', serve),
   migrate: withSettingsOnly('migrate', migrate),
   import: async (args: readonly string[], io: ProcessIo) => {
-    const { runImport } = await import('#src/cli/run-import.ts');
+    const { runImport } = await import('#src/cli/import.ts');
     return runImport(args, withDefaultUrl(io));
   },
   export: async (args: readonly string[], io: ProcessIo) => {
-    const { runExport } = await import('#src/cli/run-export.ts');
+    const { runExport } = await import('#src/cli/export.ts');
     return runExport(args, withDefaultUrl(io));
   },
 });

@@ -39,7 +39,7 @@ beforeAll(async () => {
   // A project that has installed the client package, as npm would lay it out.
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }');
   await mkdir(join(folder.path, 'node_modules/@postservice'), { recursive: true });
-  await symlink(join(ROOT, 'gen'), join(folder.path, 'node_modules/@postservice/client'));
+  await symlink(join(ROOT, 'client'), join(folder.path, 'node_modules/@postservice/client'));
   await symlink(join(ROOT, 'node_modules/@connectrpc'), join(folder.path, 'node_modules/@connectrpc'));
   for (const snippet of TYPESCRIPT) await writeFile(sourceOf(snippet), here(snippet.text));
 });

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { createPostClient } from '#gen/node.js';
+import { createPostClient } from '#client/node.ts';
 import { quartiles } from '../quartiles.ts';
 import { atLeast, atMost, type Figure, none, successes, tookAt, toSee } from './figures.ts';
 import { type CallRecord, WriteLedger } from './ledger.ts';

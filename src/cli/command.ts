@@ -39,8 +39,8 @@ export function oneFolder(positionals: readonly string[]): string {
   return dir;
 }
 
-/** The service's URL. @throws UsageError where it is none of HTTP. */
+/** The service's URL. @throws UsageError where it must be http or https. */
 export function serviceUrl(text: string): string {
   if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-  throw new UsageError(`--url: "${text}" is no URL such as http://127.0.0.1:8080`);
+  throw new UsageError(`--url: "${text}" must be an http or https URL, such as http://127.0.0.1:8080`);
 }

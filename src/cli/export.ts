@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import type { Client } from '@connectrpc/connect';
 import { type Post, PostView } from '#gen/blog/v1/post_pb.js';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { type FileFailure, fileFailureReason } from '#src/cli/file-failure.ts';
+import { type CommandIo, EXIT, oneFolder, readArguments, serviceUrl, UsageError } from '#src/cli/command.ts';
+import { type FileFailure, fileFailureReason, isSystemError, systemErrorReason } from '#src/cli/file-failure.ts';
+import { PostFileError } from '#src/cli/front-matter.ts';
 import { formatPostFile } from '#src/cli/post-file.ts';
-import { PostFileError } from '#src/cli/post-file-error.ts';
-import type { Progress } from '#src/cli/progress-line.ts';
-import { callOptions, callService, checkService, ServiceLostError } from '#src/cli/service-lost-error.ts';
+import type { Progress } from '#src/cli/progress-bar.ts';
+import { ProgressBar } from '#src/cli/progress-bar.ts';
+import { reportOutcome } from '#src/cli/report.ts';
+import { callOptions, callService, checkService, connectTo, ServiceLostError } from '#src/cli/service-calls.ts';
 
 export interface ExportOptions {
   /** The folder to write to; it is made where it does not exist. */
@@ -75,7 +79,7 @@ async function* listAll(client: Client<typeof PostService>, signal: AbortSignal 
 async function exportPost(dir: string, post: Post): Promise<'written' | 'unchanged'> {
   // The name of a file comes from the network: nothing but a slug may become one.
   if (!/^[a-z0-9-]{1,200}$/.test(post.slug))
-    throw new PostFileError('slug: is none, so that no file can have its name');
+    throw new PostFileError('slug: must have 1 to 200 characters of a-z, 0-9 and - to name a file');
   const path = join(dir, `${post.slug}.md`);
   const bytes = Buffer.from(formatPostFile(post));
   if (await hasBytes(path, bytes)) return 'unchanged';
@@ -93,4 +97,65 @@ async function exportPost(dir: string, post: Post): Promise<'written' | 'unchang
 async function hasBytes(path: string, bytes: Buffer): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
   return found?.isFile() === true && found.size === bytes.length && bytes.equals(await readFile(path));
+}
+
+/**
+ * The command `export DIR`.
+ *
+ * @param args what follows the command's name.
+ * @returns the exit code: 0; 1 where a post failed or the service is lost; 2 for a bad command line; 130 when interrupted.
+ */
+export async function runExport(args: readonly string[], io: CommandIo): Promise<number> {
+  try {
+    const { values, positionals } = readArguments(() =>
+      parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true }),
+    );
+    if (values.help) {
+      io.stdout.write(exportHelp(io.defaultUrl));
+      return EXIT.ok;
+    }
+    const dir = oneFolder(positionals);
+    return await run(dir, serviceUrl(values.url ?? io.defaultUrl), io);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    io.stderr.write(`export: ${error.message}. See export --help.\n`);
+    return EXIT.usage;
+  }
+}
+
+const OPTIONS = { url: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+
+async function run(dir: string, url: string, io: CommandIo): Promise<number> {
+  const startedAt = performance.now();
+  const bar = new ProgressBar(io.stderr);
+  using connection = connectTo(url, 1);
+  try {
+    const onProgress = bar.update.bind(bar);
+    const summary = await exportPosts({ dir, client: connection.client, onProgress, signal: io.signal });
+    bar.clear();
+    const counts = [
+      [summary.written, 'written'],
+      [summary.unchanged, 'unchanged'],
+    ] as const;
+    return reportOutcome({ ...summary, verb: 'Exported', counts, elapsedMs: performance.now() - startedAt, url }, io);
+  } catch (error) {
+    bar.clear();
+    if (!isSystemError(error)) throw error;
+    io.stderr.write(`export: ${dir}: ${systemErrorReason(error)}\n`);
+    return EXIT.failed;
+  }
+}
+
+function exportHelp(defaultUrl: string): string {
+  return `Usage: export DIR [options]
+
+Writes every post that is not deleted to DIR/<slug>.md, with its title, author, tags and date as YAML front matter.
+"import DIR" makes equal posts of them again. A file of the same name is replaced; no other file is touched or deleted.
+
+Options:
+  --url URL            where the service is (${defaultUrl})
+  -h, --help           this text
+
+Exit code: 0; 1 if a post failed or the service can't be reached; 2 for a bad command line; 130 when interrupted.
+`;
 }

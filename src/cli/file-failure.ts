@@ -1,6 +1,6 @@
 import { ConnectError } from '@connectrpc/connect';
-import { describeCallError } from '#src/cli/call-error.ts';
-import { PostFileError } from '#src/cli/post-file-error.ts';
+import { PostFileError } from '#src/cli/front-matter.ts';
+import { describeCallError } from '#src/cli/service-calls.ts';
 
 /** A file that was not imported, or not exported. */
 export interface FileFailure {
@@ -36,9 +36,9 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   ENOENT: 'no such file or folder',
-  ENOTDIR: 'is no folder',
+  ENOTDIR: 'must be a folder',
   EISDIR: 'is a folder',
-  EEXIST: 'exists and is no folder',
+  EEXIST: 'exists and is not a folder',
   ELOOP: 'is a link that leads in a circle',
   ENOSPC: 'no space left on the disk',
   EROFS: 'the disk is read-only',

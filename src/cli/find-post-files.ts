@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileFailure } from '#src/cli/file-failure.ts';
 import { fileFailureReason } from '#src/cli/file-failure.ts';
-import { slugFromPath } from '#src/cli/slug-from-path.ts';
+import { asciiSlug, SLUG_MAX_LENGTH } from '#src/posts/slug.ts';
 
 /** A file to import. */
 export interface PostFile {
@@ -43,7 +44,7 @@ export async function findPostFiles(dir: string): Promise<{ files: PostFile[]; f
     }
     const target = await stat(join(dir, path));
     if (target.isFile()) paths.push(path);
-    else failed.push({ file: path, reason: 'file: is no ordinary file' });
+    else failed.push({ file: path, reason: 'file: must be a regular file' });
   };
   await visit('');
   return withSlugs(paths.sort(), failed);
@@ -61,3 +62,24 @@ function withSlugs(paths: readonly string[], failed: FileFailure[]): { files: Po
   }
   return { files: [...bySlug.values()], failed };
 }
+
+/**
+ * The slug of the post in a file, from the file's path alone, so that importing it again finds the same post:
+ * `announcements/mikeal.md` → `announcements-mikeal`. A path that is a slug already stays as it is; otherwise accents
+ * are dropped, capitals lowered, and every run of other characters becomes one hyphen. Where that loses letters or digits
+ * (`日本語.md`) or is over 200 characters, eight hex digits of the path's SHA-256 are put behind it, to tell it from others.
+ *
+ * @param path relative to the imported folder, with `/` between its parts and with its extension.
+ */
+export function slugFromPath(path: string): string {
+  const stem = path.replace(/\.[^./]+$/, '').normalize('NFC');
+  const joined = stem.replaceAll('/', '-');
+  if (/^[a-z0-9-]+$/.test(joined) && joined.length <= SLUG_MAX_LENGTH) return joined;
+  const slug = asciiSlug(joined);
+  const isWhole = joined.length <= SLUG_MAX_LENGTH && !/(?![a-z0-9])[\p{L}\p{N}]/iu.test(joined.normalize('NFKD'));
+  if (isWhole && slug !== '') return slug;
+  const hash = createHash('sha256').update(stem).digest('hex').slice(0, HASH_LENGTH);
+  return [slug.slice(0, SLUG_MAX_LENGTH - HASH_LENGTH - 1).replace(/-$/, ''), hash].filter(Boolean).join('-');
+}
+
+const HASH_LENGTH = 8;

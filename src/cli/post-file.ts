@@ -4,9 +4,13 @@ import { pathToString } from '@bufbuild/protobuf/reflect';
 import { timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { createValidator } from '@bufbuild/protovalidate';
 import { type Post, PostSchema } from '#gen/blog/v1/post_pb.js';
-import { FRONT_MATTER_MAX_LENGTH, formatFrontMatter, parseFrontMatter } from '#src/cli/front-matter.ts';
-import { parseDate } from '#src/cli/front-matter-date.ts';
-import { PostFileError } from '#src/cli/post-file-error.ts';
+import {
+  FRONT_MATTER_MAX_LENGTH,
+  formatFrontMatter,
+  PostFileError,
+  parseDate,
+  parseFrontMatter,
+} from '#src/cli/front-matter.ts';
 
 /** The most bytes of a file: the most content, the most front matter at 4 bytes a character, the fences. */
 export const POST_FILE_MAX_BYTES = 1024 * 1024 + 4 * FRONT_MATTER_MAX_LENGTH + 16;
@@ -101,7 +105,7 @@ function brokenRules(post: Post): string[] {
 function toText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (['number', 'bigint', 'boolean'].includes(typeof value)) return String(value);
-  throw new PostFileError(`is ${Array.isArray(value) ? 'a list' : 'no text'}, where a text is due`);
+  throw new PostFileError(`must be a string, not ${Array.isArray(value) ? 'a list' : 'another type'}`);
 }
 
 function toTexts(value: unknown): string[] {
@@ -115,7 +119,7 @@ function toTags(value: unknown): string[] {
 
 function toBoolean(value: unknown): boolean {
   const text = String(value).toLowerCase();
-  if (text !== 'true' && text !== 'false') throw new PostFileError('is neither true nor false');
+  if (text !== 'true' && text !== 'false') throw new PostFileError('must be true or false');
   return text === 'true';
 }
 
@@ -123,5 +127,5 @@ function toDate(value: unknown): Date {
   const date = parseDate(value);
   if (date !== undefined) return date;
   const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : 'that';
-  throw new PostFileError(`${shown} is no date such as 2025-06-20 or 2025-06-20T15:00:00Z`);
+  throw new PostFileError(`${shown} must be a date such as 2025-06-20 or 2025-06-20T15:00:00Z`);
 }

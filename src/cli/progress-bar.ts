@@ -1,5 +1,3 @@
-import { formatCount, formatSeconds, type Progress, progressLine } from '#src/cli/progress-line.ts';
-
 /** Where progress goes: a terminal, or a file or pipe that keeps every line. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
@@ -58,4 +56,81 @@ function plainLine({ done, total, failed }: Progress, elapsedMs: number): string
   const of = total === undefined ? '' : ` of ${formatCount(total)}`;
   const failures = failed === 0 ? '' : `, ${formatCount(failed)} failed`;
   return `${formatCount(done)}${of}${failures} after ${formatSeconds(elapsedMs / 1000)}\n`;
+}
+
+/** How far a run is. */
+export interface Progress {
+  readonly done: number;
+  /** Undefined while nobody knows. */
+  readonly total: number | undefined;
+  readonly failed: number;
+  /** The file in work. */
+  readonly current: string;
+}
+
+/**
+ * One line that shows how far a run is: bar, share, count, failures, rate, time to go, file. It is never wider than `columns`;
+ * what matters least goes first where the room is short.
+ *
+ * @param options.elapsedMs since the run began.
+ */
+export function progressLine(
+  progress: Progress,
+  options: { readonly elapsedMs: number; readonly columns: number },
+): string {
+  const { done, total, failed, current } = progress;
+  const perSecond = done / Math.max(options.elapsedMs / 1000, 0.001);
+  const share = total === undefined ? undefined : total === 0 ? 1 : done / total;
+  const parts = [
+    ...(share === undefined ? [] : [bar(share), `${String(Math.floor(share * 100)).padStart(3)} %`]),
+    total === undefined ? formatCount(done) : `${formatCount(done)}/${formatCount(total)}`,
+    ...(failed > 0 ? [`${formatCount(failed)} failed`] : []),
+    ...(done > 0 ? [`${formatCount(Math.round(perSecond))}/s`] : []),
+    ...(total !== undefined && done > 0 && done < total ? [`${formatSeconds((total - done) / perSecond)} left`] : []),
+  ];
+  let line = '';
+  for (const part of parts) {
+    if (line.length + part.length + 2 > options.columns) return line;
+    line += line === '' ? part : `  ${part}`;
+  }
+  const room = options.columns - line.length - 2;
+  return room < 8 ? line : `${line}  ${shorten(printable(current), room)}`;
+}
+
+/** 1050 → `1,050`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-GB');
+}
+
+/** 3.21 → `3.2 s`, 75 → `1 min 15 s`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** Without what a terminal would obey: a file's name may have escape sequences and line breaks in it. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '\uFFFD');
+}
+
+const BAR_WIDTH = 24;
+
+function bar(share: number): string {
+  const filled = Math.floor(share * BAR_WIDTH);
+  return '━'.repeat(filled) + '─'.repeat(BAR_WIDTH - filled);
+}
+
+/** The end of a path says more than its beginning. */
+function shorten(text: string, width: number): string {
+  const chars = [...text];
+  if (widthOf(chars) <= width) return text;
+  let kept = chars.length;
+  while (kept > 0 && widthOf(chars.slice(-kept)) > width - 1) kept--;
+  return `…${kept === 0 ? '' : chars.slice(-kept).join('')}`;
+}
+
+/** Columns, rather too many than too few: all from Hangul on counts as wide. */
+function widthOf(chars: readonly string[]): number {
+  return chars.reduce((sum, char) => sum + ((char.codePointAt(0) ?? 0) >= 0x1100 ? 2 : 1), 0);
 }

@@ -1,8 +1,8 @@
 import type { CommandIo } from '#src/cli/command.ts';
 import { EXIT } from '#src/cli/command.ts';
 import type { FileFailure } from '#src/cli/file-failure.ts';
-import { formatCount, formatSeconds, printable } from '#src/cli/progress-line.ts';
-import { ServiceLostError } from '#src/cli/service-lost-error.ts';
+import { formatCount, formatSeconds, printable } from '#src/cli/progress-bar.ts';
+import { ServiceLostError } from '#src/cli/service-calls.ts';
 
 /** How a command ended. */
 export interface Outcome {

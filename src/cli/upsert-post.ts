@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { type Client, Code, ConnectError } from '@connectrpc/connect';
+import { errorInfo } from '#client/errors.ts';
 import type { Post } from '#gen/blog/v1/post_pb.js';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { errorInfo } from '#gen/errors.js';
-import type { RetryOptions } from '#src/cli/retry.ts';
-import { callOptions, callService } from '#src/cli/service-lost-error.ts';
+import type { RetryOptions } from '#src/cli/service-calls.ts';
+import { callOptions, callService } from '#src/cli/service-calls.ts';
 
 export type UpsertOutcome = 'created' | 'updated' | 'unchanged';
 

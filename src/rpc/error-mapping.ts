@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { MalformedMessageError } from '#client/strict-messages.ts';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
-import { MalformedMessageError } from '#gen/strict-messages.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
 import { PostChangesExpiredError } from '#src/posts/feed/post-change-query.ts';
 import { WatcherTooSlowError } from '#src/posts/feed/post-watches.ts';

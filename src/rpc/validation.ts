@@ -1,7 +1,7 @@
 import { create, type DescMessage, type Message } from '@bufbuild/protobuf';
 import { createValidator, type Validator } from '@bufbuild/protovalidate';
 import type { Interceptor } from '@connectrpc/connect';
-import { violationsOf } from '#gen/violations.js';
+import { violationsOf } from '#client/violations.ts';
 import type { FieldFault } from '#src/posts/invalid-argument-error.ts';
 import { invalidArgument } from '#src/rpc/error-mapping.ts';
 

@@ -64,7 +64,7 @@ describe('findPostFiles', () => {
     execFileSync('mkfifo', [join(folder.path, 'pipe.md')]);
     expect(await findPostFiles(folder.path)).toEqual({
       files: [],
-      failed: [{ file: 'pipe.md', reason: 'file: is no ordinary file' }],
+      failed: [{ file: 'pipe.md', reason: 'file: must be a regular file' }],
     });
   });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { TomlDate } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
-import { parseDate } from '#src/cli/front-matter-date.ts';
+import { parseDate } from '#src/cli/front-matter.ts';
 
 describe('parseDate', () => {
   it.each([

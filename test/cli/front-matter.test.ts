@@ -66,7 +66,7 @@ describe('parseFrontMatter', () => {
   });
 
   it.each([
-    ['no front matter', '# Title\n', /^front matter: is missing \(the first line/],
+    ['no front matter', '# Title\n', /^front matter: is missing: the first line/],
     ['an empty file', '', /^front matter: is missing/],
     ['a fence that is indented', ' ---\ntitle: T\n---\n', /^front matter: is missing/],
     ['no closing fence', '---\ntitle: T\nText\n', /^front matter: is opened by --- on line 1 and never closed$/],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { Progress } from '#src/cli/progress-bar.ts';
 import { ProgressBar } from '#src/cli/progress-bar.ts';
-import type { Progress } from '#src/cli/progress-line.ts';
 
 const at = (done: number): Progress => ({ done, total: 1050, failed: 0, current: `${done}.md` });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatSeconds, printable, progressLine } from '#src/cli/progress-line.ts';
+import { formatSeconds, printable, progressLine } from '#src/cli/progress-bar.ts';
 
 const half = { done: 525, total: 1050, failed: 3, current: 'announcements/mikeal.md' };
 

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runExport } from '#src/cli/run-export.ts';
-import { runImport } from '#src/cli/run-import.ts';
+import { runExport } from '#src/cli/export.ts';
+import { runImport } from '#src/cli/import.ts';
 import { aFolderOf, filesOf } from '#test/support/folder-of-files.ts';
 import { startTcpProxy } from '#test/support/tcp-proxy.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
@@ -47,7 +47,7 @@ describe('import DIR', () => {
     expect(await run(runImport, [folder.path])).toEqual({
       code: 1,
       out: expect.stringMatching(/: 1 created, 0 updated, 0 unchanged, 2 failed\n$/),
-      err: '✗ f\uFFFD[2J3.md\n    title: is a list, where a text is due\n✗ f2.md\n    front matter: is missing (the first line has to be --- for YAML or +++ for TOML)\n',
+      err: '✗ f\uFFFD[2J3.md\n    title: must be a string, not a list\n✗ f2.md\n    front matter: is missing: the first line must be --- for YAML or +++ for TOML\n',
     });
   });
 
@@ -112,9 +112,12 @@ describe('import DIR', () => {
     [[], 'name a folder'],
     [[''], 'name a folder'],
     [['a', 'b'], 'one folder only, not also b'],
-    [['a', '--concurrency', '0'], '--concurrency: "0" is no whole number from 1 to 256'],
-    [['a', '--concurrency', '1e2'], '--concurrency: "1e2" is no whole number from 1 to 256'],
-    [['a', '--url', 'localhost:8080'], '--url: "localhost:8080" is no URL such as http://127.0.0.1:8080'],
+    [['a', '--concurrency', '0'], '--concurrency: "0" must be an integer from 1 to 256'],
+    [['a', '--concurrency', '1e2'], '--concurrency: "1e2" must be an integer from 1 to 256'],
+    [
+      ['a', '--url', 'localhost:8080'],
+      '--url: "localhost:8080" must be an http or https URL, such as http://127.0.0.1:8080',
+    ],
     [['a', '--force'], "Unknown option '--force'"],
     [['a', '--url'], "Option '--url <value>' argument missing"],
   ])('exits 2 for the command line %j', async (args, reason) => {
@@ -146,7 +149,7 @@ describe('export DIR', () => {
   it('exits 1 for a folder that cannot be made', async () => {
     await using folder = await aFolderOf({ file: '' });
     const { code, err } = await run(runExport, [`${folder.path}/file`]);
-    expect({ code, err }).toEqual({ code: 1, err: `export: ${folder.path}/file: exists and is no folder\n` });
+    expect({ code, err }).toEqual({ code: 1, err: `export: ${folder.path}/file: exists and is not a folder\n` });
   });
 
   it('exits 2 for a bad command line', async () => {

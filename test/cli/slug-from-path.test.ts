@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { slugFromPath } from '#src/cli/slug-from-path.ts';
+import { slugFromPath } from '#src/cli/find-post-files.ts';
 
 describe('slugFromPath', () => {
   it.each([

@@ -12,7 +12,7 @@ import { startTestService } from '#test/support/test-service.ts';
 const WATCHES = 7;
 /** Opens watches, one after the other, and makes a call beside them. */
 const PAGE = `
-  import { createPostClient } from './gen/web.js';
+  import { createPostClient } from './client/src/web.ts';
   globalThis.watchAndCall = async url => {
     const posts = createPostClient(url);
     const watches = [];

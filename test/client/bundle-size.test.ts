@@ -17,6 +17,6 @@ describe('a browser bundle of the client', () => {
   it('holds one variant of the contract only', async () => {
     const { inputs } = await bundleForBrowser(BROWSER_APPS['one unary call']);
     const contract = inputs.filter(path => path.endsWith('post_service_pb.js'));
-    expect(contract).toEqual(['gen/web/blog/v1/post_service_pb.js']);
+    expect(contract).toEqual(['client/dist/gen/web/blog/v1/post_service_pb.js']);
   });
 });

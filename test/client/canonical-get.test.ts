@@ -3,6 +3,8 @@ import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as node from '#client/node.ts';
+import * as web from '#client/web.ts';
 import { PostView, PublishState } from '#gen/blog/v1/post_pb.js';
 import {
   GetPostRequestSchema,
@@ -10,8 +12,6 @@ import {
   ListPostsRequestSchema,
   PostService,
 } from '#gen/blog/v1/post_service_pb.js';
-import * as node from '#gen/node.js';
-import * as web from '#gen/web.js';
 import { type ExamplePostServer, startExamplePostServer } from '#test/client/example-post-server.ts';
 import { readGoClients } from '#test/support/go-clients.ts';
 import { aPost } from '#test/support/post-builder.ts';

@@ -1,9 +1,9 @@
 import { createClient, createRouterTransport, type Interceptor } from '@connectrpc/connect';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readYourWrites } from '#client/consistency.ts';
+import * as node from '#client/node.ts';
+import * as web from '#client/web.ts';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { readYourWrites } from '#gen/consistency.js';
-import * as node from '#gen/node.js';
-import * as web from '#gen/web.js';
 import { aPost } from '#test/support/post-builder.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 import { startExamplePostServer } from './example-post-server.ts';

@@ -8,7 +8,9 @@ import {
   quotaViolations,
   resources,
   retryDelayMs,
-} from '#gen/errors.js';
+} from '#client/errors.ts';
+import { createPostClient as createNodeClient } from '#client/node.ts';
+import { createGrpcWebPostClient, createPostClient as createWebClient } from '#client/web.ts';
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -17,8 +19,6 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
 } from '#gen/google/rpc/error_details_pb.js';
-import { createPostClient as createNodeClient } from '#gen/node.js';
-import { createGrpcWebPostClient, createPostClient as createWebClient } from '#gen/web.js';
 import { startExamplePostServer } from '#test/client/example-post-server.ts';
 
 const info = { reason: 'POST_NOT_FOUND', domain: 'blog.v1.PostService', metadata: { post: 'absent' } };

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createServer, type ServerHttp2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Http2SessionManager } from '@connectrpc/connect-node';
-import { GuardedHttp2SessionManager } from '#gen/http2-session-manager.js';
+import { GuardedHttp2SessionManager } from '#client/http2-session-manager.ts';
 
 const server = createServer((_, response) => void response.end());
 const accepted = once(server, 'session') as Promise<[ServerHttp2Session]>;

@@ -1,6 +1,6 @@
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
-import { createPostClient } from '#gen/node.js';
+import { createPostClient } from '#client/node.ts';
 import { startExamplePostServer } from '#test/client/example-post-server.ts';
 
 const hello = { key: { case: 'slug', value: 'hello-world' } } as const;

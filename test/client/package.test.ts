@@ -16,7 +16,7 @@ let tarball: string;
 
 beforeAll(async () => {
   project = await makeTemporaryFolder();
-  await run('npm', ['pack', join(root, 'gen'), '--silent', '--offline'], project.path);
+  await run('npm', ['pack', join(root, 'client'), '--silent', '--offline'], project.path);
   tarball = join(project.path, (await readdir(project.path)).find(name => name.endsWith('.tgz')) ?? 'no tarball');
   const installed = join(project.path, 'node_modules/@postservice/client');
   await mkdir(installed, { recursive: true });
@@ -40,7 +40,7 @@ describe('the packed client', () => {
   it('holds compiled code, declarations, licence and README, and nothing of the server', async () => {
     const listing = await run('tar', ['-tzf', tarball]);
     const files = listing.trim().split('\n');
-    expect(files).toEqual(expect.arrayContaining(['package/LICENSE', 'package/README.md', 'package/node.d.ts']));
+    expect(files).toEqual(expect.arrayContaining(['package/LICENSE', 'package/README.md', 'package/dist/node.d.ts']));
     expect(files.filter(name => !/\.(js|d\.ts)$|\/(LICENSE|README\.md|package\.json)$/.test(name))).toEqual([]);
     expect(files.filter(name => name.includes('grpc/'))).toEqual([]);
   });
@@ -57,7 +57,7 @@ describe('the packed client', () => {
     const folder = join(project.path, 'node_modules/@postservice/client');
     const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
     const declared = Object.keys(manifest.dependencies);
-    const code = await readFile(join(folder, name), 'utf8');
+    const code = await readFile(join(folder, 'dist', name), 'utf8');
     const packages = [...code.matchAll(/from '(@[^/']+\/[^/']+)/g)].map(match => match[1]);
     expect(packages.length).toBeGreaterThan(0);
     expect(declared).toEqual(expect.arrayContaining(packages));

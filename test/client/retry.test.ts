@@ -2,9 +2,9 @@ import { create } from '@bufbuild/protobuf';
 import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError, createClient, createRouterTransport } from '@connectrpc/connect';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { withRetries } from '#client/retry.ts';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
 import { RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
-import { withRetries } from '#gen/retry.js';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DescMessage, equals, fromBinary, type Message } from '@bufbuild/protobuf';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { decodeBinary, decodeJson, MalformedMessageError } from '#gen/strict-messages.js';
+import { decodeBinary, decodeJson, MalformedMessageError } from '#client/strict-messages.ts';
 import { DECODED_TYPES, decodingInputs } from '#test/support/decoding-inputs.ts';
 import { type AskProtobufGo, buildProtobufGo, type DecodingInput, type Verdict } from '#test/support/protobuf-go.ts';
 

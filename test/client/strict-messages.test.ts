@@ -2,13 +2,13 @@ import { create, type MessageInitShape, toBinary, toJsonString } from '@bufbuild
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeBinary, decodeJson, MalformedMessageError } from '#client/strict-messages.ts';
 import {
   BatchCreatePostsRequestSchema,
   CreatePostRequestSchema,
   ListPostsRequestSchema,
   UpdatePostRequestSchema,
 } from '#gen/blog/v1/post_service_pb.js';
-import { decodeBinary, decodeJson, MalformedMessageError } from '#gen/strict-messages.js';
 
 describe('decodeBinary', () => {
   it('reads what toBinary writes', () => {

@@ -1,14 +1,14 @@
 import { create, type DescMessage, type Message } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
+import { errorInfo, fieldViolations } from '#client/errors.ts';
+import { createPostClient as createNodeClient } from '#client/node.ts';
+import { createPostValidator, validationInterceptor } from '#client/validate.ts';
+import { createPostClient as createWebClient } from '#client/web.ts';
 import * as full from '#gen/blog/v1/post_service_pb.js';
-import { errorInfo, fieldViolations } from '#gen/errors.js';
 import { HealthCheckRequestSchema } from '#gen/grpc/health/v1/health_pb.js';
-import { createPostClient as createNodeClient } from '#gen/node.js';
-import { createPostValidator, validationInterceptor } from '#gen/validate.js';
 import { PostSchema } from '#gen/web/blog/v1/post_pb.js';
 import * as slim from '#gen/web/blog/v1/post_service_pb.js';
-import { createPostClient as createWebClient } from '#gen/web.js';
 import { RequestValidator } from '#src/rpc/validation.ts';
 import { startExamplePostServer } from '#test/client/example-post-server.ts';
 

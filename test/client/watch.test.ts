@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as node from '#client/node.ts';
+import { type FollowOptions, type FollowRequest, followPosts } from '#client/watch.ts';
+import * as web from '#client/web.ts';
 import type { WatchPostsResponse } from '#gen/blog/v1/post_service_pb.js';
-import * as node from '#gen/node.js';
-import { type FollowOptions, type FollowRequest, followPosts } from '#gen/watch.js';
-import * as web from '#gen/web.js';
 import { aPost } from '#test/support/post-builder.ts';
 import { failureOf } from '#test/support/rpc-failure.ts';
 import { startTcpProxy, type TcpProxy } from '#test/support/tcp-proxy.ts';

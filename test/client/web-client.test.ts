@@ -1,6 +1,6 @@
 import { Code } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
-import { createGrpcWebPostClient, createPostClient } from '#gen/web.js';
+import { createGrpcWebPostClient, createPostClient } from '#client/web.ts';
 import { startExamplePostServer } from '#test/client/example-post-server.ts';
 
 const hello = { key: { case: 'slug', value: 'hello-world' } } as const;

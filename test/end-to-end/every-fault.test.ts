@@ -1,8 +1,8 @@
 import { ConnectError } from '@connectrpc/connect';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { errorInfo, fieldViolations } from '#gen/errors.js';
-import { createPostClient } from '#gen/node.js';
-import { validationInterceptor } from '#gen/validate.js';
+import { errorInfo, fieldViolations } from '#client/errors.ts';
+import { createPostClient } from '#client/node.ts';
+import { validationInterceptor } from '#client/validate.ts';
 import { startTestService, type TestService } from '#test/support/test-service.ts';
 
 let service: TestService;

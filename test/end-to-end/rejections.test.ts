@@ -6,7 +6,7 @@ import { codeToString, createEndStreamSerialization, errorFromJsonBytes } from '
 import { findTrailerError } from '@connectrpc/connect/protocol-grpc';
 import { trailerParse } from '@connectrpc/connect/protocol-grpc-web';
 import { describe, expect, it } from 'vitest';
-import { errorInfo } from '#gen/errors.js';
+import { errorInfo } from '#client/errors.ts';
 import { REJECTIONS } from '#src/rpc/rejection.ts';
 import { answerRejection, type RejectionAnswer } from '#src/rpc/rejection-answer.ts';
 import { openPublicPort } from '#test/support/public-port.ts';

@@ -1,6 +1,6 @@
 import { ConnectError } from '@connectrpc/connect';
 import { codeToString } from '@connectrpc/connect/protocol-connect';
-import { errorInfo, fieldViolations, resources, retryDelayMs } from '#gen/errors.js';
+import { errorInfo, fieldViolations, resources, retryDelayMs } from '#client/errors.ts';
 
 /** What a client learns from a failed call. */
 export interface RpcFailure {

@@ -1,7 +1,7 @@
 import type { Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
 import * as web from '@connectrpc/connect-web';
-import { GuardedHttp2SessionManager } from '#gen/http2-session-manager.js';
+import { GuardedHttp2SessionManager } from '#client/http2-session-manager.ts';
 
 /**
  * Every way to the service that Connect's clients have, by what it is. They set no deadline of their own.

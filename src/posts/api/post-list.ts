@@ -1,6 +1,6 @@
+import { orderFault } from '#client/post-rules.ts';
 import { PostView, PublishState } from '#gen/blog/v1/post_pb.js';
 import type { ListPostsRequest } from '#gen/blog/v1/post_service_pb.js';
-import { orderFault } from '#gen/post-rules.js';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import type { PostFilter, PostOrder } from '#src/posts/post-store.ts';
 

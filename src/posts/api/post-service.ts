@@ -1,5 +1,6 @@
 import { create, isMessage, type Message } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import { orderFault } from '#client/post-rules.ts';
 import type {
   BatchCreatePostsRequest,
   BatchGetPostsRequest,
@@ -22,7 +23,6 @@ import {
   WatchPostsRequestSchema,
   WatchPostsResponseSchema,
 } from '#gen/blog/v1/post_service_pb.js';
-import { orderFault } from '#gen/post-rules.js';
 import { PostCall } from '#src/posts/api/post-call.ts';
 import { hasContent, parseOrder, toPostFilter } from '#src/posts/api/post-list.ts';
 import { toAuthoredFields, toMessage, toNewPost } from '#src/posts/api/post-message.ts';

@@ -1,5 +1,5 @@
 import type { FieldMask } from '@bufbuild/protobuf/wkt';
-import { maskFault } from '#gen/post-rules.js';
+import { maskFault } from '#client/post-rules.ts';
 import { InvalidArgumentError, invalidField } from '#src/posts/invalid-argument-error.ts';
 import { type AuthoredField, type AuthoredFields, authoredFields } from '#src/posts/post.ts';
 

@@ -7,9 +7,9 @@ import {
   transformSplitEnvelope,
   type UniversalServerRequest,
 } from '@connectrpc/connect/protocol';
-import { checkBinary, checkTexts } from '#gen/strict-binary.js';
-import { checkJson } from '#gen/strict-json.js';
-import { decodeText } from '#gen/strict-messages.js';
+import { checkBinary, checkTexts } from '#client/strict-binary.ts';
+import { checkJson } from '#client/strict-json.ts';
+import { decodeText } from '#client/strict-messages.ts';
 import { explainFramingError } from '#src/rpc/error-mapping.ts';
 import type { Format } from '#src/rpc/media-type.ts';
 import { malformed } from '#src/rpc/unary/codec/decode-request.ts';

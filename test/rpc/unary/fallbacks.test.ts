@@ -6,10 +6,10 @@ import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect
 import * as connectWeb from '@connectrpc/connect-web';
 import { compressionAlgorithms } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GuardedHttp2SessionManager } from '#client/http2-session-manager.ts';
+import * as ourNode from '#client/node.ts';
+import * as ourWeb from '#client/web.ts';
 import { PostService } from '#gen/blog/v1/post_service_pb.js';
-import { GuardedHttp2SessionManager } from '#gen/http2-session-manager.js';
-import * as ourNode from '#gen/node.js';
-import * as ourWeb from '#gen/web.js';
 import {
   ANSWERS,
   callByBufCurl,

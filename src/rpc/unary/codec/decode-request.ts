@@ -1,6 +1,6 @@
 import type { DescMessage, JsonReadOptions, Message } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { decodeBinary, decodeJson, MalformedMessageError } from '#gen/strict-messages.js';
+import { decodeBinary, decodeJson, MalformedMessageError } from '#client/strict-messages.ts';
 
 /**
  * Reads a request's message, from binary protobuf or JSON, strictly.

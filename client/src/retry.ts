@@ -29,7 +29,7 @@ export function withRetries(transport: Transport, attempts: number): Transport {
           if (!(error instanceof ConnectError) || error.code !== Code.Unavailable) throw error;
           tokens = Math.max(0, tokens - 1);
           if (attempt >= attempts || tokens <= MAX_TOKENS / 2 || !isRepeatable(method, input)) throw error;
-          const delayMs = pauseMs(attempt, error);
+          const delayMs = backoffMs(attempt, error);
           if (Date.now() + delayMs >= deadline) throw error;
           await pause(delayMs, signal);
           if (timeoutMs !== undefined && timeoutMs > 0) leftMs = Math.max(1, deadline - Date.now());
@@ -48,14 +48,32 @@ function isRepeatable(method: DescMethodUnary, input: object): boolean {
   return parts.length > 0 && parts.every(part => Boolean((part as { readonly requestId?: string }).requestId));
 }
 
-function pauseMs(attempt: number, error: ConnectError): number {
-  const backoff = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1)) * (1 - Math.random() / 2);
+/**
+ * How long to wait before a call is made again, in milliseconds: 100, 200, 400 and so on, each less up to half by chance, and no shorter
+ * than the server asks for (RetryInfo).
+ *
+ * @param attempt how often the call has failed.
+ * @param longestMs the longest pause, unless the server asks for more.
+ * @param random 0 ≤ n < 1.
+ */
+export function backoffMs(
+  attempt: number,
+  error: unknown,
+  longestMs = LONGEST_PAUSE_MS,
+  random = Math.random(),
+): number {
+  const backoff = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** (attempt - 1)) * (1 - random / 2);
   const asked = retryDelayMs(error) ?? 0;
   // What the server asks for may be the same for all.
-  return asked > backoff ? asked * (1 + Math.random() / 4) : backoff;
+  return asked > backoff ? asked * (1 + random / 4) : backoff;
 }
 
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/**
+ * Waits.
+ *
+ * @throws ConnectError with CANCELED when the signal aborts.
+ */
+export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = () => {
       clearTimeout(timer);

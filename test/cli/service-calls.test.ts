@@ -3,7 +3,7 @@ import { DurationSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
 import { RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
-import { withRetry } from '#src/cli/retry.ts';
+import { withRetry } from '#src/cli/service-calls.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
 import { unavailable } from '#src/rpc/error-mapping.ts';
 

@@ -10,7 +10,7 @@ import {
   createGrpcWebTransport,
   createNodeHttpClient,
 } from '@connectrpc/connect-node';
-import { PostService } from './blog/v1/post_service_pb.js';
+import { PostService } from '../../gen/blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.ts';
 import { GuardedHttp2SessionManager } from './http2-session-manager.ts';
 import { withRetries } from './retry.ts';
@@ -69,12 +69,12 @@ export interface PostClientOptions {
  * one client and share it: it holds the connection. A failed call throws a `ConnectError`; `@postservice/client/errors`
  * reads what it carries.
  *
- * @throws TypeError when `baseUrl` is no http or https URL, or the protocol does not exist on the version of HTTP.
+ * @throws TypeError unless `baseUrl` is an http or https URL, or when the protocol does not exist on the version of HTTP.
  */
 export function createPostClient(baseUrl: string, options: PostClientOptions = {}): PostClient {
   const { protocol = 'connect', httpVersion = protocol === 'grpc' ? '2' : '1.1' } = options;
   if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
-    throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} is no http or https URL`);
+    throw new TypeError(`baseUrl: ${JSON.stringify(baseUrl)} must be an http or https URL`);
   }
   if (protocol === 'grpc' && httpVersion !== '2') throw new TypeError('httpVersion: gRPC needs HTTP/2');
   const transport = withRetries(createTransport(baseUrl, protocol, httpVersion, options), options.attempts ?? 4);

@@ -1,5 +1,8 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { retryDelayMs } from './errors.ts';
+import { pause } from './retry.ts';
+
+type HeaderSource = NonNullable<ConstructorParameters<typeof Headers>[0]>;
 
 /** Which changes to follow, and from where. */
 export interface FollowRequest {
@@ -16,7 +19,7 @@ export interface FollowOptions {
   /** Ends it: the loop over it ends, without an error. */
   readonly signal?: AbortSignal;
   /** Sent with each call. */
-  readonly headers?: HeadersInit;
+  readonly headers?: HeaderSource;
   /**
    * A stream that is silent for longer than this, in milliseconds, is given up, and a new one opened. Default: 45,000, three times the
    * service's heartbeat.
@@ -70,7 +73,9 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
     }
     if (signal?.aborted) return;
     onLost?.(error);
-    await pause(error === undefined ? 0 : (retryDelayMs(error) ?? 0), failures++, signal);
+    const leastMs = error === undefined ? 0 : (retryDelayMs(error) ?? 0);
+    // Where the signal ends the pause, the loop ends.
+    await pause(pauseMs(leastMs, failures++), signal).catch(() => {});
   }
 }
 
@@ -78,22 +83,13 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
 export interface WatchingClient<Response> {
   watchPosts(
     request: FollowRequest,
-    options: { readonly signal?: AbortSignal; readonly headers?: HeadersInit },
+    options: { readonly signal?: AbortSignal; readonly headers?: HeaderSource },
   ): AsyncIterable<Response>;
 }
 
 /** With jitter, so that clients that were cut off together do not come back together; the first time hardly at all. */
-function pause(leastMs: number, failures: number, signal: AbortSignal | undefined): Promise<void> {
-  const ms = leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
-  return new Promise(resolve => {
-    const timer = setTimeout(end, ms);
-    function end() {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    }
-    signal?.addEventListener('abort', end);
-  });
+function pauseMs(leastMs: number, failures: number): number {
+  return leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
 }
 
 const SHORTEST_PAUSE_MS = 100;

@@ -1,10 +1,10 @@
 import { createRegistry, type Message } from '@bufbuild/protobuf';
 import { createValidator } from '@bufbuild/protovalidate';
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
-import { file_blog_v1_post } from './blog/v1/post_pb.js';
-import { file_blog_v1_post_service } from './blog/v1/post_service_pb.js';
+import { file_blog_v1_post } from '../../gen/blog/v1/post_pb.js';
+import { file_blog_v1_post_service } from '../../gen/blog/v1/post_service_pb.js';
+import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.js';
 import type { FieldViolation } from './errors.ts';
-import { BadRequestSchema, ErrorInfoSchema } from './google/rpc/error_details_pb.js';
 import { violationsOf } from './violations.ts';
 
 /** Checks messages of `blog.v1` against the rules that its .proto files state, as rules and in words. */

@@ -1,12 +1,12 @@
 import type { Message } from '@bufbuild/protobuf';
 import type { FieldMask, Timestamp } from '@bufbuild/protobuf/wkt';
-import type { Post } from './blog/v1/post_pb.js';
+import type { Post } from '../../gen/blog/v1/post_pb.js';
 import type {
   BatchCreatePostsRequest,
   CreatePostRequest,
   ListPostsRequest,
   UpdatePostRequest,
-} from './blog/v1/post_service_pb.js';
+} from '../../gen/blog/v1/post_service_pb.js';
 import type { FieldViolation } from './errors.ts';
 
 /** A broken rule, with one of the reasons that rules have. */

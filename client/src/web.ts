@@ -1,8 +1,8 @@
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
+import { PostService } from '../../gen/web/blog/v1/post_service_pb.js';
 import { toCanonicalRead } from './canonical-read.ts';
 import { withRetries } from './retry.ts';
-import { PostService } from './web/blog/v1/post_service_pb.js';
 import { withUnaryTimeout } from './web-timeout.ts';
 
 /** A typed client: one async method for each RPC. */

@@ -1,8 +1,8 @@
 import type { DescMessage, Message } from '@bufbuild/protobuf';
 import { pathToString } from '@bufbuild/protobuf/reflect';
 import type { Validator } from '@bufbuild/protovalidate';
-import { PostSchema } from './blog/v1/post_pb.js';
-import type { UpdatePostRequest } from './blog/v1/post_service_pb.js';
+import { PostSchema } from '../../gen/blog/v1/post_pb.js';
+import type { UpdatePostRequest } from '../../gen/blog/v1/post_service_pb.js';
 import { faultsBeyondProto, isNamed, type RuleViolation } from './post-rules.ts';
 
 /**

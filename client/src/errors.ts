@@ -7,7 +7,7 @@ import {
   QuotaFailureSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
-} from './google/rpc/error_details_pb.js';
+} from '../../gen/google/rpc/error_details_pb.js';
 
 /** What went wrong, for a program to branch on. */
 export interface ErrorInfo {
