@@ -1,6 +1,6 @@
 /**
- * Compares what others see of two checkouts of the service: the contract, the settings with their defaults, the commands and their flags,
- * the names and labels of metrics, the fields of log lines, and what the client package exports. Prints each difference, and exits with 1 then.
+ * Compares what others see of two checkouts of the service. That is: the contract, settings with defaults, commands with flags, metrics with
+ * labels, the fields of log lines, and the exports of the client package. Prints each difference, and exits with 1 if there is one.
  *
  *     node scripts/compare-outside.ts OLD_ROOT NEW_ROOT
  *
