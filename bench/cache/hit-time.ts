@@ -1,4 +1,4 @@
-import { createNearCache } from '#src/cache/near-cache.ts';
+import { createNearCache } from '#src/cache/sieve-store.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import { CachedPostStore } from '#src/posts/cache/cached-post-store.ts';

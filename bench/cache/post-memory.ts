@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createNearCache } from '#src/cache/near-cache.ts';
+import { createNearCache } from '#src/cache/sieve-store.ts';
 import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';
 import type { Corpus } from '../corpus.ts';
 import { makeAnswers } from './cached-posts.ts';

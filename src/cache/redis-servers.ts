@@ -4,9 +4,15 @@ import type { RedisClientType } from '@keyv/redis';
 import { Keyv, type KeyvOptions } from 'keyv';
 import { backoffMs } from '#src/async/backoff.ts';
 import { withTimeout } from '#src/async/with-timeout.ts';
-import { SLOTS, slotOfKey } from '#src/cache/key-slot.ts';
 import { RedisLeases } from '#src/cache/redis-leases.ts';
-import { type AskRedis, findShards, type PasswordOf, type RedisShard } from '#src/cache/redis-topology.ts';
+import {
+  type AskRedis,
+  findShards,
+  type PasswordOf,
+  type RedisShard,
+  SLOTS,
+  slotOfKey,
+} from '#src/cache/redis-topology.ts';
 import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/config/redis-url.ts';
 import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
 

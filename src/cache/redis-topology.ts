@@ -1,4 +1,3 @@
-import { SLOTS } from '#src/cache/key-slot.ts';
 import type { RedisHost, RedisUrl } from '#src/config/redis-url.ts';
 
 /** A server, and the slots that it has, from the first to the last. */
@@ -41,7 +40,8 @@ export async function findShards(
 
 async function askSentinel(host: RedisHost, master: string, ask: AskRedis): Promise<RedisShard> {
   const answer = await ask(host, ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master], 'sentinel');
-  if (!Array.isArray(answer)) throw new Error(`the sentinel ${host.host}:${host.port} knows no such master`);
+  if (!Array.isArray(answer))
+    throw new Error(`the sentinel ${host.host}:${host.port} does not know the master '${master}'`);
   const [name, port] = answer.map(String);
   return { host: name as string, port: Number(port), slots: ALL_SLOTS };
 }
@@ -59,4 +59,23 @@ async function askCluster(host: RedisHost, ask: AskRedis): Promise<RedisShard[]>
   return [...shards.values()];
 }
 
+/** Of every cluster. */
+export const SLOTS = 16_384;
 const ALL_SLOTS = [[0, SLOTS - 1]] as const;
+
+/**
+ * The slot that a key has in a cluster of Redis: CRC16 (XMODEM) of what stands between its first braces, or else of all of it.
+ * https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+ */
+export function slotOfKey(key: string): number {
+  const begin = key.indexOf('{');
+  const end = begin < 0 ? -1 : key.indexOf('}', begin + 1);
+  const hashed = end > begin + 1 ? key.slice(begin + 1, end) : key;
+  let crc = 0;
+  for (const byte of Buffer.from(hashed)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
+    crc &= 0xffff;
+  }
+  return crc % SLOTS;
+}

@@ -4,7 +4,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { MalformedMessageError } from '#client/strict-messages.ts';
 import { BadRequestSchema, ResourceInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { DatabaseUnavailableError, StatementTimeoutError, WriteConflictError } from '#src/db/errors.ts';
-import { PostChangesExpiredError } from '#src/posts/feed/post-change-query.ts';
+import { PostChangesExpiredError } from '#src/posts/feed/post-change-position.ts';
 import { WatcherTooSlowError } from '#src/posts/feed/post-watches.ts';
 import { type FieldFault, InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@keyv/redis';
 import { describe, expect, it } from 'vitest';
-import { slotOfKey } from '#src/cache/key-slot.ts';
 import { RedisCache } from '#src/cache/redis-cache.ts';
+import { slotOfKey } from '#src/cache/redis-topology.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 import { startClusterRedis } from '#test/support/redis-cluster.ts';

@@ -1,8 +1,7 @@
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { ChangeListener } from '#src/posts/feed/change-feed.ts';
 import type { DatabaseLife } from '#src/posts/feed/feed-head.ts';
-import type { PostChange } from '#src/posts/feed/post-change.ts';
+import type { ChangeListener, PostChange } from '#src/posts/feed/post-change.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostStore, StoreCall } from '#src/posts/post-store.ts';
 

@@ -3,7 +3,7 @@ import { createContextKey } from '@connectrpc/connect';
 import { PostChangeKind, type WatchPostsResponse, WatchPostsResponseSchema } from '#gen/blog/v1/post_service_pb.js';
 import { toMessage, toTimestamp } from '#src/posts/api/post-message.ts';
 import type { PostChange } from '#src/posts/feed/post-change.ts';
-import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 import type { WatchedPlace } from '#src/posts/feed/post-watches.ts';
 import type { ResumeTokens } from '#src/posts/feed/resume-token.ts';
 

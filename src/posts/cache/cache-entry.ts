@@ -1,6 +1,6 @@
 import { Snapshot } from '#src/db/snapshot.ts';
 import type { Post } from '#src/posts/post.ts';
-import type { PostPage } from '#src/posts/post-store.ts';
+import type { PostPage, StoreCall } from '#src/posts/post-store.ts';
 
 /** What the cache keeps: an answer of the store, and when and of what it was read. It does not change any more. */
 export interface CacheEntry<T = EntryValue> {
@@ -61,3 +61,22 @@ function reviveTimes(key: string, value: unknown): unknown {
 const VERSION = 1;
 /** The text itself, two bytes a character at worst, and its encoding in protobuf and in JSON. */
 const COPIES = 3;
+
+/** Reads from the store, and adds when, at which snapshot and in which era it was read. @param era when the read begins. */
+export async function readWithSnapshot<T>(
+  era: number | undefined,
+  now: () => number,
+  call: StoreCall,
+  load: (call: StoreCall) => Promise<T>,
+) {
+  const readAt = now();
+  let snapshot: Snapshot | undefined;
+  const value = await load({
+    ...call,
+    readAt: at => {
+      snapshot = at;
+    },
+  });
+  if (snapshot === undefined) throw new Error('the store did not tell the snapshot of its answer');
+  return { value, snapshot, readAt, era };
+}

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { createNearCache } from '#src/cache/near-cache.ts';
 import type { RedisCache } from '#src/cache/redis-cache.ts';
+import { createNearCache } from '#src/cache/sieve-store.ts';
 import type { Config } from '#src/config/config.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';

@@ -3,7 +3,8 @@ import { bulkhead } from 'cockatiel';
 import { type Database, runText } from '#src/db/database.ts';
 import type { RunStatement } from '#src/posts/feed/feed-head.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.ts';
-import { type PostChangePosition, readPostChanges } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
+import { readPostChanges } from '#src/posts/feed/post-change-query.ts';
 import { SharedBatch } from '#src/posts/feed/shared-batch.ts';
 import { type AdmissionState, OverloadedError } from '#src/resilience/admission.ts';
 

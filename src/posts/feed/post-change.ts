@@ -54,3 +54,11 @@ export function isWanted({ post, previous }: PostChange, { author, tag }: Change
       (tag === undefined || version.tags.includes(tag)),
   );
 }
+
+/** Hears of changes from the feed. It must not throw, and must not take long. */
+export interface ChangeListener {
+  /** Every batch once, in order. */
+  onBatch(batch: PostChangeBatch): void;
+  /** Changes up to this snapshot were missed, and cannot be read any more. */
+  onGap(upTo: Snapshot): void;
+}

@@ -2,12 +2,12 @@ import { abortable } from '#src/async/abortable.ts';
 import { LoopTurn } from '#src/async/loop-turn.ts';
 import type { Database } from '#src/db/database.ts';
 import { type CatchUpOptions, CatchUps } from '#src/posts/feed/catch-ups.ts';
-import { ChangeBuffer } from '#src/posts/feed/change-buffer.ts';
-import type { ChangeFeed, FeedEnd } from '#src/posts/feed/change-feed.ts';
+import { Alarm, ChangeBuffer } from '#src/posts/feed/change-buffer.ts';
+import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
+import type { FeedEnd } from '#src/posts/feed/feed-ends.ts';
 import { Heartbeat } from '#src/posts/feed/heartbeat.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/feed/post-change.ts';
-import { type PostChangePosition, placeBehind } from '#src/posts/feed/post-change-query.ts';
-import { Alarm } from '#src/posts/feed/watch-alarm.ts';
+import { type PostChangePosition, placeBehind } from '#src/posts/feed/post-change-position.ts';
 import type { AdmissionState } from '#src/resilience/admission.ts';
 
 /** A place in the feed, with the change in front of it; without one it says that the watch is alive. */

@@ -1,7 +1,7 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { PlaceProof } from '#src/posts/feed/place-proof.ts';
 import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } from '#src/posts/feed/post-change.ts';
-import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 
 /**
  * The latest changes that the feed has read, all of them from some place on: who resumes within them needs no database.
@@ -125,3 +125,6 @@ interface Group {
   readonly end: PostChangePosition;
   readonly changes: readonly PostChange[];
 }
+
+/** About 5 MB. It holds the last seconds at the highest write rate that was measured, and minutes otherwise. */
+export const RECENT_CHANGES = 4000;

@@ -1,5 +1,5 @@
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { TokenSealer } from '#src/posts/tokens/sealed-token.ts';
 

@@ -1,6 +1,6 @@
 import { abortable } from '#src/async/abortable.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.ts';
-import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 
 /** A batch that is still to be read, for all who stand at its place: those who come until then join in. */
 export class SharedBatch {

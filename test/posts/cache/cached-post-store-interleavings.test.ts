@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createNearCache, type NearCache } from '#src/cache/near-cache.ts';
+import { createNearCache, type NearCache } from '#src/cache/sieve-store.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
 import { type CacheEntry, sizeOfEntry } from '#src/posts/cache/cache-entry.ts';

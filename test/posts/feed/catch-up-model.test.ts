@@ -3,13 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunStatement } from '#src/posts/feed/feed-head.ts';
 import type { PostChange } from '#src/posts/feed/post-change.ts';
-import {
-  type BatchLimits,
-  type PostChangePosition,
-  placeBehind,
-  readPosition,
-  readPostChanges,
-} from '#src/posts/feed/post-change-query.ts';
+import { type PostChangePosition, placeBehind } from '#src/posts/feed/post-change-position.ts';
+import { type BatchLimits, readPosition, readPostChanges } from '#src/posts/feed/post-change-query.ts';
 import { RecentChanges } from '#src/posts/feed/recent-changes.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/postgres.ts';
 

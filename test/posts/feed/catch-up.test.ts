@@ -4,12 +4,11 @@ import { createDatabase, type Database, runText } from '#src/db/database.ts';
 import { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { RunStatement } from '#src/posts/feed/feed-head.ts';
 import type { ChangeFilter, PostChange } from '#src/posts/feed/post-change.ts';
+import { type PostChangePosition, placeBehind } from '#src/posts/feed/post-change-position.ts';
 import {
   BATCH_LIMITS,
   CHANGES_STATEMENT,
   changesParameters,
-  type PostChangePosition,
-  placeBehind,
   readPosition,
   readPostChanges,
 } from '#src/posts/feed/post-change-query.ts';

@@ -5,7 +5,7 @@ import { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import { createLogger, type Logger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/feed/change-feed.ts';
-import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/feed/post-change-query.ts';
+import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/feed/post-change-position.ts';
 import { PostWatches } from '#src/posts/feed/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
 import { burnIds } from '#test/support/burn-ids.ts';

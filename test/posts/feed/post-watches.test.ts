@@ -6,7 +6,7 @@ import { Snapshot } from '#src/db/snapshot.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import type { PostChange } from '#src/posts/feed/post-change.ts';
-import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/feed/post-change-query.ts';
+import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/feed/post-change-position.ts';
 import {
   PostWatches,
   type WatchedPlace,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Snapshot } from '#src/db/snapshot.ts';
-import type { PostChangePosition } from '#src/posts/feed/post-change-query.ts';
+import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 import { ResumeTokens } from '#src/posts/feed/resume-token.ts';
 import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 

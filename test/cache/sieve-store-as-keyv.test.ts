@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createNearCache } from '#src/cache/near-cache.ts';
+import { createNearCache } from '#src/cache/sieve-store.ts';
 
 afterEach(() => {
   vi.useRealTimers();
