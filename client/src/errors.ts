@@ -78,7 +78,7 @@ export function resources(error: unknown): Resource[] {
   }));
 }
 
-/** What had to hold before the call and did not, such as an etag that is no longer current; empty where none is named. */
+/** The preconditions of the call that failed, such as an etag that is not current any more. Empty if none is named. */
 export function preconditionViolations(error: unknown): Violation[] {
   const violations = detail(error, PreconditionFailureSchema)?.violations ?? [];
   return violations.map(({ type, subject, description }) => ({ type, subject, description }));

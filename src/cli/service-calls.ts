@@ -28,21 +28,21 @@ export function connectTo(url: string, maxConnections: number): Connection {
   return { client, [Symbol.dispose]: () => agent.destroy() };
 }
 
-/** A page of 3 MiB over a slow line still arrives in this; a service that hangs is noticed. */
+/** A page of 3 MiB arrives within this over a slow line, and a hanging service is noticed. */
 const CALL_TIMEOUT_MS = 15_000;
 
 /**
- * The service does not answer, which is no fault of any one file: the whole run ends. The message says why, and follows on
- * the words "the service".
+ * The service does not answer. That is not the fault of one file, so the run ends. The message says why, and is read after the words
+ * "the service".
  */
 export class ServiceLostError extends Error {
   override readonly name = 'ServiceLostError';
 }
 
 /**
- * Makes one cheap call, so that a service that can't be reached is told once, and at once.
+ * Makes one cheap call, so that an unreachable service is reported once, and at once.
  *
- * @throws ServiceLostError where nothing listens, or what answers is not PostService.
+ * @throws ServiceLostError if nothing listens, or if the server that answers is not PostService.
  */
 export async function checkService(client: Client<typeof PostService>, options: RetryOptions): Promise<void> {
   const call = () => client.listPosts({ pageSize: 1 }, callOptions(options.signal));
@@ -51,7 +51,7 @@ export async function checkService(client: Client<typeof PostService>, options: 
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof ConnectError)) throw error;
-    // Nobody there, or another: waiting won't help. Otherwise it is there, and busy.
+    // Without ErrorInfo nothing listens, or another server does: waiting would not help. With it the service is busy.
     if (errorInfo(error) === undefined) throw serviceLost(error);
     await withRetry(call, options).catch(last => {
       throw last instanceof ConnectError ? serviceLost(last) : last;
@@ -59,7 +59,7 @@ export async function checkService(client: Client<typeof PostService>, options: 
   }
 }
 
-/** withRetry, and a service that still can't answer then is lost. */
+/** As withRetry. @throws ServiceLostError if the service does not answer after all attempts. */
 export async function callService<T>(call: () => Promise<T>, options: RetryOptions): Promise<T> {
   try {
     return await withRetry(call, options);
