@@ -16,8 +16,8 @@ export interface PostFile {
  * Finds the `.md`, `.mdx` and `.markdown` files of a folder and of all folders in it, in the order of their paths. It ignores `node_modules`
  * and names that begin with a dot. It follows a link to a file, but not to a folder.
  *
- * @returns also what cannot be imported: a folder that cannot be read, a link to a folder, a path that is not a file, and a file whose path
- *   gives the same slug as an earlier one.
+ * @returns also what cannot be imported: an unreadable folder, a link to a folder, a path that is not a file, and a file with the slug of an
+ *   earlier one.
  * @throws the system's error if `dir` itself cannot be read.
  */
 export async function findPostFiles(dir: string): Promise<{ files: PostFile[]; failed: FileFailure[] }> {
