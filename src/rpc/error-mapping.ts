@@ -17,7 +17,7 @@ import {
   SlugTakenError,
 } from '#src/posts/post-store.ts';
 import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 

@@ -1,8 +1,8 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import { OverloadedError } from '#src/resilience/admission.ts';
 import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
 import type { LoadShedder } from '#src/resilience/load-shedder.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
  * Throws where a call is not to be served, since there are too many.

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { ReconnectPause } from '#src/async/reconnect-pause.ts';
+import { ReconnectPause } from '#src/async/backoff.ts';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { PrimaryClient } from '#src/db/connection/primary-client.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';

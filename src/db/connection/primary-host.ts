@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { abortable } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/with-timeout.ts';
 import { parseDatabaseUrl, type SessionAttrs } from '#src/config/database-url.ts';
 import {
   describeRole,
