@@ -10,8 +10,7 @@ import { LARGE_ANSWER_BYTES } from '#src/rpc/unary/protocol/unary-call.ts';
 import { piecesOf } from '#src/wire/pieces.ts';
 
 /**
- * The stage for calls that go through connect-node: a large answer takes the memory for it of the budget, and it is given back when the
- * response has ended.
+ * The stage for calls through connect-node: a large answer takes its memory from the budget, and gives it back when the response has ended.
  */
 export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   const weigh = createMessageWeigher();
@@ -29,7 +28,7 @@ export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   };
 }
 
-/** The same answer, whose large body is written piece by piece, so that it is known whether its reader takes some of it. */
+/** The same answer with its large body written in pieces, so that the client's progress is known. */
 export function inPieces(answer: UniversalServerResponse, call: Call, cut: () => void): UniversalServerResponse {
   const { held } = call;
   if (held === undefined || answer.body === undefined) return answer;
@@ -46,5 +45,5 @@ async function* pieces(body: AsyncIterable<Uint8Array>, moved: () => void): Asyn
   }
 }
 
-/** The library holds a message several times in JSON, with six bytes for a character at worst. */
+/** The library holds a message several times in JSON, with at most six bytes for a character. */
 const BYTES_PER_UNIT = 6;
