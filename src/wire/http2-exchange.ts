@@ -10,10 +10,10 @@ import {
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
 
 /**
- * A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each.
+ * A call over HTTP/2 on Node's stream, without the request and response of its compatibility layer.
  *
- * Node keeps streams for some time after they have closed, and with them whatever their listeners hold. So those hold nothing but
- * this object, which lets go of the call when the stream closes: without that, a fifth of all time went into garbage collection.
+ * Node keeps streams, and what their listeners hold, for some time after they have closed. So listeners hold only this object, which
+ * releases the call when the stream closes. Without that, garbage collection took a fifth of the time.
  */
 export class Http2Exchange implements HttpExchange {
   readonly #stream: ServerHttp2Stream;
@@ -29,13 +29,13 @@ export class Http2Exchange implements HttpExchange {
   #gone: (() => void) | undefined;
   #closing: (() => void) | undefined;
 
-  /** @param fields names and values in turn, as Node gives them with the stream. */
+  /** @param fields the names and values that Node gives with the stream, in turn. */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: CallRecord) {
     this.#stream = stream;
     this.headers = headers;
     this.fields = fields;
     this.#record = record;
-    // What fails is followed by `close`.
+    // `close` follows a failure.
     stream.on('error', ignore);
     stream.on('close', () => this.#close());
   }
@@ -113,7 +113,7 @@ export class Http2Exchange implements HttpExchange {
   }
 
   #end(): void {
-    // Node ends what it has of a body, too, when the client has reset the stream; `close` follows.
+    // Node also ends a partial body when the client has reset the stream; `close` follows.
     if (this.#stream.closed) return;
     this.complete = true;
     if (this.bytesRead > this.#maxBytes) return;
@@ -130,14 +130,14 @@ export class Http2Exchange implements HttpExchange {
   }
 }
 
-/** A function of its own, so that the listener holds the trailers and nothing else. */
+/** A separate function, so that the listener holds only the trailers. */
 function sendTrailersAtEnd(stream: ServerHttp2Stream, trailers: OutgoingHttpHeaders): void {
   stream.on('wantTrailers', () => stream.sendTrailers(trailers));
 }
 
 /**
- * When the response is out and the request is not in, it reads on for a moment. Some clients take being stopped for a failure, and never
- * look at the answer. Then it asks for no more, without an error (RFC 9113, 8.1).
+ * If the response has left before the request has arrived, it reads on for a moment: some clients treat a stop as a failure, and ignore the
+ * answer. Then it stops the request without an error (RFC 9113, 8.1).
  */
 export function stopUnreadBody(stream: ServerHttp2Stream): void {
   if (stream.readableEnded || stream.closed) return;
@@ -151,7 +151,7 @@ function ignore(): void {}
 /** Enough for the answer to cross an ocean and back. */
 const LINGER_MS = 500;
 const EMPTY = Buffer.alloc(0);
-/** Of an envelope. */
+/** The length of an envelope's prefix. */
 const PREFIX_LENGTH = 5;
 const END_STREAM = Object.freeze({ endStream: true });
 const WAIT_FOR_TRAILERS = Object.freeze({ waitForTrailers: true });

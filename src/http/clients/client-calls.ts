@@ -4,34 +4,34 @@ import type { Exchange } from '#src/http/exchange.ts';
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 
-/** Tells the clients behind trusted proxies apart. */
+/** Identifies the clients behind trusted proxies. */
 export interface ClientCalls {
   /**
-   * Writes into an exchange that came from a trusted proxy whose it is.
+   * Writes the client's address into an exchange that came from a trusted proxy.
    *
-   * @param fields of the request, names and values in turn.
+   * @param fields of the request: names and values alternate.
    */
   readonly identify: (exchange: Exchange, fields: readonly string[]) => void;
   /**
-   * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
-   * To be called once, for one that will end.
+   * Counts an identified exchange until it ends, or refuses it if its client has too many in flight. It must be called once, for an
+   * exchange that will end.
    */
   readonly admit: (exchange: Exchange) => Rejection | undefined;
 }
 
 export interface ClientCallsOptions {
   readonly isTrusted: TrustedProxies;
-  /** Where proxies name their clients; unset: as createForwardedClient has it. */
+  /** The field in which proxies name their clients; unset: as for createForwardedClient. */
   readonly field?: ForwardedField | undefined;
   /** The most calls in flight of one address, or one IPv6 network of 64 bits; 0: no limit. */
   readonly perAddress: number;
 }
 
 /**
- * The limit per address for clients that share the connections of a proxy. The number is that for connections: over HTTP/1.1 a
- * client that came by itself would need one for each call.
+ * The limit per address for clients that share the connections of a proxy. The number is that for connections, because over HTTP/1.1 a
+ * direct client needs a connection for each concurrent call.
  *
- * A trusted proxy itself has no limit: its health checks, and clients that it does not name, are never refused as a group.
+ * A trusted proxy itself has no limit. Its health checks, and clients that it does not name, are never refused as a group.
  */
 export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsOptions): ClientCalls {
   const clientOf = createForwardedClient(isTrusted, field);
