@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { createAccessLog } from '#src/http/access-log.ts';
 import { type ClientCallsOptions, createClientCalls } from '#src/http/clients/client-calls.ts';
 import { type CorsFields, createCors } from '#src/http/cors.ts';
-import { Exchange } from '#src/http/exchange.ts';
-import { createExchangeEnd } from '#src/http/exchange-end.ts';
 import { createHttp2BodyDeadline } from '#src/http/guards/http2-body-deadline.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/guards/limits.ts';
 import { refuse } from '#src/http/guards/reject.ts';
@@ -17,6 +16,7 @@ import type { Dispatch } from '#src/rpc/dispatch.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import { type Route, refuseCall, SAFE_METHODS } from '#src/rpc/route.ts';
 import type { DeadlineBounds } from '#src/rpc/unary/protocol/timeout.ts';
+import { CallRecord } from '#src/wire/call-record.ts';
 import {
   type Connection,
   connectionOf,
@@ -83,25 +83,30 @@ export function createShell(options: ShellOptions): Shell {
   const cors = createCors(options.corsOrigins, options.corsFields);
   const clients = createClientCalls(options.clients ?? { isTrusted: () => false, perAddress: 0 });
   const bodyDeadline = createHttp2BodyDeadline(options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
-  const end = createExchangeEnd(options.log, options.metrics, options.accessLogRate);
+  const accessLog = createAccessLog(options.log, options.accessLogRate);
+  const end = (call: CallRecord) => {
+    call.release?.();
+    countCall(options.metrics, call);
+    accessLog(call);
+  };
 
   function handle(request: HttpRequest, response: HttpResponse): void {
     const { rawHeaders, httpVersion } = request;
     const isHttp2 = 'stream' in request;
     const head = isHttp2 ? readHttp2Head(request.headers, rawHeaders) : (request as Http1Request).offer();
-    const exchange = new Exchange(ids.of(head), head, httpVersion, connectionOf(request), end);
-    const proxied = exchange.connection?.isTrustedProxy === true;
-    if (proxied) clients.identify(exchange, rawHeaders);
+    const call = new CallRecord(ids.of(head), head, httpVersion, connectionOf(request), end);
+    const proxied = call.connection?.isTrustedProxy === true;
+    if (proxied) clients.identify(call, rawHeaders);
     const route = routes.get(head.path);
     const refusal =
       guard(head, isHttp2, httpVersion, rawHeaders) ??
       refuseCall(route, head, isHttp2) ??
-      (proxied ? clients.admit(exchange) : undefined);
+      (proxied ? clients.admit(call) : undefined);
     if (!isHttp2 && refusal === undefined && !isContinueAwaited(head)) {
-      const fields = responseFields(exchange);
-      if (unary.takeHttp1(request as Http1Request, response as Http1Response, head, fields, exchange)) return;
+      const fields = responseFields(call);
+      if (unary.takeHttp1(request as Http1Request, response as Http1Response, head, fields, call)) return;
     }
-    adapt(exchange, request, response, route, refusal);
+    adapt(call, request, response, route, refusal);
   }
 
   function handleStream(
@@ -113,26 +118,26 @@ export function createShell(options: ShellOptions): Shell {
     const refusal = guard(head, true, '2.0', rawHeaders) ?? refuseCall(routes.get(head.path), head, true);
     if (refusal !== undefined || isContinueAwaited(head)) return false;
     const connection = stream.session && connectionOfSocket(stream.session);
-    const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
+    const call = new CallRecord(ids.of(head), head, '2.0', connection, end);
     if (connection?.isTrustedProxy) {
-      clients.identify(exchange, rawHeaders);
-      if (clients.admit(exchange) !== undefined) return false;
+      clients.identify(call, rawHeaders);
+      if (clients.admit(call) !== undefined) return false;
     }
-    if (unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(exchange), exchange)) return true;
-    exchange.release?.();
+    if (unary.takeHttp2(stream, headers, rawHeaders, head, responseFields(call), call)) return true;
+    call.release?.();
     return false;
   }
 
   function handleReset(headers: IncomingHttpHeaders, connection: Connection | undefined): void {
     const head = readHttp2Head(headers, []);
-    const exchange = new Exchange(ids.of(head), head, '2.0', connection, end);
-    exchange.refusal = REJECTIONS.reset;
-    if (connection?.isTrustedProxy) clients.identify(exchange, Object.entries(headers).flat() as string[]);
-    end(exchange, { status: undefined, bytesRead: 0, bytesWritten: 0, aborted: true });
+    const call = new CallRecord(ids.of(head), head, '2.0', connection, end);
+    call.refusal = REJECTIONS.reset;
+    if (connection?.isTrustedProxy) clients.identify(call, Object.entries(headers).flat() as string[]);
+    call.end(undefined, 0, 0, true);
   }
 
   /** What every response has. */
-  function responseFields({ id, head }: Exchange): string[] {
+  function responseFields({ id, head }: CallRecord): string[] {
     const fields = ['x-request-id', id, 'x-content-type-options', 'nosniff'];
     const readable = cors.fields(head.origin);
     if (readable.length > 0) fields.push(...readable);
@@ -141,42 +146,48 @@ export function createShell(options: ShellOptions): Shell {
 
   /** Everything but the fast path: refusals, preflights, and calls that connect-node serves. */
   function adapt(
-    exchange: Exchange,
+    call: CallRecord,
     request: HttpRequest,
     response: HttpResponse,
     route: Route | undefined,
     refusal: Rejection | undefined,
   ): void {
-    exchange.adapted = true;
-    exchange.procedure = route?.procedure;
+    call.adapted = true;
+    call.procedure = route?.procedure;
     if ('stream' in request) request.stream.on('finish', () => stopUnreadBody(request.stream));
     request.on('error', ignore);
     response.on('error', ignore);
     response.on('close', () => {
       if ('stream' in request) bodyDeadline.forget(request);
-      exchange.closed(request, response);
-      dropUnreadBody(request, exchange.connection);
+      call.endWith(request, response);
+      dropUnreadBody(request, call.connection);
     });
-    const fields = responseFields(exchange);
+    const fields = responseFields(call);
     for (let i = 0; i < fields.length; i += 2) response.setHeader(fields[i] as string, fields[i + 1] as string);
+    let refused = refusal;
     try {
-      exchange.refusal = refusal ?? serve(exchange, request, response, route);
+      refused ??= serve(call, request, response, route);
     } catch (error) {
-      exchange.cause = error;
-      exchange.refusal = REJECTIONS.internal;
+      call.cause = error;
+      refused = REJECTIONS.internal;
     }
-    if (exchange.refusal !== undefined) refuse(request, response, exchange.refusal, options.bareRefusals);
+    if (refused !== undefined) reject(call, request, response, refused);
+  }
+
+  function reject(call: CallRecord, request: HttpRequest, response: HttpResponse, refusal: Rejection): void {
+    call.refusal = refusal;
+    refuse(request, response, refusal, options.bareRefusals);
   }
 
   function serve(
-    exchange: Exchange,
+    call: CallRecord,
     request: HttpRequest,
     response: HttpResponse,
     route: Route | undefined,
   ): Rejection | undefined {
-    const { head } = exchange;
+    const { head } = call;
     if (head.method === 'OPTIONS') {
-      exchange.procedure = undefined;
+      call.procedure = undefined;
       if (cors.answerPreflight(request, response)) return undefined;
       if (route === undefined && head.target !== '*') return REJECTIONS.unknownPath;
       response.setHeader('allow', route?.allow ?? SAFE_METHODS);
@@ -188,16 +199,13 @@ export function createShell(options: ShellOptions): Shell {
     const staysOpen = streamPaths.has(head.path);
     normalizeRequest(request, head, staysOpen ? UNBOUNDED : deadline);
     if (!staysOpen && 'stream' in request) {
-      bodyDeadline.watch(request, () => {
-        exchange.refusal = REJECTIONS.tooSlow;
-        refuse(request, response, REJECTIONS.tooSlow, options.bareRefusals);
-      });
+      bodyDeadline.watch(request, () => reject(call, request, response, REJECTIONS.tooSlow));
     }
-    dispatch.adapter(request, response, exchange);
+    dispatch.adapter(request, response, call);
     return undefined;
   }
 
-  return { handle, handleStream, handleReset, ...createSocketRejection(options.log, options.metrics, ids) };
+  return { handle, handleStream, handleReset, ...createSocketRejection(ids, end) };
 }
 
 /** Whether the client waits to be told that it may send the body. GET has none that matters. */
@@ -207,3 +215,18 @@ function isContinueAwaited({ expect, method }: RequestHead): boolean {
 
 /** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */
 function ignore(): void {}
+
+function countCall(metrics: ShellOptions['metrics'], call: CallRecord): void {
+  const { code, procedure = '', protocol = '', refusal, refused = '', status = 0, durationMs, head } = call;
+  if (code === undefined) metrics.nonRpcEnded(refused, refusal?.status ?? status);
+  else metrics.rpcEnded(procedure, protocol, code, durationMs / 1000, keptTraceId(head.traceparent));
+}
+
+/** The id of the trace that a call is a part of, if the trace is kept (https://www.w3.org/TR/trace-context/, 3.2). */
+function keptTraceId(traceparent: string | undefined): string | undefined {
+  if (traceparent === undefined) return undefined;
+  const [, traceId, flags = ''] = TRACEPARENT.exec(traceparent) ?? [];
+  return Number.parseInt(flags, 16) % 2 === 1 ? traceId : undefined;
+}
+
+const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-([\da-f]{2})/;

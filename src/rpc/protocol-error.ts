@@ -16,9 +16,9 @@ import {
 } from '@connectrpc/connect/protocol-connect';
 import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
-import type { Call } from '#src/rpc/call.ts';
 import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
 import { withoutNeedlessEscapes } from '#src/rpc/percent-encode.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 export interface ProtocolErrorOptions {
   /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
@@ -32,7 +32,7 @@ export interface ProtocolErrorOptions {
  */
 export async function explainProtocolError(
   response: UniversalServerResponse,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
   const explain = createExplain(call, options.translate);
@@ -55,7 +55,7 @@ export async function explainProtocolError(
  */
 export function answerUnquotable(
   contentType: string,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): UniversalServerResponse {
   const message = 'the message is no such JSON, and has half of a surrogate pair, which is no Unicode text';
@@ -68,7 +68,7 @@ export function answerUnquotable(
 
 /** The same for an error that arose where the call's message was read, outside of connect-node. */
 export function translateProtocolError(
-  call: Call,
+  call: CallRecord,
   error: ConnectError,
   { translate = explainFramingError }: ProtocolErrorOptions = {},
 ): ConnectError {
@@ -79,7 +79,7 @@ export function translateProtocolError(
 }
 
 /** The error that the client gets for one of Connect's own; undefined where it is none of those. */
-function createExplain(call: Call, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
+function createExplain(call: CallRecord, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
   return error => {
     const isOurs = call.code !== undefined && !(call.answered && call.code === 'ok');
     if (error === undefined || isOurs) return undefined;

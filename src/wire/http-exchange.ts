@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
 import type { EncodedMessage } from '#src/wire/encoded-message.ts';
 import type { StreamedMessage } from '#src/wire/streamed-message.ts';
 
@@ -24,11 +23,12 @@ export interface HttpExchange {
   /** Calls `gone` when the client is gone before the response was sent; for the call that `send` was not called for. */
   onGone(gone: () => void): void;
   /**
-   * Sends the whole response, and calls `ended` when it has left or never will.
+   * Sends the whole response.
    *
+   * @param ended called when it has left or never will.
    * @param moved called each time that a piece of a large one has left.
    */
-  send(response: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void;
+  send(response: UnaryResponse, ended: ResponseEnded, moved: () => void): void;
   /** Ends a response that can't be sent, or is not taken. */
   cut(why: 'fault' | 'stalled'): void;
 }
@@ -45,31 +45,14 @@ export interface UnaryResponse {
   readonly isTrailersOnly?: boolean;
 }
 
-/** What became of a response. */
-export interface ResponseEnd {
-  /** Undefined: the client was gone before there was an answer. */
-  readonly status: number | undefined;
-  /** Bytes of the response's body. */
-  readonly bytesWritten: number;
-  /** The client did not get it in full. */
-  readonly aborted: boolean;
-}
+/**
+ * @param bytesWritten of the response's body.
+ * @param aborted the client did not get the whole response.
+ */
+export type ResponseEnded = (bytesWritten: number, aborted: boolean) => void;
 
 /** A message in one format, ready to be sent. */
 export type AnswerMessage = EncodedMessage | StreamedMessage;
-
-/** What the caller knows a call by. */
-export interface CallRecord {
-  /** `performance.now()` when the request's head had arrived. */
-  readonly startedAt: number;
-  /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */
-  procedure: string | undefined;
-  protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
-  /** The response has left, or never will. */
-  ended(end: ResponseEnd, exchange: HttpExchange): void;
-  /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
-  streamClosed(stream: ServerHttp2Stream): void;
-}
 
 /** From this many bytes on, a response is watched until it has left; a smaller one fits into the socket's buffer. */
 export const LARGE_RESPONSE_BYTES = 16 * 1024;

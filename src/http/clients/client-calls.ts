@@ -1,8 +1,8 @@
 import { createForwardedClient, type ForwardedField } from '#src/http/clients/forwarded-client.ts';
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
-import type { Exchange } from '#src/http/exchange.ts';
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 /** Tells the clients behind trusted proxies apart. */
 export interface ClientCalls {
@@ -11,12 +11,12 @@ export interface ClientCalls {
    *
    * @param fields of the request, names and values in turn.
    */
-  readonly identify: (exchange: Exchange, fields: readonly string[]) => void;
+  readonly identify: (call: CallRecord, fields: readonly string[]) => void;
   /**
    * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
    * To be called once, for one that will end.
    */
-  readonly admit: (exchange: Exchange) => Rejection | undefined;
+  readonly admit: (call: CallRecord) => Rejection | undefined;
 }
 
 export interface ClientCallsOptions {
@@ -38,18 +38,18 @@ export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsO
   const inFlight = new Map<string, number>();
 
   return {
-    identify(exchange, fields) {
-      exchange.remoteAddress = clientOf(exchange.remoteAddress, fields);
+    identify(call, fields) {
+      call.remoteAddress = clientOf(call.remoteAddress, fields);
     },
-    admit(exchange) {
-      const { remoteAddress } = exchange;
+    admit(call) {
+      const { remoteAddress } = call;
       if (perAddress === 0 || isTrusted(remoteAddress)) return undefined;
       const network = networkOf(remoteAddress);
       const before = inFlight.get(network) ?? 0;
       if (before >= perAddress) return REJECTIONS.tooManyCalls;
       inFlight.set(network, before + 1);
-      exchange.release = () => {
-        exchange.release = undefined;
+      call.release = () => {
+        call.release = undefined;
         const left = (inFlight.get(network) ?? 0) - 1;
         if (left > 0) inFlight.set(network, left);
         else inFlight.delete(network);

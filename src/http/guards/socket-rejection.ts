@@ -2,11 +2,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { rejectOnSocket } from '#src/http/guards/reject.ts';
 import type { RequestIds } from '#src/http/request-id.ts';
-import { createAccessLog } from '#src/observability/access-log.ts';
-import type { Logger } from '#src/observability/logger.ts';
-import type { Metrics } from '#src/observability/metrics.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import { answerRejection } from '#src/rpc/rejection-answer.ts';
+import { CallRecord } from '#src/wire/call-record.ts';
 import { connectionOfSocket, type HttpRequest } from '#src/wire/connection.ts';
 import { closeLingering } from '#src/wire/lingering-close.ts';
 import { readHttp1Head } from '#src/wire/request-head.ts';
@@ -19,13 +17,8 @@ export interface SocketRejection {
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
 
-export function createSocketRejection(
-  log: Logger,
-  metrics: Pick<Metrics, 'nonRpcEnded'>,
-  ids: RequestIds,
-): SocketRejection {
-  const accessLog = createAccessLog(log);
-
+/** @param onEnd called with the record of what was refused. */
+export function createSocketRejection(ids: RequestIds, onEnd: (call: CallRecord) => void): SocketRejection {
   function refuse(
     socket: Duplex,
     refusal: Rejection,
@@ -35,32 +28,14 @@ export function createSocketRejection(
   ): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
-    const id = ids.of(head);
+    const call = new CallRecord(ids.of(head), head, request?.httpVersion ?? '1.1', connection, onEnd);
+    call.refusal = refusal;
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
     if (isMute) socket.end();
-    else rejectOnSocket(socket, refusal, id, contentType);
-    metrics.nonRpcEnded(refusal.reason, refusal.status);
-    accessLog.write({
-      id,
-      method: head.method,
-      path: head.target,
-      httpVersion: request?.httpVersion ?? '1.1',
-      protocol: undefined,
-      procedure: undefined,
-      code: undefined,
-      refused: refusal.reason,
-      status: refusal.status,
-      durationMs: 0,
-      bytesIn: 0,
-      bytesOut: isMute ? 0 : (answerRejection(refusal, contentType, false).body?.byteLength ?? 0),
-      remoteAddress: connection?.remoteAddress ?? '',
-      userAgent: head.userAgent,
-      aborted: false,
-      adapted: false,
-      sampled: 1,
-      cause: undefined,
-    });
+    else rejectOnSocket(socket, refusal, call.id, contentType);
+    const bytesWritten = isMute ? 0 : (answerRejection(refusal, contentType, false).body?.byteLength ?? 0);
+    call.end(refusal.status, 0, bytesWritten, false);
     closeLingering(socket as Socket);
   }
 
