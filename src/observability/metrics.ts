@@ -1,8 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, type OpenMetricsContentType, Registry } from 'prom-client';
 import { createDatabaseMetrics, type DatabaseMetrics } from '#src/observability/database-metrics.ts';
-import { DurationHistogram } from '#src/observability/duration-histogram.ts';
-import { openMetricsOf } from '#src/observability/open-metrics.ts';
-import { OutcomeCounter } from '#src/observability/outcome-counter.ts';
+import { DurationHistogram, OutcomeCounter } from '#src/observability/fast-metrics.ts';
 
 /** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
 export interface Metrics extends DatabaseMetrics {
@@ -169,6 +167,24 @@ export function createMetrics(options: { readonly version: string }): Metrics {
       return { contentType: rendered.contentType, text: await rendered.metrics() };
     },
   };
+}
+
+/** What the metrics are now in the other format, in which a counter's name is without the `_total` of its values. */
+async function openMetricsOf(registry: Registry): Promise<Registry<OpenMetricsContentType>> {
+  const openMetrics = new Registry<OpenMetricsContentType>();
+  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const metrics = registry.getMetricsAsArray() as unknown as readonly ReadableMetric[];
+  for (const read of await Promise.all(metrics.map(metric => metric.get()))) {
+    const name = read.type === 'counter' ? read.name.replace(/_total$/, '') : read.name;
+    const renamed: ReadableMetric & { readonly name: string } = { name, get: async () => ({ ...read, name }) };
+    openMetrics.registerMetric(renamed as unknown as Metric);
+  }
+  return openMetrics;
+}
+
+/** What a registry asks its metrics for. */
+interface ReadableMetric {
+  get(): Promise<{ readonly name: string; readonly type: string }>;
 }
 
 /** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
