@@ -66,6 +66,10 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge({ name, help, labelNames, registers });
 
   const rpcDuration = new DurationHistogram(
     'rpc_server_duration_seconds',
@@ -73,77 +77,48 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     ['procedure', 'protocol', 'code'],
     RPC_BUCKETS,
   );
-  registry.registerMetric(rpcDuration as unknown as Metric);
-  const nonRpc = new Counter({
-    name: 'http_non_rpc_requests_total',
-    help: 'Requests that never became an RPC, by the reason.',
-    labelNames: ['reason', 'status'],
-    registers,
-  });
-  const connections = new Gauge({
-    name: 'http_connections',
-    help: 'Open connections of the public port.',
-    registers,
-  });
-  const refusedConnections = new Counter({
-    name: 'http_connections_refused_total',
-    help: 'Connections of the public port that were refused, by the reason.',
-    labelNames: ['reason'],
-    registers,
-  });
-  const endedConnections = new Counter({
-    name: 'http_connections_ended_total',
-    help: 'Connections of the public port that the service ended, by the reason.',
-    labelNames: ['reason'],
-    registers,
-  });
+  const nonRpc = counter('http_non_rpc_requests_total', 'Requests that never became an RPC, by the reason.', [
+    'reason',
+    'status',
+  ]);
+  const connections = gauge('http_connections', 'Open connections of the public port.');
+  const refusedConnections = counter(
+    'http_connections_refused_total',
+    'Connections of the public port that were refused, by the reason.',
+    ['reason'],
+  );
+  const endedConnections = counter(
+    'http_connections_ended_total',
+    'Connections of the public port that the service ended, by the reason.',
+    ['reason'],
+  );
   const cacheAnswers = new OutcomeCounter(
     'cache_answers_total',
     'Looks into the cache, by its tier and by how they ended.',
     ['tier', 'outcome'],
   );
-  registry.registerMetric(cacheAnswers as unknown as Metric);
-  const breaker = new Gauge({
-    name: 'circuit_breaker_state',
-    help: '0: closed, calls pass. 1: half open, one call is tried. 2: open, calls fail at once.',
-    labelNames: ['dependency'],
-    registers,
-  });
+  for (const metric of [rpcDuration, cacheAnswers]) registry.registerMetric(metric as unknown as Metric);
+  const breaker = gauge(
+    'circuit_breaker_state',
+    '0: closed, calls pass. 1: half open, one call is tried. 2: open, calls fail at once.',
+    ['dependency'],
+  );
   const breakers = new Set<string>();
-  const breakerChanges = new Counter({
-    name: 'circuit_breaker_transitions_total',
-    help: 'Changes of the state of a circuit breaker, by the new one.',
-    labelNames: ['dependency', 'state'],
-    registers,
-  });
-  const shedCalls = new Counter({
-    name: 'admission_shed_total',
-    help: 'Calls that were refused so that others are served, by where and by how much they matter.',
-    labelNames: ['where', 'criticality'],
-    registers,
-  });
-  const admissions = new Map<string, () => AdmissionReading>();
-  for (const [reading, name, help] of ADMISSION_READINGS) {
-    const gauge: Gauge = new Gauge({
-      ...{ name, help, registers, labelNames: ['where'] },
-      collect: () => {
-        for (const [where, read] of admissions) gauge.set({ where }, read()[reading]);
-      },
-    });
-  }
-  const readFrom = (readings: Readings) => {
-    for (const [reading, name, help] of READINGS) {
-      const read = readings[reading];
-      if (read === undefined) continue;
-      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
-    }
-  };
-  new Gauge({
-    name: 'build_info',
-    help: 'Always 1; the labels say what runs.',
-    labelNames: ['version', 'node_version'],
-    registers,
-  }).set({ version: options.version, node_version: process.version }, 1);
+  const breakerChanges = counter(
+    'circuit_breaker_transitions_total',
+    'Changes of the state of a circuit breaker, by the new one.',
+    ['dependency', 'state'],
+  );
+  const shedCalls = counter(
+    'admission_shed_total',
+    'Calls that were refused so that others are served, by where and by how much they matter.',
+    ['where', 'criticality'],
+  );
+  gauge('build_info', 'Always 1; the labels say what runs.', ['version', 'node_version']).set(
+    { version: options.version, node_version: process.version },
+    1,
+  );
+  const admissions = watchAdmissions(registers);
 
   return {
     ...createDatabaseMetrics(registers),
@@ -160,13 +135,35 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     },
     callShed: (where, criticality) => shedCalls.inc({ where, criticality }),
     watchAdmission: (where, state) => admissions.set(where, state),
-    readFrom,
+    readFrom: readings => registerReadings(registers, readings),
     render: async accept => {
       const wantsOpenMetrics = accept?.includes('application/openmetrics-text');
       const rendered = wantsOpenMetrics ? await openMetricsOf(registry) : registry;
       return { contentType: rendered.contentType, text: await rendered.metrics() };
     },
   };
+}
+
+/** @returns where to look, by the name of the dependency; it may be added to at any time. */
+function watchAdmissions(registers: Registry[]): Map<string, () => AdmissionReading> {
+  const admissions = new Map<string, () => AdmissionReading>();
+  for (const [reading, name, help] of ADMISSION_READINGS) {
+    const gauge: Gauge = new Gauge({
+      ...{ name, help, registers, labelNames: ['where'] },
+      collect: () => {
+        for (const [where, read] of admissions) gauge.set({ where }, read()[reading]);
+      },
+    });
+  }
+  return admissions;
+}
+
+function registerReadings(registers: Registry[], readings: Readings): void {
+  for (const [reading, name, help] of READINGS) {
+    const read = readings[reading];
+    if (read === undefined) continue;
+    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+  }
 }
 
 /** What the metrics are now in the other format, in which a counter's name is without the `_total` of its values. */
