@@ -34,45 +34,45 @@ export interface ShellOptions {
   readonly dispatch: Dispatch;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'rpcEnded' | 'nonRpcEnded'>;
-  /** Calls that went well beyond so many a second are sampled in the access log; unset: each has its line. */
+  /** Successful calls beyond this many a second are sampled in the access log. Default: every call is logged. */
   readonly accessLogRate?: number;
-  /** Origins whose pages may call; `*` stands for any. */
+  /** Origins whose pages may call. `*` allows every origin. */
   readonly corsOrigins: readonly string[];
-  /** Fields that they may send and read beside those that the service has; unset: none. */
+  /** Fields that those pages may also send and read. Default: none. */
   readonly corsFields?: CorsFields;
-  /** How clients behind trusted proxies are told apart; unset: there are no such proxies. */
+  /** How clients behind trusted proxies are told apart. Default: no proxy is trusted. */
   readonly clients?: ClientCallsOptions | undefined;
   readonly deadline: DeadlineBounds;
-  /** The most bytes of a request message: a client that asks first (Expect) is not told to send more. */
+  /** Maximum bytes of a request message. A client that announces more with `Expect` gets no 100 Continue. */
   readonly requestMaxBytes: number;
-  /** How long a body may take over HTTP/2, in milliseconds; default: as over HTTP/1.1. */
+  /** How long a body may take over HTTP/2, in milliseconds. Default: as over HTTP/1.1. */
   readonly bodyTimeoutMs?: number;
-  /** Paths of RPCs that stay open, such as `/grpc.health.v1.Health/Watch`: no default deadline, no limit to their body. */
+  /** Paths of RPCs that stay open, such as `/grpc.health.v1.Health/Watch`. They get no default deadline and no body timeout. */
   readonly streamPaths?: ReadonlySet<string>;
-  /** Refusals are a status alone, which is all that the protocols ask for; default: the body says why. */
+  /** Whether a refusal is a status without a body, which is all that the protocols require. Default: the body gives the reason. */
   readonly bareRefusals?: boolean;
 }
 
-/** What stands in front of the RPCs and owns each request from its first byte to its last. */
+/** Owns each request from its first byte to the last byte of its response. */
 export interface Shell extends SocketRejection {
-  /** Answers a request, by the dispatch or with a refusal. Never throws. */
+  /** Dispatches a request or refuses it. Never throws. */
   readonly handle: (request: HttpRequest, response: HttpResponse) => void;
   /**
-   * Answers a request over HTTP/2 by the fast path, before Node makes a request and a response of it; false where it is to go to
-   * `handle`.
+   * Answers an HTTP/2 request on the fast path, before Node creates its request and response objects. If it returns false, the caller
+   * must pass the request to `handle`.
    */
   readonly handleStream: (
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ) => boolean;
-  /** Counts and logs a request over HTTP/2 whose stream was reset before it was looked at: there is nobody to answer. */
+  /** Counts and logs an HTTP/2 request that its client reset before it was handled. It gets no response. */
   readonly handleReset: (headers: IncomingHttpHeaders, connection: Connection | undefined) => void;
 }
 
 /**
- * Every request gets an id, is looked at before the RPC library sees it, and has its deadline brought within bounds. It leaves one line in
- * the access log and one observation in the metrics, also where it never became an RPC.
+ * Gives every request an id, checks it before the RPC library sees it, and bounds its deadline. Every request leaves one line in the
+ * access log and one observation in the metrics, even if it never became an RPC.
  */
 export function createShell(options: ShellOptions): Shell {
   const { dispatch, deadline, requestMaxBytes } = options;
@@ -136,7 +136,7 @@ export function createShell(options: ShellOptions): Shell {
     call.end(undefined, 0, 0, true);
   }
 
-  /** What every response has. */
+  /** The fields of every response, names and values in turn. */
   function responseFields({ id, head }: CallRecord): string[] {
     const fields = ['x-request-id', id, 'x-content-type-options', 'nosniff'];
     const readable = cors.fields(head.origin);
@@ -144,7 +144,7 @@ export function createShell(options: ShellOptions): Shell {
     return fields;
   }
 
-  /** Everything but the fast path: refusals, preflights, and calls that connect-node serves. */
+  /** Answers what the fast path does not: refusals, preflights, and calls that connect-node serves. */
   function adapt(
     call: CallRecord,
     request: HttpRequest,
@@ -208,12 +208,12 @@ export function createShell(options: ShellOptions): Shell {
   return { handle, handleStream, handleReset, ...createSocketRejection(ids, end) };
 }
 
-/** Whether the client waits to be told that it may send the body. GET has none that matters. */
+/** Whether the client waits for 100 Continue before it sends the body. A GET has no body to wait for. */
 function isContinueAwaited({ expect, method }: RequestHead): boolean {
   return expect !== undefined && method === 'POST';
 }
 
-/** An error of a message only says that its connection is gone; its `close` event follows and is dealt with. */
+/** Errors of a request or response only mean that its connection is gone. The `close` event follows. */
 function ignore(): void {}
 
 function countCall(metrics: ShellOptions['metrics'], call: CallRecord): void {

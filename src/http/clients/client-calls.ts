@@ -7,14 +7,14 @@ import type { CallRecord } from '#src/wire/call-record.ts';
 /** Tells the clients behind trusted proxies apart. */
 export interface ClientCalls {
   /**
-   * Writes into an exchange that came from a trusted proxy whose it is.
+   * Records the client address of a call that came from a trusted proxy.
    *
    * @param fields of the request, names and values in turn.
    */
   readonly identify: (call: CallRecord, fields: readonly string[]) => void;
   /**
-   * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
-   * To be called once, for one that will end.
+   * Counts an identified call until it ends, or refuses it if its client has too many in flight. Must be called at most once for each
+   * call, and the call must end.
    */
   readonly admit: (call: CallRecord) => Rejection | undefined;
 }

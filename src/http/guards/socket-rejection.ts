@@ -9,15 +9,15 @@ import { connectionOfSocket, type HttpRequest } from '#src/wire/connection.ts';
 import { closeLingering } from '#src/wire/lingering-close.ts';
 import { readHttp1Head } from '#src/wire/request-head.ts';
 
-/** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
+/** Refuses HTTP/1.1 requests for which Node creates no response object. */
 export interface SocketRejection {
-  /** For what came in place of a request that can be read. Closes the connection. */
+  /** Answers bytes that the parser could not read as a request. Closes the connection. */
   readonly refuseSocket: (socket: Duplex, error: ParserError) => void;
-  /** For CONNECT, for which Node gives no response object. Closes the connection. */
+  /** Answers CONNECT. Closes the connection. */
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
 
-/** @param onEnd called with the record of what was refused. */
+/** @param onEnd called with the record of each refused request. */
 export function createSocketRejection(ids: RequestIds, onEnd: (call: CallRecord) => void): SocketRejection {
   function refuse(
     socket: Duplex,
@@ -42,15 +42,15 @@ export function createSocketRejection(ids: RequestIds, onEnd: (call: CallRecord)
   return {
     refuseSocket(socket, error) {
       const connection = connectionOfSocket(socket);
-      // What comes after the last answer is no request.
+      // Bytes after the last response are not a request.
       if (connection?.closing) return;
-      // A connection that went away, or never sent anything, has made no request.
+      // A connection that is gone, or that never sent a byte, has made no request.
       if (!socket.writable || connection === undefined || connection.socket.bytesRead === 0 || isGone(error)) {
         socket.destroy();
         return;
       }
       if (connection.answering) {
-        // The call that this belongs to has its own line; nothing may be written into the middle of its response.
+        // The call in progress has its own log line, and nothing may be written into the middle of its response.
         connection.closing = true;
         const { latestResponse } = connection;
         if (latestResponse?.headersSent) socket.destroy();
@@ -73,8 +73,8 @@ function isGone({ code }: { readonly code?: string }): boolean {
 }
 
 /**
- * Whether the first line is like HTTP/2's preface, and names another protocol than HTTP: its client does not wait for an answer of HTTP/1.1.
- * It is a bad preface, after which the connection closes (RFC 9113, 3.4).
+ * Whether the first line looks like the HTTP/2 preface, but names another protocol than HTTP. After a bad preface the connection closes
+ * (RFC 9113, 3.4), and its client expects no HTTP/1.1 response.
  */
 function isBadPreface({ code, rawPacket }: ParserError): boolean {
   return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
@@ -91,17 +91,17 @@ function refusalFor({ code, rawPacket }: ParserError): Rejection {
   return REJECTIONS.malformed;
 }
 
-/** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */
+/** The content type of a request whose head could not be parsed. The parser's last bytes contain it in most cases. */
 function contentTypeIn({ rawPacket }: ParserError): string | undefined {
   return /^content-type:[ \t]*([^\r\n]*)/im.exec(rawPacket?.toString('latin1') ?? '')?.[1];
 }
 
-/** A length that the parser can't hold: above 2^64 - 1, which has 20 digits. */
+/** A length that overflows the parser: above 2^64 - 1, which has 20 digits. */
 const OVERFLOWN_LENGTH = /^content-length:[ \t]*\d{20,}[ \t]*\r?$/im;
 
-/** What Node says of bytes that it could not read. */
+/** The error of Node's HTTP parser. */
 interface ParserError extends Error {
   readonly code?: string;
-  /** The bytes in which the parser stopped. */
+  /** The chunk in which the parser stopped. */
   readonly rawPacket?: Buffer;
 }
