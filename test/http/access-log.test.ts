@@ -8,7 +8,7 @@ import { readHttp1Head } from '#src/wire/request-head.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
 describe('createAccessLog', () => {
-  it('writes what is known of a call, without fields that are unset', async () => {
+  it('writes one line for a call, without unset fields', async () => {
     const log = new LogLines();
     createAccessLog(await jsonLogger(log))(callOf());
     expect(log.lines).toEqual([
@@ -49,7 +49,7 @@ describe('createAccessLog', () => {
     expect([method, path, userAgent].map(text => text?.length)).toEqual([256, 256, 256]);
   });
 
-  it('is silent above the level info, but for causes', async () => {
+  it('writes only calls with a cause above level info', async () => {
     const log = new LogLines();
     const logAccess = createAccessLog(await createLogger({ level: 'warn', format: 'json' }, log));
     logAccess(callOf());
@@ -61,14 +61,14 @@ describe('createAccessLog', () => {
     ]);
   });
 
-  it('is for a person where the logger is', async () => {
+  it('writes for people if the logger does', async () => {
     const destination = new PassThrough({ encoding: 'utf8' });
     createAccessLog(await createLogger({ level: 'info', format: 'pretty' }, destination))(callOf());
     const [text] = await once(destination, 'data');
     expect(text).toMatch(/INFO.*request/);
   });
 
-  it('writes successful calls in full up to the rate, and beyond it a sample that says so', async () => {
+  it('writes every successful call up to the rate, and beyond it a marked sample', async () => {
     const log = new LogLines();
     const logAccess = createAccessLog(await jsonLogger(log), 3);
     for (let count = 1; count <= 1100; count++) logAccess(callOf({ id: String(count), startedAt: 5_000 }));
