@@ -7,7 +7,6 @@ import { boundedBrotli } from '#src/rpc/adapter/bounded-brotli.ts';
 import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/adapter/connect-adapter.ts';
 import { UNBOUNDED } from '#src/rpc/adapter/deadline.ts';
 import { largeAdaptedAnswers } from '#src/rpc/adapter/large-adapted-answers.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
@@ -103,9 +102,9 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     shutdownSignal: options.shutdownSignal,
     admit: stages.admit ?? admitAll,
     check: (method, message) => stages.check(method.input, message),
-    succeeded: (call: Call) => settleOk(call),
-    failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
-    unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
+    succeeded: settleOk,
+    failed: (call, error, aborted) => settleFailed(call, error, aborted, translate),
+    unreadable: (call, error) => translateProtocolError(call, error, options.protocolErrors),
   });
   const routes = new Map(handlers.map(handler => [handler.requestPath, routeOf(handler.method)]));
   const adapter = createConnectAdapter(handlers, { ...options, acceptCompression: ACCEPT_COMPRESSION });

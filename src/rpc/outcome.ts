@@ -1,11 +1,11 @@
 import { Code, ConnectError, createContextKey, type Interceptor, type StreamResponse } from '@connectrpc/connect';
 import { codeToString } from '@connectrpc/connect/protocol-connect';
-import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
-/** The context key of the call's record. */
-export const callKey = createContextKey<Call | undefined>(undefined, { description: 'call' });
+/** Where the stages find the call that they work for. */
+export const callKey = createContextKey<CallRecord | undefined>(undefined, { description: 'call' });
 
 /**
  * The outermost stage. The client gets an answer by its deadline, every error is from the table, and the call has an outcome.
@@ -27,8 +27,8 @@ export function outcome(translate: ErrorTranslator = toClientError): Interceptor
   };
 }
 
-/** Records the success of a call without stages: it was answered with a message. */
-export function settleOk(call: Call): void {
+/** The same for a call that has no stages around it: it was answered with a message. */
+export function settleOk(call: CallRecord): void {
   finish(call, undefined);
 }
 
@@ -39,7 +39,7 @@ export function settleOk(call: Call): void {
  * @returns the error for the client.
  */
 export function settleFailed(
-  call: Call,
+  call: CallRecord,
   error: unknown,
   aborted: ConnectError | undefined,
   translate: ErrorTranslator,
@@ -61,7 +61,7 @@ function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 async function* observe(
   response: StreamResponse,
-  call: Call | undefined,
+  call: CallRecord | undefined,
   signal: AbortSignal,
   translate: ErrorTranslator,
 ) {
@@ -103,7 +103,7 @@ function canceledError(): ConnectError {
   return rpcError(Code.Canceled, 'the client cancelled the call', { reason: 'CANCELED' });
 }
 
-function finish<E extends ConnectError | undefined>(call: Call | undefined, error: E): E {
+function finish<E extends ConnectError | undefined>(call: CallRecord | undefined, error: E): E {
   if (call === undefined) return error;
   call.code = error === undefined ? 'ok' : codeToString(error.code);
   call.cause = error?.cause;

@@ -16,9 +16,9 @@ import {
 } from '@connectrpc/connect/protocol-connect';
 import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
-import type { Call } from '#src/rpc/call.ts';
 import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
 import { withoutNeedlessEscapes } from '#src/rpc/percent-encode.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 export interface ProtocolErrorOptions {
   /** Translates a framing error for the client. Default: with an ErrorInfo, as all of ours have. */
@@ -31,7 +31,7 @@ export interface ProtocolErrorOptions {
  */
 export async function explainProtocolError(
   response: UniversalServerResponse,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
   const explain = createExplain(call, options.translate);
@@ -54,7 +54,7 @@ export async function explainProtocolError(
  */
 export function answerUnquotable(
   contentType: string,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): UniversalServerResponse {
   const message = 'the message must be JSON of Unicode text, and has an unpaired surrogate: half of a surrogate pair';
@@ -67,7 +67,7 @@ export function answerUnquotable(
 
 /** The same for an error of reading the message outside of connect-node. */
 export function translateProtocolError(
-  call: Call,
+  call: CallRecord,
   error: ConnectError,
   { translate = explainFramingError }: ProtocolErrorOptions = {},
 ): ConnectError {
@@ -77,8 +77,8 @@ export function translateProtocolError(
   return explained;
 }
 
-/** The error for the client instead of one of Connect's. Undefined if it is not one of Connect's. */
-function createExplain(call: Call, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
+/** The error that the client gets for one of Connect's own; undefined where it is none of those. */
+function createExplain(call: CallRecord, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
   return error => {
     const isOurs = call.code !== undefined && !(call.answered && call.code === 'ok');
     if (error === undefined || isOurs) return undefined;

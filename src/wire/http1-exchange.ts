@@ -4,7 +4,7 @@ import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
   type HttpExchange,
   LARGE_RESPONSE_BYTES,
-  type ResponseEnd,
+  type ResponseEnded,
   type UnaryResponse,
 } from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
@@ -147,7 +147,7 @@ export class Http1Exchange implements HttpExchange {
     this.#gone?.();
   }
 
-  send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void {
+  send({ status, fields, body }: UnaryResponse, ended: ResponseEnded, moved: () => void): void {
     const response = this.#response;
     const { socket } = this.#request;
     const calls = callsOf(socket);
@@ -156,7 +156,7 @@ export class Http1Exchange implements HttpExchange {
     else if (calls.includes(this)) calls.splice(calls.indexOf(this), 1);
     // Writing to it would raise an error that nobody expects.
     if (socket.destroyed || response.destroyed) {
-      ended({ status, bytesWritten: 0, aborted: true });
+      ended(0, true);
       return;
     }
     const length = body?.length ?? 0;
@@ -164,13 +164,13 @@ export class Http1Exchange implements HttpExchange {
     response.writeHead(status, fields);
     if (body === undefined || this.#request.method === 'HEAD') {
       response.end();
-      ended({ status, bytesWritten: 0, aborted: false });
+      ended(0, false);
     } else if (length <= LARGE_RESPONSE_BYTES && body instanceof EncodedMessage) {
       // As text, head and body are one write.
       response.end(body.text, 'latin1');
-      ended({ status, bytesWritten: length, aborted: false });
+      ended(length, false);
     } else {
-      response.once('close', () => ended({ status, bytesWritten: length, aborted: !response.writableFinished }));
+      response.once('close', () => ended(length, !response.writableFinished));
       if (length <= PIECE_BYTES && body instanceof EncodedMessage) response.end(body.bytes);
       else sendPieces(response, body.pieces(false), moved);
     }

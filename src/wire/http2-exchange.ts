@@ -1,10 +1,10 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
-  type CallRecord,
   type HttpExchange,
   LARGE_RESPONSE_BYTES,
-  type ResponseEnd,
+  type ResponseEnded,
   type UnaryResponse,
 } from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
@@ -63,13 +63,13 @@ export class Http2Exchange implements HttpExchange {
 
   send(
     { status, fields, body, trailers, isTrailersOnly }: UnaryResponse,
-    ended: (end: ResponseEnd) => void,
+    ended: ResponseEnded,
     moved: () => void,
   ): void {
     this.#sent = true;
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) {
-      ended({ status, bytesWritten: 0, aborted: true });
+      ended(0, true);
       return;
     }
     const sent = this.headers[':method'] === 'HEAD' ? undefined : body;
@@ -89,13 +89,13 @@ export class Http2Exchange implements HttpExchange {
     const bytesWritten = sent === undefined ? 0 : sent.length + (isEnveloped ? PREFIX_LENGTH : 0);
     const isWhole = sent instanceof EncodedMessage && bytesWritten <= PIECE_BYTES;
     if (bytesWritten > LARGE_RESPONSE_BYTES) {
-      this.#closing = () => ended({ status, bytesWritten, aborted: stream.rstCode !== constants.NGHTTP2_NO_ERROR });
+      this.#closing = () => ended(bytesWritten, stream.rstCode !== constants.NGHTTP2_NO_ERROR);
     }
     if (sent !== undefined && !isWhole) sendPieces(stream, sent.pieces(isEnveloped), moved);
     else {
       if (sent !== undefined) stream.end(isEnveloped ? sent.envelope : sent.bytes);
       else if (trailers !== undefined && !isTrailersOnly) stream.end();
-      if (this.#closing === undefined) ended({ status, bytesWritten, aborted: false });
+      if (this.#closing === undefined) ended(bytesWritten, false);
     }
     if (!this.complete && !stream.endAfterHeaders) stopUnreadBody(stream);
   }
@@ -123,7 +123,7 @@ export class Http2Exchange implements HttpExchange {
   }
 
   #close(): void {
-    this.#record?.streamClosed(this.#stream);
+    this.#record?.connection?.streamClosed(this.#stream);
     if (!this.#sent) this.#gone?.();
     this.#closing?.();
     this.#record = this.#done = this.#gone = this.#closing = this.#chunks = undefined;

@@ -1,22 +1,22 @@
 import { createForwardedClient, type ForwardedField } from '#src/http/clients/forwarded-client.ts';
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
-import type { Exchange } from '#src/http/exchange.ts';
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 /** Identifies the clients behind trusted proxies. */
 export interface ClientCalls {
   /**
-   * Writes the client's address into an exchange that came from a trusted proxy.
+   * Records the client address of a call that came from a trusted proxy.
    *
    * @param fields of the request: names and values alternate.
    */
-  readonly identify: (exchange: Exchange, fields: readonly string[]) => void;
+  readonly identify: (call: CallRecord, fields: readonly string[]) => void;
   /**
-   * Counts an identified exchange until it ends, or refuses it if its client has too many in flight. It must be called once, for an
-   * exchange that will end.
+   * Counts an identified call until it ends, or refuses it if its client has too many in flight. Must be called at most once for each
+   * call, and the call must end.
    */
-  readonly admit: (exchange: Exchange) => Rejection | undefined;
+  readonly admit: (call: CallRecord) => Rejection | undefined;
 }
 
 export interface ClientCallsOptions {
@@ -38,18 +38,18 @@ export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsO
   const inFlight = new Map<string, number>();
 
   return {
-    identify(exchange, fields) {
-      exchange.remoteAddress = clientOf(exchange.remoteAddress, fields);
+    identify(call, fields) {
+      call.remoteAddress = clientOf(call.remoteAddress, fields);
     },
-    admit(exchange) {
-      const { remoteAddress } = exchange;
+    admit(call) {
+      const { remoteAddress } = call;
       if (perAddress === 0 || isTrusted(remoteAddress)) return undefined;
       const network = networkOf(remoteAddress);
       const before = inFlight.get(network) ?? 0;
       if (before >= perAddress) return REJECTIONS.tooManyCalls;
       inFlight.set(network, before + 1);
-      exchange.release = () => {
-        exchange.release = undefined;
+      call.release = () => {
+        call.release = undefined;
         const left = (inFlight.get(network) ?? 0) - 1;
         if (left > 0) inFlight.set(network, left);
         else inFlight.delete(network);

@@ -9,16 +9,16 @@ import { DirectResponses } from '#src/rpc/adapter/direct-responses.ts';
 import { writeHttp2Response } from '#src/rpc/adapter/http2-response.ts';
 import { inPieces } from '#src/rpc/adapter/large-adapted-answers.ts';
 import { type RequestLimits, strictRequest } from '#src/rpc/adapter/strict-requests.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { type Format, formatOf } from '#src/rpc/media-type.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 /** Answers a normalized POST through @connectrpc/connect-node, and writes what it learns of the call into `call`, which names the route. */
 export type ConnectAdapter = (
   request: IncomingMessage | Http2ServerRequest,
   response: ServerResponse | Http2ServerResponse,
-  call: Call,
+  call: CallRecord,
 ) => void;
 
 export interface ConnectAdapterOptions extends RequestLimits {

@@ -3,10 +3,10 @@ import type { Interceptor } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { createMessageWeigher } from '#src/rpc/unary/codec/message-parts.ts';
 import { LARGE_ANSWER_BYTES } from '#src/rpc/unary/protocol/unary-call.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import { piecesOf } from '#src/wire/pieces.ts';
 
 /**
@@ -28,8 +28,8 @@ export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   };
 }
 
-/** The same answer with its large body written in pieces, so that the client's progress is known. */
-export function inPieces(answer: UniversalServerResponse, call: Call, cut: () => void): UniversalServerResponse {
+/** The same answer, whose large body is written piece by piece, so that it is known whether its reader takes some of it. */
+export function inPieces(answer: UniversalServerResponse, call: CallRecord, cut: () => void): UniversalServerResponse {
   const { held } = call;
   if (held === undefined || answer.body === undefined) return answer;
   held.sends(cut);

@@ -2,7 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { UnaryMethod } from '#src/rpc/unary/codec/unary-method.ts';
 import type { UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
-import type { CallRecord, HttpExchange } from '#src/wire/http-exchange.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
+import type { HttpExchange } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** The context of a unary call's handler. Rarely used parts (signal, headers) are made on demand. */

@@ -3,7 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { HeldBytes } from '#src/resilience/byte-budget.ts';
 import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
 import { CallContext } from '#src/rpc/unary/protocol/call-context.ts';
-import type { AnswerMessage, ResponseEnd, UnaryResponse } from '#src/wire/http-exchange.ts';
+import type { AnswerMessage, UnaryResponse } from '#src/wire/http-exchange.ts';
 
 /**
  * One unary call, which is also its handler's context. It settles once: with the handler's message, with an error, at its deadline, or when
@@ -125,7 +125,7 @@ export abstract class UnaryCall extends CallContext {
     this.#held?.giveBack();
     this.abortSignal(CLIENT_GONE);
     settings.failed(record, CLIENT_GONE, CLIENT_GONE);
-    record.ended({ status: undefined, bytesWritten: 0, aborted: true }, httpExchange);
+    record.end(undefined, httpExchange.bytesRead, 0, true);
   }
 
   #settle(): void {
@@ -184,9 +184,9 @@ export abstract class UnaryCall extends CallContext {
     this.#settle();
     const held = this.#held;
     held?.sends(() => httpExchange.cut('stalled'));
-    const ended = (end: ResponseEnd) => {
+    const ended = (bytesWritten: number, aborted: boolean) => {
       held?.giveBack();
-      record.ended(end, httpExchange);
+      record.end(response.status, httpExchange.bytesRead, bytesWritten, aborted);
     };
     try {
       httpExchange.send(response, ended, () => held?.moved());
@@ -194,7 +194,7 @@ export abstract class UnaryCall extends CallContext {
       // A handler has set a field that HTTP does not allow. Half of a response may have left.
       settings.failed(record, error, undefined);
       httpExchange.cut('fault');
-      ended({ status: response.status, bytesWritten: 0, aborted: true });
+      ended(0, true);
     }
   }
 

@@ -2,8 +2,8 @@ import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
 import type { TimerWheel } from '#src/async/timer-wheel.ts';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import type { Compressor } from '#src/wire/compressor.ts';
-import type { CallRecord } from '#src/wire/http-exchange.ts';
 
 /** The settings and state that all unary calls share. */
 export interface UnarySettings extends UnaryHooks {
