@@ -4,7 +4,7 @@ import { rpcError } from '#src/rpc/error-details.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import type { CallRecord } from '#src/wire/call-record.ts';
 
-/** Where the stages find the call that they work for. */
+/** The context key of the call's record. */
 export const callKey = createContextKey<CallRecord | undefined>(undefined, { description: 'call' });
 
 /**
@@ -27,7 +27,7 @@ export function outcome(translate: ErrorTranslator = toClientError): Interceptor
   };
 }
 
-/** The same for a call that has no stages around it: it was answered with a message. */
+/** Records the success of a call without stages: it was answered with a message. */
 export function settleOk(call: CallRecord): void {
   finish(call, undefined);
 }

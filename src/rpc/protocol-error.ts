@@ -77,7 +77,7 @@ export function translateProtocolError(
   return explained;
 }
 
-/** The error that the client gets for one of Connect's own; undefined where it is none of those. */
+/** The error for the client instead of one of Connect's. Undefined if it is not one of Connect's. */
 function createExplain(call: CallRecord, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
   return error => {
     const isOurs = call.code !== undefined && !(call.answered && call.code === 'ok');

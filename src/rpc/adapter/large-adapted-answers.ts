@@ -28,7 +28,7 @@ export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   };
 }
 
-/** The same answer, whose large body is written piece by piece, so that it is known whether its reader takes some of it. */
+/** The same answer with its large body written in pieces, so that the client's progress is known. */
 export function inPieces(answer: UniversalServerResponse, call: CallRecord, cut: () => void): UniversalServerResponse {
   const { held } = call;
   if (held === undefined || answer.body === undefined) return answer;
