@@ -1,6 +1,6 @@
 /** Prints each sentence of a comment or a document that has more words than a reader can hold at once, and exits with 1 then. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const WORDS_MAX = 35;
@@ -12,6 +12,7 @@ const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '--'
   encoding: 'utf8',
 })
   .split('\n')
+  .filter(path => existsSync(join(ROOT, path)))
   .filter(path => /\.(ts|proto|md)$/.test(path) && !/(^|\/)(gen|results|fixtures|vendor)\//.test(path));
 let found = 0;
 for (const path of files) {

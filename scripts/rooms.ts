@@ -14,7 +14,6 @@ export const ROOMS: readonly string[] = [
   'admin/',
   'http/listener/',
   'http/shell.ts',
-  'http/exchange-end.ts',
   'http/clients/',
   'http/guards/',
   'http/',

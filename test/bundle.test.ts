@@ -44,7 +44,7 @@ describe('npm run bundle', () => {
 /** What the bundle is made of, in a folder of its own. */
 async function copyProject() {
   const folder = await makeTemporaryFolder();
-  for (const name of ['src', 'gen', 'scripts', 'package.json'])
+  for (const name of ['src', 'gen', 'client/src', 'scripts', 'package.json'])
     await cp(join(ROOT, name), join(folder.path, name), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(folder.path, 'node_modules'));
   const main = join(folder.path, 'dist/main.js');

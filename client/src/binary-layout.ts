@@ -1,25 +1,25 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { WireType } from '@bufbuild/protobuf/wire';
 
-/** What the binary format says of a message type: its fields, by number. */
+/** The fields of a message type by number, as the binary format has them. */
 export type BinaryLayout = ReadonlyMap<number, FieldLayout>;
 
 export interface FieldLayout {
   readonly number: number;
   /** As the .proto has it. */
   readonly name: string;
-  /** Of each value; several numbers may stand in one record. */
+  /** The wire type of each value. One record may hold several numbers. */
   readonly wireType: WireType;
   readonly isPackable: boolean;
   readonly isRepeated: boolean;
   readonly isText: boolean;
-  /** Of the message that it holds, or of a map's entries. */
+  /** The layout of the message that it holds, or of a map's entries. */
   readonly message: BinaryLayout | undefined;
 }
 
 const layouts = new WeakMap<DescMessage, BinaryLayout>();
 
-/** The layout of a message type, made when it is asked for first. */
+/** The layout of a message type, made at its first use. */
 export function layoutOf(schema: DescMessage): BinaryLayout {
   const known = layouts.get(schema);
   if (known !== undefined) return known;

@@ -11,17 +11,16 @@ export interface CanonicalRead {
 }
 
 /**
- * The most characters of a URL that is sent: the service refuses a longer one, and so do NGINX and others by default. It goes
- * by POST instead, which no cache answers.
+ * The most characters of a URL. The service, NGINX and others refuse a longer one by default, so such a read goes by POST, which no cache
+ * answers.
  */
 export const URL_MAX_LENGTH = 8192;
 
 /**
- * Gives a read that connect-es is about to send by GET its canonical URL. connect-go makes the same URL, so a cache keeps one answer for
- * all clients that ask for the same in the same format. Parameters go by name, and text is escaped as a form's is, so that nothing is left
- * that a URL parser would escape once more.
+ * Gives a GET of connect-es its canonical URL. connect-go makes the same URL, so a cache keeps one answer for equal requests of all clients.
+ * Parameters are in the order of their names. Text is escaped as in a form, so that no URL parser escapes it again.
  *
- * One that has to see a certain write goes by POST: caches would answer without asking, since they know nothing of that.
+ * A read that must see a certain write goes by POST: a cache does not know of the write, and would answer without it.
  *
  * @param url as connect-es makes it: `?connect=v1&base64=1&encoding=proto&message=…`.
  */

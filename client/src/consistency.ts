@@ -3,19 +3,18 @@ import type { Interceptor } from '@connectrpc/connect';
 /** What readYourWrites remembers. Every option may be left out. */
 export interface ReadYourWritesOptions {
   /**
-   * For how long reads carry a write, in milliseconds. Default: 60,000, the service's own bound for what an instance may not have heard of;
-   * give more where the service has read replicas that may be further behind.
+   * How long reads carry a write, in milliseconds. Default: 60,000, the service's own bound for an instance that lags. Set more if the
+   * service has read replicas that may lag further.
    */
   readonly keepMs?: number;
 }
 
 /**
- * Makes an interceptor by which whoever has written reads no answer without that write, from whichever instance: reads carry the
- * consistency tokens of the writes before them. Without it that holds for the instance that has written, and others follow within
- * milliseconds.
+ * Makes an interceptor for read-your-writes: reads carry the consistency tokens of earlier writes, so that every instance answers with those
+ * writes. Without it, only the instance that has written does, and others follow within milliseconds.
  *
- * Reads that carry one go by POST, so that no cache on the way answers them. Share one interceptor among the clients that are to see each
- * other's writes. Of writes at the same time, the last ten are remembered.
+ * Reads with a token go by POST, so that no cache answers them. Clients that must see each other's writes share one interceptor. Of
+ * concurrent writes, it remembers the last ten.
  */
 export function readYourWrites({ keepMs = 60_000 }: ReadYourWritesOptions = {}): Interceptor {
   let writes: readonly Write[] = [];
@@ -28,7 +27,7 @@ export function readYourWrites({ keepMs = 60_000 }: ReadYourWritesOptions = {}):
     const response = await next(request);
     const token = response.header.get(CONSISTENCY_TOKEN);
     if (token !== null) {
-      // Who sees this write sees those too that had ended when it began.
+      // A reader of this write sees all writes that had ended before it began.
       const atTheSameTime = writes.filter(({ endedAt }) => endedAt > begunAt);
       writes = [...atTheSameTime, { token, endedAt: performance.now() }].slice(-TOKENS_MAX);
     }
@@ -43,5 +42,5 @@ interface Write {
 
 /** The header of requests and responses. */
 export const CONSISTENCY_TOKEN = 'x-consistency-token';
-/** The most that the service takes. */
+/** The most tokens that the service accepts. */
 const TOKENS_MAX = 10;

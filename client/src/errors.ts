@@ -9,11 +9,11 @@ import {
   RetryInfoSchema,
 } from '../../gen/google/rpc/error_details_pb.js';
 
-/** What went wrong, for a program to branch on. */
+/** The reason of an error, for a program to branch on. */
 export interface ErrorInfo {
   /** Such as `SLUG_TAKEN`; each RPC's comment names its own. */
   readonly reason: string;
-  /** Who gives the reason: `blog.v1.PostService`. */
+  /** The service that defines the reason: `blog.v1.PostService`. */
   readonly domain: string;
   /** The values of the case, such as the slug. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -36,18 +36,18 @@ export interface Resource {
   readonly description: string;
 }
 
-/** Something that had to hold before the call and did not, or a limit that was reached. */
+/** A precondition of the call that failed, or a limit that was reached. */
 export interface Violation {
-  /** Of what kind it is; empty for a limit. */
+  /** The kind of precondition; empty for a limit. */
   readonly type: string;
-  /** What it is about. */
+  /** The subject of the precondition or limit. */
   readonly subject: string;
   readonly description: string;
 }
 
 /**
- * The reason of a failed call. Undefined where the service gave none: the error came from elsewhere, such as a proxy, the
- * network, or the caller's own deadline. Takes anything that was caught.
+ * The reason of a failed call. Undefined if the error is not the service's, but of a proxy, the network, or the caller's own deadline.
+ * Accepts any caught value.
  */
 export function errorInfo(error: unknown): ErrorInfo | undefined {
   const info = detail(error, ErrorInfoSchema);
@@ -61,8 +61,7 @@ export function fieldViolations(error: unknown): FieldViolation[] {
 }
 
 /**
- * How long to wait before the call is repeated, in milliseconds. Undefined where the server asked for no delay, and
- * then it is not said that a repetition helps.
+ * How long to wait before the call is repeated, in milliseconds. Undefined if the server named no delay; then a repetition may not help.
  */
 export function retryDelayMs(error: unknown): number | undefined {
   const delay = detail(error, RetryInfoSchema)?.retryDelay;
@@ -78,13 +77,13 @@ export function resources(error: unknown): Resource[] {
   }));
 }
 
-/** What had to hold before the call and did not, such as an etag that is no longer current; empty where none is named. */
+/** The preconditions of the call that failed, such as an etag that is not current any more. Empty if none is named. */
 export function preconditionViolations(error: unknown): Violation[] {
   const violations = detail(error, PreconditionFailureSchema)?.violations ?? [];
   return violations.map(({ type, subject, description }) => ({ type, subject, description }));
 }
 
-/** The limits that the call ran into; empty where none is named. */
+/** The limits that the call reached; empty if none is named. */
 export function quotaViolations(error: unknown): Violation[] {
   const violations = detail(error, QuotaFailureSchema)?.violations ?? [];
   return violations.map(({ subject, description }) => ({ type: '', subject, description }));

@@ -1,8 +1,8 @@
-/** Walks over the tokens of a text that `JSON.parse` has accepted, so that its syntax is not looked at. */
+/** Reads the tokens of a text that `JSON.parse` has accepted, so it does not check the syntax. */
 export class JsonCursor {
   readonly #text: string;
   #pos = 0;
-  /** Where the next backslash is, from the place on where it was looked for last. */
+  /** The position of the next backslash after the last search. */
   #escape = -1;
 
   constructor(text: string) {
@@ -16,12 +16,12 @@ export class JsonCursor {
     return text.charAt(this.#pos);
   }
 
-  /** Passes over a token of one character. */
+  /** Skips a token of one character. */
   advance(): void {
     this.#pos++;
   }
 
-  /** Passes over what separates values; says whether the object or the array has another one. `advance` has passed its beginning. */
+  /** Skips the separator of values. @returns whether the object or array has another value. `advance` has skipped its beginning. */
   hasNext(close: string): boolean {
     if (this.peek() === ',') this.#pos++;
     if (this.peek() !== close) return true;
@@ -55,7 +55,7 @@ export class JsonCursor {
     return text.slice(start, this.#pos);
   }
 
-  /** Passes over a string, and says whether it has escapes: its end is found far faster than its content is read. */
+  /** Skips a string, which is far faster than reading it. @returns whether it has escapes. */
   #passString(): boolean {
     const text = this.#text;
     const start = this.#pos + 1;

@@ -4,12 +4,12 @@ import { faultOfTime, isDuration, isFieldMask } from './json-values.ts';
 /** What is wrong with the string that stands for a message; undefined: nothing. */
 export type WellKnown = ((text: string) => string | undefined) | 'any value';
 
-/** The one message that a null stands for. */
+/** The one message that JSON writes as null. */
 export const VALUE = 'google.protobuf.Value';
-/** And the one enum. */
+/** The one enum that JSON writes as null. */
 export const NULL_VALUE = 'google.protobuf.NullValue';
 
-/** Messages that JSON has a form of their own for. */
+/** Messages with their own form in JSON. */
 export const WELL_KNOWN: ReadonlyMap<string, WellKnown> = new Map<string, WellKnown>([
   ['google.protobuf.Timestamp', faultOfTime],
   [
@@ -27,7 +27,7 @@ export const WELL_KNOWN: ReadonlyMap<string, WellKnown> = new Map<string, WellKn
   [VALUE, 'any value'],
 ]);
 
-/** Messages that stand for one value, which JSON has in their place. */
+/** Messages that JSON writes as the one value that they hold. */
 export const WRAPPERS: ReadonlyMap<string, ScalarType> = new Map([
   ['google.protobuf.DoubleValue', ScalarType.DOUBLE],
   ['google.protobuf.FloatValue', ScalarType.FLOAT],

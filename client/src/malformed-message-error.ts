@@ -1,4 +1,4 @@
-/** Bytes, or JSON, that are no message of the expected type. */
+/** The bytes or the JSON are not a message of the expected type. */
 export class MalformedMessageError extends Error {
   override readonly name = 'MalformedMessageError';
   /** The path of the field at fault as the .proto names it, such as `requests[3].post.publish_time`; empty: the message as a whole. */

@@ -41,8 +41,8 @@ export interface PostClientOptions {
    */
   readonly timeoutMs?: number;
   /**
-   * How often a unary call is made at most while it fails with UNAVAILABLE, within its deadline: a read, or a creation with a
-   * `requestId`; others are made once. Default: 4. 1: never again.
+   * The most attempts of a unary call that fails with UNAVAILABLE, within its deadline: a read, or a creation with a `requestId`.
+   * Other calls are made once. Default: 4. 1: no repetition.
    */
   readonly attempts?: number;
   /** Run around every attempt, the first outermost. Put a `validationInterceptor()` last. Default: none. */

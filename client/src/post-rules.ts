@@ -14,7 +14,7 @@ export interface RuleViolation extends FieldViolation {
   readonly reason: 'VALIDATION_FAILED' | 'INVALID_ORDER_BY' | 'INVALID_UPDATE_MASK';
 }
 
-/** The rules of `blog.v1` that its .proto files state in words, since no standard rule says them: which of them a message breaks. */
+/** Checks the rules of `blog.v1` that its .proto files state in words, because no standard rule can. @returns those that are broken. */
 export function faultsBeyondProto(message: Message): RuleViolation[] {
   switch (message.$typeName) {
     case 'blog.v1.Post':
@@ -44,19 +44,19 @@ export function maskFault(mask: FieldMask | undefined): RuleViolation | undefine
   const unknown = paths.filter(path => path !== '*' && !SETTABLE.includes(path) && !OUTPUT_ONLY.includes(path));
   if (unknown.length === 0) return undefined;
   const named = unknown.slice(0, NAMED_PATHS_MAX).map(path => `'${path.slice(0, 64)}'`);
-  return fault(`has the path ${named.join(', ')}, which is none of ${SETTABLE.join(', ')}, or * for all`);
+  return fault(`has the path ${named.join(', ')}, which must be one of ${SETTABLE.join(', ')}, or * for all`);
 }
 
-/** What is wrong with an `order_by` (AIP-132): it is one field, with ` desc` behind it for descending; empty for the default. */
+/** What is wrong with an `order_by` (AIP-132). It must be one field, with ` desc` after it for descending, or empty for the default. */
 export function orderFault(orderBy: string): RuleViolation | undefined {
   const [name, direction, ...rest] = orderBy.trim().split(/\s+/);
   if (name === undefined || name === '') return undefined;
   if (ORDERS.includes(name) && (direction ?? 'desc') === 'desc' && rest.length === 0) return undefined;
-  const description = `is none of ${ORDERS.join(', ')}, each with an optional ' desc' behind it`;
+  const description = `must be one of ${ORDERS.join(', ')}, with an optional ' desc' after it`;
   return { field: 'order_by', description, reason: 'INVALID_ORDER_BY' };
 }
 
-/** Whether an update sets a field; without a mask it sets what is populated, which this does not look at. */
+/** Whether a mask names a field. Without a mask an update sets what is populated, which this does not check. */
 export function isNamed(mask: FieldMask | undefined, path: string): boolean {
   return mask !== undefined && (mask.paths.includes(path) || mask.paths.includes('*'));
 }
@@ -126,7 +126,7 @@ function invalid(field: string, description: string): RuleViolation {
 
 /** In the words of the rule. */
 const REQUIRED = 'value is required';
-const SURROGATE_FAULT = 'has half of a surrogate pair, which is no Unicode text';
+const SURROGATE_FAULT = 'must be Unicode text, and has an unpaired surrogate';
 const TEXTS = ['slug', 'title', 'content', 'author'] as const;
 /** The paths of a mask, as they stand in the .proto. */
 const SETTABLE: readonly string[] = [...TEXTS, 'tags', 'publish_time'];

@@ -3,15 +3,15 @@ import { Code, ConnectError, type Transport } from '@connectrpc/connect';
 import { retryDelayMs } from './errors.ts';
 
 /**
- * Makes a unary call again that failed with UNAVAILABLE, where that is safe: a read, or a creation with a `request_id`. It waits
- * before, for 0.1, 0.2, 0.4 s and so on, up to 2 s, each less up to half by chance, and no shorter than the server asks for
- * (RetryInfo). A call does not go on beyond its deadline.
+ * Repeats a unary call that failed with UNAVAILABLE, if that is safe: a read, or a creation with a `request_id`. Before, it waits 0.1, 0.2,
+ * 0.4 s and so on, up to 2 s, each reduced by up to half by chance. It never waits less than the server asks for (RetryInfo), and never
+ * beyond the call's deadline.
  *
- * Where many calls fail, they are not repeated any more until others go well: so clients do not make an outage worse. That budget is
+ * A retry budget stops repetitions while many calls fail, so that clients do not make an outage worse. It is
  * gRPC's (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts and Hedged RPCs"): 10 tokens, one
  * less for each failure, a tenth more for each success, and no repetition at 5 or below.
  *
- * @param attempts how often a call is made at most, the first time included; 1: never again.
+ * @param attempts the most attempts, the first one included; 1: no repetition.
  */
 export function withRetries(transport: Transport, attempts: number): Transport {
   if (!(attempts > 1)) return transport;
@@ -40,7 +40,7 @@ export function withRetries(transport: Transport, attempts: number): Transport {
   };
 }
 
-/** Whether a call may be made twice: it writes nothing, or the server knows it again. */
+/** Whether a call may be repeated: it writes nothing, or the server recognises it. */
 function isRepeatable(method: DescMethodUnary, input: object): boolean {
   if (method.idempotency === NO_SIDE_EFFECTS || method.idempotency === IDEMPOTENT) return true;
   const { requests } = input as { readonly requests?: readonly object[] };
@@ -64,7 +64,7 @@ export function backoffMs(
 ): number {
   const backoff = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** (attempt - 1)) * (1 - random / 2);
   const asked = retryDelayMs(error) ?? 0;
-  // What the server asks for may be the same for all.
+  // The server may name the same delay to all clients.
   return asked > backoff ? asked * (1 + random / 4) : backoff;
 }
 

@@ -22,7 +22,7 @@ export function checkBinary(schema: DescMessage, bytes: Uint8Array, keepsForeign
   return writer.finish();
 }
 
-/** Throws where a text is no UTF-8, with the field's name: for bytes that `fromBinary` has refused. */
+/** Throws if a text is not UTF-8, with the field's name. For bytes that `fromBinary` has refused. */
 export function checkTexts(schema: DescMessage, bytes: Uint8Array): void {
   new BinaryScan(bytes, { checksText: true }).run(layoutOf(schema));
 }
@@ -75,7 +75,7 @@ class BinaryScan {
     }
   }
 
-  /** @param group the number of the field whose group this is; 0: it is none. */
+  /** @param group the number of the field whose group this is; 0: this is not a group. */
   #message(layout: BinaryLayout, end: number, group: number, depth: number): void {
     if (depth === 0) throw new BinaryFault(`has messages in messages more than ${DEPTH_MAX} deep`);
     const counts = this.#path === undefined ? undefined : new Map<number, number>();

@@ -5,10 +5,10 @@ import { NULL_VALUE, VALUE, WELL_KNOWN, type WellKnown, WRAPPERS } from './json-
 import { joinPath, MalformedMessageError } from './malformed-message-error.ts';
 
 /**
- * Checks that a text is JSON of a message, as protobuf-go does before it takes it. `fromJson` of protobuf-es is less strict: it takes
- * dates that do not exist for others, and numbers that are none of JSON, such as "0x1".
+ * Checks that a text is JSON of a message, as strictly as protobuf-go does. `fromJson` of protobuf-es is less strict: it reads dates that do
+ * not exist as other dates, and accepts numbers that are not JSON, such as "0x1".
  *
- * Fields that are not known are passed over, and so are names of enum values that are not known.
+ * It ignores unknown fields, and unknown names of enum values.
  *
  * @returns the value for `fromJson`.
  * @throws MalformedMessageError with the path of the first field at fault.
@@ -19,7 +19,7 @@ export function checkJson(schema: DescMessage, text: string): unknown {
     value = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new MalformedMessageError('', `is no JSON: ${reason}`, { cause: error });
+    throw new MalformedMessageError('', `must be JSON: ${reason}`, { cause: error });
   }
   new JsonScan(text).message(schema, DEPTH_MAX);
   return value;
@@ -28,7 +28,7 @@ export function checkJson(schema: DescMessage, text: string): unknown {
 /** One walk over the text, along the fields of the message. */
 class JsonScan {
   readonly #cursor: JsonCursor;
-  /** Whether some string may have half of a surrogate pair. */
+  /** Whether a string may have an unpaired surrogate. */
   readonly #checksSurrogates: boolean;
   readonly #path: (string | number)[] = [];
 
@@ -189,7 +189,7 @@ class JsonScan {
 
   #wellFormed(text: string): string {
     if (this.#checksSurrogates && SURROGATE.test(text)) {
-      throw this.#fault('has half of a surrogate pair, which is no Unicode text and has no UTF8');
+      throw this.#fault('must be Unicode text (UTF8), and has an unpaired surrogate: half of a surrogate pair');
     }
     return text;
   }

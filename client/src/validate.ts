@@ -10,8 +10,8 @@ import { violationsOf } from './violations.ts';
 /** Checks messages of `blog.v1` against the rules that its .proto files state, as rules and in words. */
 export interface PostValidator {
   /**
-   * Every rule that the message breaks, in the order of its fields; none: the service takes it as well formed. The
-   * message may come from either variant of the contract, with rules or without. One of another package has none here.
+   * Every rule that the message breaks, in the order of its fields. The message may be of either variant of the contract, with rules or
+   * without. A message of another package has no rules here.
    */
   violations(message: Message): FieldViolation[];
 }
@@ -29,9 +29,8 @@ export function createPostValidator(): PostValidator {
 }
 
 /**
- * Refuses a request that breaks a rule before it is sent, with the error that the service would give: INVALID_ARGUMENT
- * with each field in a `google.rpc.BadRequest`. Saves the round trip; the service checks all the same, and tokens it alone can
- * check.
+ * Refuses a request that breaks a rule before it is sent. The error is the service's: INVALID_ARGUMENT with each field in a
+ * `google.rpc.BadRequest`. That saves the round trip. The service checks again, and it alone can check tokens.
  */
 export function validationInterceptor(validator: PostValidator = createPostValidator()): Interceptor {
   const check = <M extends Message>(message: M): M => {
@@ -46,7 +45,7 @@ export function validationInterceptor(validator: PostValidator = createPostValid
   };
 }
 
-/** Word for word what the service answers; a test holds the two together. */
+/** The service's own words; a test compares the two. */
 function validationError(all: readonly FieldViolation[]): ConnectError {
   const violations = all.slice(0, NAMED_MAX);
   const text = violations.map(({ field, description }) => `${field}: ${description}`).join('; ');
@@ -62,7 +61,7 @@ function validationError(all: readonly FieldViolation[]): ConnectError {
   ]);
 }
 
-/** A cut may leave half of a surrogate pair. */
+/** A cut may leave an unpaired surrogate. */
 function cut(text: string, max: number): string {
   return text.slice(0, max).replace(/\p{Surrogate}/gu, '\ufffd');
 }
@@ -71,5 +70,5 @@ async function* mapEach<T>(source: AsyncIterable<T>, map: (item: T) => T): Async
   for await (const item of source) yield map(item);
 }
 
-/** As many as the service names. */
+/** The service names as many. */
 const NAMED_MAX = 20;

@@ -6,11 +6,11 @@ import type { UpdatePostRequest } from '../../gen/blog/v1/post_service_pb.js';
 import { faultsBeyondProto, isNamed, type RuleViolation } from './post-rules.ts';
 
 /**
- * Every rule that a message breaks: first those that the .proto states, in the order of its fields, and then those that it states in
- * words alone, of fields that break no other. The service answers with these, and so does the client package.
+ * Every rule that a message breaks: first the rules of the .proto, in the order of its fields, then those that it states in words, for
+ * fields that break no other. The service and the client package both use it.
  *
  * @param schema with the rules.
- * @throws the validator's own error where a rule can't be compiled: not the caller's fault, and not to be hidden.
+ * @throws the validator's own error if a rule cannot be compiled, which is not the caller's fault.
  */
 export function violationsOf(validator: Validator, schema: DescMessage, message: Message): RuleViolation[] {
   const stated = statedViolations(validator, schema, message, '');
@@ -23,7 +23,7 @@ export function violationsOf(validator: Validator, schema: DescMessage, message:
   return [...stated, ...others.filter(({ field }) => !named.has(field))];
 }
 
-/** An update may leave the title as it is: then it need not have one. */
+/** An update that does not set the title need not have one. */
 function updateViolations(validator: Validator, { post, updateMask }: UpdatePostRequest): RuleViolation[] {
   if (post === undefined) return [];
   const violations = statedViolations(validator, PostSchema, post, 'post.');

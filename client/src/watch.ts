@@ -6,7 +6,7 @@ type HeaderSource = NonNullable<ConstructorParameters<typeof Headers>[0]>;
 
 /** Which changes to follow, and from where. */
 export interface FollowRequest {
-  /** Of the last response that was handled, from whichever stream; default: from now on. */
+  /** The token of the last response that was handled, from any stream. Default: the stream begins now. */
   readonly resumeToken?: string;
   /** Only posts of this author. */
   readonly author?: string;
@@ -16,29 +16,28 @@ export interface FollowRequest {
 
 /** How to follow them. Every option may be left out. */
 export interface FollowOptions {
-  /** Ends it: the loop over it ends, without an error. */
+  /** Ends the loop without an error. */
   readonly signal?: AbortSignal;
   /** Sent with each call. */
   readonly headers?: HeaderSource;
   /**
-   * A stream that is silent for longer than this, in milliseconds, is given up, and a new one opened. Default: 45,000, three times the
-   * service's heartbeat.
+   * After this silence, in milliseconds, a stream is replaced by a new one. Default: 45,000, three times the service's heartbeat.
    */
   readonly silenceMs?: number;
-  /** Told of each stream that was lost, before the next is tried; for a log. */
+  /** Called for each lost stream, before the next attempt; for a log. */
   readonly onLost?: (error: ConnectError | undefined) => void;
 }
 
 /**
- * Follows the changes of posts for as long as the loop over it goes on. Where a stream ends, breaks, or is silent for too long, the next
- * one goes on behind the last response that was taken. So every change comes once, also over restarts of the service.
+ * Follows the changes of posts for as long as the loop over it goes on. If a stream ends, breaks, or is silent for too long, the next one
+ * continues after the last response that the loop has taken. So every change comes once, also over restarts of the service.
  *
- * Responses without a change are signs of life; their `resumeToken` is as good as others'. To go on after a restart of your own, keep the
+ * Responses without a change are heartbeats, whose `resumeToken` is valid too. To continue after a restart of your own process, keep the
  * token of the last response that you have handled.
  *
  * @param client of Node or of a browser.
- * @throws ConnectError with OUT_OF_RANGE where the token is older than the changes that are kept: list what is of interest anew, and
- *   follow without a token; and what no repetition helps with, such as INVALID_ARGUMENT.
+ * @throws ConnectError with OUT_OF_RANGE if the token is older than the changes that are kept: list the posts anew, and follow without a
+ *   token. Also errors that no repetition can mend, such as INVALID_ARGUMENT.
  */
 export async function* followPosts<Response extends { readonly resumeToken: string }>(
   client: WatchingClient<Response>,
@@ -57,7 +56,7 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
       for await (const response of client.watchPosts({ ...request, resumeToken }, options)) {
         clearTimeout(silence);
         yield response;
-        // Not before it was handled: a loop that is left begins again with what it had not handled.
+        // Only after it was handled: a loop that is left begins again with what it has not handled.
         resumeToken = response.resumeToken;
         failures = 0;
         silence = setTimeout(end, silenceMs);
@@ -79,7 +78,7 @@ export async function* followPosts<Response extends { readonly resumeToken: stri
   }
 }
 
-/** What there has to be of a client. */
+/** The part of a client that it needs. */
 export interface WatchingClient<Response> {
   watchPosts(
     request: FollowRequest,
@@ -87,7 +86,7 @@ export interface WatchingClient<Response> {
   ): AsyncIterable<Response>;
 }
 
-/** With jitter, so that clients that were cut off together do not come back together; the first time hardly at all. */
+/** With jitter, so that clients that lost their streams together do not return together. The first pause is short. */
 function pauseMs(leastMs: number, failures: number): number {
   return leastMs + Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** Math.min(failures, 20)) * Math.random();
 }
@@ -95,7 +94,7 @@ function pauseMs(leastMs: number, failures: number): number {
 const SHORTEST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 
-/** Repeating the call does not help. Others come from a connection that was lost, or a service that is not there now. */
+/** Codes that no repetition can mend. Others come from a lost connection, or from a service that is away. */
 const FINAL: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
   Code.OutOfRange,

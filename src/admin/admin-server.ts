@@ -12,18 +12,18 @@ export interface AdminServerOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
-  /** Who asks for more than the probes has to have it; unset: on a loopback address nobody, elsewhere nobody gets more. */
+  /** The bearer token for everything but probes and metrics. Unset: open on a loopback address, and disabled elsewhere. */
   readonly token: string | undefined;
   readonly readiness: Pick<Readiness, 'report'>;
-  /** Whether the start is over. */
+  /** Whether the start is complete. */
   readonly isStarted: () => boolean;
   readonly metrics: Pick<Metrics, 'render'>;
   readonly logLevel: LogLevelControl;
-  /** Reports by their paths, such as `/poolz`, each made of plain objects when it is asked for. */
+  /** Reports by path, such as `/poolz`: plain objects, made on request. */
   readonly reports: Readonly<Record<string, () => unknown>>;
 }
 
-/** The least level that is logged, which can be changed while the service runs. */
+/** The log level, which can be changed while the service runs. */
 export interface LogLevelControl {
   level: string;
   readonly levels: { readonly values: Readonly<Record<string, number>> };
@@ -35,15 +35,15 @@ export interface AdminServer extends AsyncDisposable {
 }
 
 /**
- * The operators' port. It is never to be public: it says what is wrong in words.
+ * The operators' port. It must never be public, because its answers describe what is wrong.
  *
- * Probes, for anyone: `/livez` (the process answers), `/readyz` (503 where it should get no calls, with each check), `/startupz` (503
- * until the start is over); and `/metrics`, with OpenMetrics and exemplars for who accepts them.
+ * Probes, for anyone: `/livez` (the process answers), `/readyz` (503 if it should get no calls, with each check), `/startupz` (503 until the start
+ * is complete). Also for anyone: `/metrics`, with OpenMetrics and exemplars for clients that accept them.
  *
- * For operators: the reports; `/loglevel` (GET, and PUT with `?level=debug`); `/heapsnapshot`, which stops the process for as long as it
- * takes, seconds with a large heap; `/cpuprofile?seconds=5`. Both files are for the developer tools of Chrome.
+ * For operators: the reports; `/loglevel` (GET, and PUT with `?level=debug`); `/heapsnapshot`, which stops the process while it runs, for
+ * seconds with a large heap; `/cpuprofile?seconds=5`. Both files are for the developer tools of Chrome.
  *
- * @throws ListenError where the port can't be opened.
+ * @throws ListenError if the port cannot be opened.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const { readiness, metrics, logLevel, token } = options;
@@ -81,7 +81,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
           const level = query.get('level') ?? '';
           const known = [...Object.keys(logLevel.levels.values), 'silent'];
           if (!known.includes(level)) {
-            sendJson(response, 400, { message: `level: ${JSON.stringify(level)} is none of ${known.join(', ')}` });
+            sendJson(response, 400, { message: `level: ${JSON.stringify(level)} must be one of ${known.join(', ')}` });
             return;
           }
           logLevel.level = level;
@@ -163,7 +163,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
 
 interface Route {
   readonly methods: readonly string[];
-  /** Served to anyone: what a probe or a scrape asks for. */
+  /** Served to anyone, for probes and scrapes. */
   readonly isPublic: boolean;
   readonly serve: (
     asked: { readonly request: IncomingMessage; readonly query: URLSearchParams },

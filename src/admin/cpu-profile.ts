@@ -2,10 +2,9 @@ import { Session } from 'node:inspector/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * What this process spends its time on, for so many milliseconds, as the developer tools of Chrome show it. Costs it a few percent
- * meanwhile.
+ * A CPU profile of this process over some milliseconds, for the developer tools of Chrome. Recording costs a few percent.
  *
- * @param signal where it aborts, the recording ends, with what there is.
+ * @param signal ends the recording early.
  */
 export async function recordCpuProfile(ms: number, signal: AbortSignal): Promise<object> {
   const session = new Session();

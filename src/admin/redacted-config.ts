@@ -1,7 +1,7 @@
 import type { Config } from '#src/config/config.ts';
 import { splitAuthority } from '#src/config/database-url.ts';
 
-/** The settings as they are in effect, for operators: without secrets, and without the passwords of URLs. */
+/** The settings in effect, for operators, without secrets and without the passwords of URLs. */
 export function redactConfig(config: Config): object {
   return JSON.parse(JSON.stringify(config, (name, value) => (typeof value === 'string' ? redact(name, value) : value)));
 }
@@ -10,7 +10,7 @@ function redact(name: string, text: string): string {
   if (SECRET.test(name)) return REDACTED;
   const { scheme, credentials, hosts, rest } = splitAuthority(text);
   if (scheme === '') return text;
-  // `URL` takes one host only, and a database may have several.
+  // `URL` accepts only one host, and a database may have several.
   const one = `${scheme}${credentials}${PLACE}${rest}`;
   if (!URL.canParse(one)) return REDACTED;
   const url = new URL(one);

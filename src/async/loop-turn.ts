@@ -1,6 +1,6 @@
 /**
- * Keeps work of many small steps, for many clients, from holding the event loop: each step waits where this turn of the loop has lasted
- * for long enough, or has had many steps. Those who wait go on in their order, as many in each turn. One for all of such work in a process.
+ * Keeps work of many small steps from blocking the event loop. A step waits for the next turn if this turn has lasted its time, or has had its
+ * steps. Waiting steps continue in their order. All such work of a process shares one LoopTurn.
  */
 export class LoopTurn {
   readonly #limitMs: number;
@@ -10,15 +10,15 @@ export class LoopTurn {
   #waiting: (() => void)[] = [];
 
   /**
-   * @param options.limitMs how long a turn may last, since so long all others wait.
-   * @param options.stepsMax how many steps it may have: as many as take that long.
+   * @param options.limitMs how long a turn may last; all other work waits that long.
+   * @param options.stepsMax the most steps of a turn: as many as take that long.
    */
   constructor({ limitMs = LIMIT_MS, stepsMax = STEPS_MAX } = {}) {
     this.#limitMs = limitMs;
     this.#stepsMax = stepsMax;
   }
 
-  /** Undefined where a step may be done at once; else resolves when it may. */
+  /** Undefined if a step may run at once; otherwise it resolves when the step may run. */
   rest(): Promise<void> | undefined {
     const now = performance.now();
     if (this.#startedAt === undefined) this.#begin(now);

@@ -1,16 +1,18 @@
-/** Makes one work of many that are asked for at the same time under one key. */
+import { addAbortListener } from 'node:events';
+
+/** Coalesces concurrent works of the same key into one. */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
 
-  /** Whether such a work is under way. */
+  /** Whether a work of this key is running. */
   has(key: string): boolean {
     return this.#flights.has(key);
   }
 
   /**
-   * Joins the work that is under way, or else begins it.
+   * Joins the running work, or begins one.
    *
-   * @param caller.signal where it aborts, this caller gets its reason, and the others go on.
+   * @param caller.signal when it aborts, this caller gets its reason, and the others go on.
    * @param caller.deadline when this caller stops waiting; undefined: never.
    */
   run(key: string, work: FlightWork<T>, { signal, deadline }: FlightCaller = {}): Promise<T> {
@@ -39,23 +41,23 @@ export class SingleFlight<T> {
         reject(signal.reason);
         flight.waiting--;
         if (flight.waiting > 0) return;
-        // Who comes now begins anew.
+        // The next caller begins a new work.
         if (this.#flights.get(key) === flight) this.#flights.delete(key);
         flight.leaving.abort(signal.reason);
       };
-      signal.addEventListener('abort', leave, { once: true });
-      flight.result.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+      const listening = addAbortListener(signal, leave);
+      flight.result.then(resolve, reject).finally(() => listening[Symbol.dispose]());
     });
   }
 }
 
-/** What is done for all callers together. */
+/** The work for all callers together. */
 export type FlightWork<T> = (call: FlightCall) => Promise<T>;
 
 export interface FlightCall {
-  /** Aborts when nobody waits for it any more. */
+  /** Aborts when the last caller has left. */
   readonly signal: AbortSignal;
-  /** When the last of the callers stops waiting, of those who have come by now; undefined: one of them never does. */
+  /** When the last of the present callers stops waiting; undefined: one of them never does. */
   readonly deadline: () => number | undefined;
 }
 
@@ -74,6 +76,6 @@ interface Flight<T> {
   readonly result: Promise<T>;
   readonly leaving: AbortController;
   waiting: number;
-  /** Of its callers. */
+  /** The latest deadline of its callers. */
   readonly latest: { deadline: number | undefined };
 }

@@ -1,11 +1,11 @@
 import type { Writable } from 'node:stream';
 import type { ProgressStream } from '#src/cli/progress-bar.ts';
 
-/** What a command reaches of the process. */
+/** The parts of the process that a command uses. */
 export interface CommandIo {
   /** For results. */
   readonly stdout: Pick<Writable, 'write'>;
-  /** For progress and faults. */
+  /** For progress and errors. */
   readonly stderr: ProgressStream;
   /** Where the service is, unless --url says otherwise. */
   readonly defaultUrl: string;
@@ -16,12 +16,12 @@ export interface CommandIo {
 /** A command's exit codes, as shells and `make` understand them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-/** A command line that can't be understood; the message says what is wrong with it. */
+/** The command line is not valid; the message says why. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Reads arguments with node's parseArgs; what that refuses becomes a UsageError. */
+/** Reads arguments with Node's parseArgs. @throws UsageError for what it refuses. */
 export function readArguments<T>(read: () => T): T {
   try {
     return read();

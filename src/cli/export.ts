@@ -15,7 +15,7 @@ import { reportOutcome } from '#src/cli/report.ts';
 import { callOptions, callService, checkService, connectTo, ServiceLostError } from '#src/cli/service-calls.ts';
 
 export interface ExportOptions {
-  /** The folder to write to; it is made where it does not exist. */
+  /** The folder to write to. It is created if it does not exist. */
   readonly dir: string;
   readonly client: Client<typeof PostService>;
   /** Called after each post. */
@@ -28,7 +28,7 @@ export interface ExportOptions {
 export interface ExportSummary {
   /** Files made or replaced. */
   readonly written: number;
-  /** Files that had the post's very bytes already, and were not touched. */
+  /** Files that already had the same bytes, and were not written. */
   readonly unchanged: number;
   readonly failed: readonly FileFailure[];
   /** Why the run ended early: a ServiceLostError, or the signal's reason. */
@@ -36,10 +36,10 @@ export interface ExportSummary {
 }
 
 /**
- * Writes every live post to `<slug>.md` in a folder, from which importPosts makes equal posts again. A file of that name is
- * replaced, at once and whole, so that no reader ever sees half of one; no other file is touched and none is deleted.
+ * Writes every live post to `<slug>.md` in a folder, from which importPosts makes equal posts again. A file of that name is replaced
+ * atomically, so that no reader sees half of it. Other files stay as they are.
  *
- * @throws the system's error where the folder can't be made; ConnectError where the service refuses to list.
+ * @throws the system's error if the folder cannot be created; ConnectError if the service refuses to list.
  */
 export async function exportPosts({ dir, client, onProgress, signal }: ExportOptions): Promise<ExportSummary> {
   const counts = { written: 0, unchanged: 0 };
@@ -65,7 +65,7 @@ export async function exportPosts({ dir, client, onProgress, signal }: ExportOpt
   return { ...counts, failed, stoppedBy };
 }
 
-/** Oldest first: what is created meanwhile comes last, and is listed too. */
+/** Oldest first, so that posts which are created meanwhile come last, and are listed too. */
 async function* listAll(client: Client<typeof PostService>, signal: AbortSignal | undefined): AsyncGenerator<Post> {
   let pageToken = '';
   do {
@@ -77,7 +77,7 @@ async function* listAll(client: Client<typeof PostService>, signal: AbortSignal 
 }
 
 async function exportPost(dir: string, post: Post): Promise<'written' | 'unchanged'> {
-  // The name of a file comes from the network: nothing but a slug may become one.
+  // The name comes from the network, so it must be a slug.
   if (!/^[a-z0-9-]{1,200}$/.test(post.slug))
     throw new PostFileError('slug: must have 1 to 200 characters of a-z, 0-9 and - to name a file');
   const path = join(dir, `${post.slug}.md`);

@@ -6,14 +6,14 @@ import { describeCallError } from '#src/cli/service-calls.ts';
 export interface FileFailure {
   /** Its path relative to the folder, or for an export the post's slug. */
   readonly file: string;
-  /** Why, as a person is to read it. */
+  /** Why, for people. */
   readonly reason: string;
 }
 
 /**
- * What went wrong with one file: its own fault, the system's, or the service's refusal.
+ * Why one file failed: a fault of the file, of the system, or a refusal of the service.
  *
- * @throws the error itself where it is none of these: a fault of this program is no file's.
+ * @throws the error itself if it is a fault of this program.
  */
 export function fileFailureReason(error: unknown): string {
   if (error instanceof PostFileError) return error.message;

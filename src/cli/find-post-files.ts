@@ -13,12 +13,12 @@ export interface PostFile {
 }
 
 /**
- * The `.md`, `.mdx` and `.markdown` files of a folder and of all folders in it, in the order of their paths. Names that begin
- * with a dot are passed over, and so are `node_modules`. A link to a file is followed, a link to a folder is not.
+ * Finds the `.md`, `.mdx` and `.markdown` files of a folder and of all folders in it, in the order of their paths. It ignores `node_modules`
+ * and names that begin with a dot. It follows a link to a file, but not to a folder.
  *
- * @returns also what can't be imported whatever is in it: a folder that can't be read, a link to a folder, a file that is none. So is each
- *   file whose path gives the same slug as one before it.
- * @throws the system's error where `dir` itself can't be read.
+ * @returns also what cannot be imported: an unreadable folder, a link to a folder, a path that is not a file, and a file with the slug of an
+ *   earlier one.
+ * @throws the system's error if `dir` itself cannot be read.
  */
 export async function findPostFiles(dir: string): Promise<{ files: PostFile[]; failed: FileFailure[] }> {
   const failed: FileFailure[] = [];

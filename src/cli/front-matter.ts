@@ -16,12 +16,12 @@ export interface FrontMatterFile {
 }
 
 /**
- * Parts a file into front matter and content. The first line is a fence, `---` for YAML 1.2 or `+++` for TOML 1.0, and
- * the front matter ends at the next line with the same fence; spaces and tabs may follow a fence. A fence further down
- * is content, and so is a blank line after the closing one.
+ * Splits a file into front matter and content. The first line is a fence: `---` for YAML 1.2, or `+++` for TOML 1.0. The front matter ends at
+ * the next line with the same fence. Spaces and tabs may follow a fence. A later fence is content, and so is a blank line after the closing
+ * fence.
  *
  * @param text the whole file, without a byte order mark.
- * @throws PostFileError where there is no front matter, or none that can be read, with the file's line.
+ * @throws PostFileError with the file's line, if the front matter is missing or cannot be read.
  */
 export function parseFrontMatter(text: string): FrontMatterFile {
   const opening = /^(---|\+\+\+)[ \t]*\r?\n/.exec(text);
@@ -66,7 +66,7 @@ function readYaml(source: string): object {
   try {
     visit(document, {
       Scalar(_key, node) {
-        // Nobody who writes `tags: [1.10, yes]` or `title: 1984` thinks of a number.
+        // Authors who write `tags: [1.10, yes]` or `title: 1984` mean text.
         if (typeof node.value === 'number' || typeof node.value === 'boolean') node.value = node.source;
       },
     });
@@ -112,7 +112,7 @@ const TOO_DEEP = 'is nested too deeply';
  * TOML's dates and date-times, Jekyll's and Hugo's `2006-01-02 15:04:05 -0700`. A date alone is its midnight; without a
  * time zone it is UTC, as YAML says. What is finer than a millisecond is dropped, as the service does.
  *
- * @returns undefined where it is no date, or outside the years 1 to 9999.
+ * @returns undefined if it is not a date, or is outside the years 1 to 9999.
  */
 export function parseDate(value: unknown): Date | undefined {
   const text = value instanceof TomlDate ? value.toISOString() : value;

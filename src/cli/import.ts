@@ -34,19 +34,18 @@ export interface ImportOptions {
 export interface ImportSummary extends Readonly<Record<UpsertOutcome, number>> {
   /** In the order of their paths. */
   readonly failed: readonly FileFailure[];
-  /** Files that the run did not come to, or was cut off in, because it ended early. */
+  /** Files that were not imported because the run ended early. */
   readonly notTried: number;
   /** Why the run ended early: a ServiceLostError, or the signal's reason. */
   readonly stoppedBy: unknown;
 }
 
 /**
- * Makes the service's posts equal to the Markdown files of a folder: one post for each file, found by the slug that
- * slugFromPath gives it. To repeat it is safe and changes only what has changed in the files; posts that have no file are left
- * alone, and a deleted post whose file is there is created again. A file that fails is named in the summary, and the rest
- * goes on.
+ * Makes the service's posts equal to the Markdown files of a folder: one post for each file, found by its slug (slugFromPath). It is safe
+ * to repeat, and changes only what has changed in the files. Posts without a file stay as they are. A deleted post whose file exists is
+ * created again. A file that fails is named in the summary, and the others go on.
  *
- * @throws the system's error where `dir` can't be read.
+ * @throws the system's error if `dir` cannot be read.
  */
 export async function importPosts(options: ImportOptions): Promise<ImportSummary> {
   const { dir, client, concurrency = DEFAULT_CONCURRENCY, dryRun = false, onProgress } = options;

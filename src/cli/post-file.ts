@@ -12,15 +12,15 @@ import {
   parseFrontMatter,
 } from '#src/cli/front-matter.ts';
 
-/** The most bytes of a file: the most content, the most front matter at 4 bytes a character, the fences. */
+/** The most bytes of a file: of content, of front matter at 4 bytes a character, and of the fences. */
 export const POST_FILE_MAX_BYTES = 1024 * 1024 + 4 * FRONT_MATTER_MAX_LENGTH + 16;
 
 /**
  * The post in a Markdown file, without a slug, checked against the rules of post.proto.
  *
- * From the front matter come `title`, and `author` or `authors`, of which a list is joined with commas. `tags` is a list, or a text with
- * commas between them; `category` and `categories` become tags behind those. `date` is the publish time, and `draft: true` means none.
- * Other keys are passed over. The content is every byte that follows; only a byte order mark at the file's start is dropped.
+ * The front matter gives `title`, and `author` or `authors`; a list is joined with commas. `tags` is a list, or text with commas. `category` and
+ * `categories` become further tags. `date` is the publish time, and `draft: true` means none. Other keys are ignored. The content is every
+ * byte after the front matter. Only a byte order mark at the file's start is dropped.
  *
  * @throws PostFileError with every fault of the fields at once, each naming its field.
  */
@@ -46,7 +46,7 @@ export function parsePostFile(bytes: Uint8Array): Post {
     tags: [...new Set(['tags', 'category', 'categories'].flatMap(key => read(key, toTags, [])))].filter(Boolean),
     ...(date && !isDraft && { publishTime: timestampFromDate(date) }),
   });
-  // A title that could not be read is said to be so.
+  // A title that could not be read has its own error.
   const isTitleFaulty = faults.some(fault => fault.startsWith('title:'));
   faults.push(...brokenRules(post).filter(fault => !isTitleFaulty || fault !== TITLE_MISSING));
   if (faults.length > 0) throw new PostFileError(faults.join('; '));

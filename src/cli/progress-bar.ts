@@ -1,4 +1,4 @@
-/** Where progress goes: a terminal, or a file or pipe that keeps every line. */
+/** The output of progress: a terminal, or a file or pipe that keeps every line. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -6,8 +6,8 @@ export interface ProgressStream {
 }
 
 /**
- * Shows how far a run is. On a terminal that is one line, rewritten at most 12 times a second; elsewhere a plain line every
- * ten seconds, so that a short run leaves none in a log.
+ * Shows the progress of a run. A terminal gets one line, rewritten at most 12 times a second. Other outputs get a plain line every ten seconds,
+ * so a short run leaves none in a log.
  */
 export class ProgressBar {
   readonly #stream: ProgressStream;
@@ -24,7 +24,7 @@ export class ProgressBar {
     this.#shownAt = stream.isTTY ? Number.NEGATIVE_INFINITY : this.#startedAt;
   }
 
-  /** Shows the progress, unless the last one has not been there for long. */
+  /** Shows the progress, unless it did so a moment ago. */
   update(progress: Progress): void {
     const now = this.#now();
     if (now - this.#shownAt < (this.#stream.isTTY ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS)) return;
@@ -39,7 +39,7 @@ export class ProgressBar {
     this.#isShown = true;
   }
 
-  /** Takes the line away, so that other text can be written. */
+  /** Removes the line, so that other text can be written. */
   clear(): void {
     if (this.#isShown) this.#stream.write(`\r${CLEAR_REST}`);
     this.#isShown = false;
@@ -58,10 +58,10 @@ function plainLine({ done, total, failed }: Progress, elapsedMs: number): string
   return `${formatCount(done)}${of}${failures} after ${formatSeconds(elapsedMs / 1000)}\n`;
 }
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface Progress {
   readonly done: number;
-  /** Undefined while nobody knows. */
+  /** Undefined while it is unknown. */
   readonly total: number | undefined;
   readonly failed: number;
   /** The file in work. */
@@ -69,8 +69,8 @@ export interface Progress {
 }
 
 /**
- * One line that shows how far a run is: bar, share, count, failures, rate, time to go, file. It is never wider than `columns`;
- * what matters least goes first where the room is short.
+ * One line of progress: bar, share, count, failures, rate, remaining time, file. It is never wider than `columns`: it leaves out what
+ * matters least.
  *
  * @param options.elapsedMs since the run began.
  */
@@ -109,7 +109,7 @@ export function formatSeconds(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** Without what a terminal would obey: a file's name may have escape sequences and line breaks in it. */
+/** Removes escape sequences and line breaks, which a file's name may have and a terminal would obey. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '\uFFFD');
 }
@@ -130,7 +130,7 @@ function shorten(text: string, width: number): string {
   return `…${kept === 0 ? '' : chars.slice(-kept).join('')}`;
 }
 
-/** Columns, rather too many than too few: all from Hangul on counts as wide. */
+/** The width in columns. Everything from Hangul on counts as wide, so the result may be too large. */
 function widthOf(chars: readonly string[]): number {
   return chars.reduce((sum, char) => sum + ((char.codePointAt(0) ?? 0) >= 0x1100 ? 2 : 1), 0);
 }

@@ -8,10 +8,10 @@ import { ServiceLostError } from '#src/cli/service-calls.ts';
 export interface Outcome {
   /** Such as `Imported`. */
   readonly verb: string;
-  /** In the order to be shown, such as `[1050, 'created']`. */
+  /** In the order of the output, such as `[1050, 'created']`. */
   readonly counts: readonly (readonly [count: number, what: string])[];
   readonly failed: readonly FileFailure[];
-  /** How many files the run did not come to; undefined: nobody knows. */
+  /** The number of files that were not tried; undefined: unknown. */
   readonly notTried?: number | undefined;
   readonly stoppedBy: unknown;
   readonly elapsedMs: number;

@@ -8,7 +8,7 @@ import { createPostClient, type PostClient } from '#client/node.ts';
 import { backoffMs } from '#client/retry.ts';
 import type { PostService } from '#gen/blog/v1/post_service_pb.js';
 
-/** A client of a running service, and its connections, which are closed when it is disposed of. */
+/** A client of a running service. Disposing of it closes its connections. */
 export interface Connection extends Disposable {
   readonly client: PostClient;
 }
@@ -28,21 +28,21 @@ export function connectTo(url: string, maxConnections: number): Connection {
   return { client, [Symbol.dispose]: () => agent.destroy() };
 }
 
-/** A page of 3 MiB over a slow line still arrives in this; a service that hangs is noticed. */
+/** A page of 3 MiB arrives within this over a slow line, and a hanging service is noticed. */
 const CALL_TIMEOUT_MS = 15_000;
 
 /**
- * The service does not answer, which is no fault of any one file: the whole run ends. The message says why, and follows on
- * the words "the service".
+ * The service does not answer. That is not the fault of one file, so the run ends. The message says why, and is read after the words
+ * "the service".
  */
 export class ServiceLostError extends Error {
   override readonly name = 'ServiceLostError';
 }
 
 /**
- * Makes one cheap call, so that a service that can't be reached is told once, and at once.
+ * Makes one cheap call, so that an unreachable service is reported once, and at once.
  *
- * @throws ServiceLostError where nothing listens, or what answers is not PostService.
+ * @throws ServiceLostError if nothing listens, or if the server that answers is not PostService.
  */
 export async function checkService(client: Client<typeof PostService>, options: RetryOptions): Promise<void> {
   const call = () => client.listPosts({ pageSize: 1 }, callOptions(options.signal));
@@ -51,7 +51,7 @@ export async function checkService(client: Client<typeof PostService>, options: 
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof ConnectError)) throw error;
-    // Nobody there, or another: waiting won't help. Otherwise it is there, and busy.
+    // Without ErrorInfo nothing listens, or another server does: waiting would not help. With it the service is busy.
     if (errorInfo(error) === undefined) throw serviceLost(error);
     await withRetry(call, options).catch(last => {
       throw last instanceof ConnectError ? serviceLost(last) : last;
@@ -59,7 +59,7 @@ export async function checkService(client: Client<typeof PostService>, options: 
   }
 }
 
-/** withRetry, and a service that still can't answer then is lost. */
+/** As withRetry. @throws ServiceLostError if the service does not answer after all attempts. */
 export async function callService<T>(call: () => Promise<T>, options: RetryOptions): Promise<T> {
   try {
     return await withRetry(call, options);
@@ -93,8 +93,7 @@ const NETWORK_ERRORS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Whether the service could not answer now, so that the same call may be made again: UNAVAILABLE, a rate limit, a passed
- * deadline, a write that was in another's way, a connection that broke.
+ * Whether the same call may succeed later: UNAVAILABLE, a rate limit, a passed deadline, a conflict of writes, a broken connection.
  */
 export function isTransient(error: unknown): error is ConnectError {
   if (!(error instanceof ConnectError)) return false;
@@ -124,7 +123,7 @@ export function describeCallError(error: ConnectError): string {
 export interface RetryOptions {
   /** Ends the waiting, and the call. */
   readonly signal?: AbortSignal | undefined;
-  /** How often a call is made at most. Default 8: with the delays below that bridges the restart of a service. */
+  /** The most attempts of a call. Default: 8, whose delays bridge the restart of a service. */
   readonly attempts?: number;
   /** For tests: how to wait. */
   readonly sleep?: (ms: number, signal: AbortSignal | undefined) => Promise<unknown>;
@@ -133,11 +132,10 @@ export interface RetryOptions {
 }
 
 /**
- * Makes a call again while the service can't answer, so long as a repeat is safe: a read, or a write with a request_id or
- * an etag.
+ * Repeats a call while the service cannot answer. The call must be safe to repeat: a read, or a write with a request_id or an etag.
  *
- * The delays grow twofold from 100 ms to 5 s, each less up to half by chance, so that many callers do not come back at once. They are never
- * shorter than the service asks for in RetryInfo, up to 30 s.
+ * The delays double from 100 ms to 5 s, each reduced by up to half by chance, so that many callers do not return at once. They are never
+ * shorter than the RetryInfo of the service, up to 30 s.
  *
  * @throws the last error, when it is not transient or the attempts are used up; the signal's reason when that fires.
  */

@@ -10,12 +10,12 @@ import { callOptions, callService } from '#src/cli/service-calls.ts';
 export type UpsertOutcome = 'created' | 'updated' | 'unchanged';
 
 /**
- * Makes the live post of `post.slug` equal to `post` in title, content, author, tags and publish time: creates it where there
- * is none, updates the fields that differ, or leaves it alone. Writes carry a request_id or the etag, so that a call that is
- * made again, or another writer in between, neither doubles nor undoes anything.
+ * Makes the live post of `post.slug` equal to `post` in title, content, author, tags and publish time. It creates the post if
+ * there is none, updates the fields that differ, or changes nothing. Writes carry a request_id or the etag. So a repeated call
+ * writes nothing twice, and the write of somebody else is not undone.
  *
- * @param options.dryRun with it nothing is written: the outcome is what it would be, and errors too.
- * @throws ConnectError where the service refuses the post; ServiceLostError where it does not answer.
+ * @param options.dryRun writes nothing; the outcome and the errors are those of a real run.
+ * @throws ConnectError if the service refuses the post; ServiceLostError if it does not answer.
  */
 export async function upsertPost(
   client: Client<typeof PostService>,
@@ -34,7 +34,7 @@ export async function upsertPost(
         return 'created';
       }
       const paths = FIELDS.filter(field => !isSame[field](current, post));
-      // The update went through, and its answer was lost on the way.
+      // The update succeeded, and its answer was lost.
       if (paths.length === 0) return hasTriedUpdate ? 'updated' : 'unchanged';
       const changed = { ...post, id: current.id, etag: current.etag };
       hasTriedUpdate = true;

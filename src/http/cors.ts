@@ -4,27 +4,28 @@ import type { HttpRequest, HttpResponse } from '#src/wire/connection.ts';
 /** Cross-origin resource sharing (https://fetch.spec.whatwg.org/#http-cors-protocol). */
 export interface Cors {
   /**
-   * The fields of a response, names and values in turn, that let a page of an allowed origin read it.
+   * The response fields that let a page of an allowed origin read the response, names and values in turn.
    *
-   * @param origin the request's field Origin.
+   * @param origin the request's `Origin`.
    */
   readonly fields: (origin: string | undefined) => readonly string[];
-  /** Answers a browser that asks before it sends a request; false where the request is no such question. */
+  /** Answers a preflight request. Returns false if the request is not one. */
   readonly answerPreflight: (request: HttpRequest, response: HttpResponse) => boolean;
 }
 
-/** Names of fields, beside those that the service and its protocols have. */
+/** Names of header fields, in addition to those of the service and its protocols. */
 export interface CorsFields {
-  /** That pages may send. */
+  /** Fields that pages may send. */
   readonly allow: readonly string[];
-  /** That pages may read. */
+  /** Fields that pages may read. */
   readonly expose: readonly string[];
 }
 
 /**
- * @param origins the origins whose pages may call, such as `https://app.example.com`; `*` stands for any. A page of another
- *   origin gets no word of permission, so that its browser refuses. No credentials are allowed: the service reads no cookie.
- * @param more what proxies in front read and add, for example; default: nothing.
+ * Credentials are never allowed: the service reads no cookie.
+ *
+ * @param origins the origins whose pages may call, such as `https://app.example.com`. `*` allows every origin.
+ * @param more further fields, such as those that proxies in front read and add. Default: none.
  */
 export function createCors(origins: readonly string[], more: CorsFields = NO_FIELDS): Cors {
   const allowFields = joinNames([...cors.allowedHeaders, ...READ_FIELDS, ...more.allow]);
@@ -37,7 +38,7 @@ export function createCors(origins: readonly string[], more: CorsFields = NO_FIE
   ];
   const any = origins.includes('*');
   const permissions = new Map(origins.map(origin => [origin, [...VARY, ...permit(origin)]]));
-  // Where the answer does not depend on the origin, a cache may give it to any page: so it says so to all.
+  // With `*`, a cache may give one response to any page. So the permission is there without an `Origin` too.
   const otherwise = any ? permit('*') : origins.length > 0 ? VARY : [];
 
   return {
@@ -46,7 +47,7 @@ export function createCors(origins: readonly string[], more: CorsFields = NO_FIE
       const { headers } = request;
       if (request.method !== 'OPTIONS' || headers.origin === undefined) return false;
       if (headers['access-control-request-method'] === undefined) return false;
-      // The answer does not depend on what is asked for, so that a cache may give it to all pages of an origin.
+      // The answer ignores the requested method and fields, so that a cache may reuse it for every page of an origin.
       if (any || permissions.has(headers.origin)) {
         response.setHeader('access-control-allow-methods', ALLOWED_METHODS);
         response.setHeader('access-control-allow-headers', allowFields);
@@ -59,15 +60,15 @@ export function createCors(origins: readonly string[], more: CorsFields = NO_FIE
   };
 }
 
-/** Each once, whatever its case. */
+/** Joins names, and drops those that differ only in case. */
 function joinNames(names: readonly string[]): string {
   return [...new Map(names.map(name => [name.toLowerCase(), name])).values()].join(', ');
 }
 
 const ALLOWED_METHODS = cors.allowedMethods.join(', ');
 /**
- * What the service reads beside the fields of the protocols. Authorization and those of W3C Trace Context and Baggage are for the proxies
- * and meshes in front as well.
+ * Request fields that the service reads, in addition to those of the protocols. Proxies and meshes in front read `Authorization`, W3C
+ * Trace Context and Baggage too.
  */
 const READ_FIELDS = [
   'Authorization',
@@ -81,7 +82,7 @@ const READ_FIELDS = [
   'Grpc-Encoding',
   'Grpc-Accept-Encoding',
 ];
-/** What the service sends beside the fields of the protocols, and what the Fetch standard does not let every page read. */
+/** Response fields that the service sends, in addition to those of the protocols and to those that the Fetch standard lets every page read. */
 const SENT_FIELDS = [
   'X-Request-Id',
   'X-Consistency-Token',
@@ -95,7 +96,7 @@ const SENT_FIELDS = [
   'Connect-Accept-Encoding',
 ];
 const NO_FIELDS: CorsFields = { allow: [], expose: [] };
-/** Also where a request has no origin: a cache must not give its answer to a page that has one. */
+/** Sent without an `Origin` too: a cache must not give that response to a page of another origin. */
 const VARY = ['vary', 'Origin'];
-/** Two hours, the longest that Chromium keeps it. */
+/** Two hours, the maximum in Chromium. */
 const MAX_AGE_SECONDS = '7200';

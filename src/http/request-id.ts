@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
-/** Gives each request its id. */
+/** Assigns request ids. */
 export class RequestIds {
   #base = '';
   #count = BLOCK_SIZE;
 
   /**
-   * The request's id: the client's own, where there is one, of 1 to 128 characters of [A-Za-z0-9._:-], and else a new UUID. So it can
-   * stand in a log line or a header as it is.
+   * The client's `x-request-id` if it has 1 to 128 characters of [A-Za-z0-9._:-], or else a new UUID. Either is safe in a log line or a
+   * header.
    */
   of({ requestId, repeated }: Pick<RequestHead, 'requestId' | 'repeated'>): string {
     if (requestId === undefined || !/^[A-Za-z0-9._:-]{1,128}$/.test(requestId)) return this.next();
@@ -16,8 +16,8 @@ export class RequestIds {
   }
 
   /**
-   * A new UUID. Of 65,536 only the first is drawn, and the others count on in its last four digits: drawing each takes as long as
-   * all else that is done with a request's head.
+   * A new UUID. Only one of 65,536 is random, and the others count up in its last four digits: a random UUID costs as much as all other
+   * work on a request's head.
    */
   next(): string {
     if (this.#count === BLOCK_SIZE) {

@@ -1,35 +1,34 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
-/** Where the lines of the log go. */
+/** The destination of the log. */
 export interface LogOutput {
   readonly destination: DestinationStream;
-  /** How many lines were dropped so far. */
+  /** Lines dropped so far. */
   readonly droppedLines: number;
-  /** From now on this log tells of lines that were dropped, once there is room again. */
+  /** Makes this log report dropped lines, once there is room again. */
   readonly reportDropsTo: (log: Logger) => void;
-  /** Resolves when all lines are out; after a second in any case, where nobody reads them. */
+  /** Resolves when all lines are written, or after a second if nobody reads them. */
   readonly flush: () => Promise<void>;
 }
 
 /**
- * Opens the log's output, for which no call ever waits: a write into a pipe that its reader leaves full would hold up the whole
- * process. Lines that can't be written yet wait in memory, and beyond a limit they are dropped and counted. An output that fails (its
- * reader is gone, its disk is full) ends nothing either.
+ * Opens the log's output. Its writes never block: a write to a full pipe would stop the whole process. Lines that cannot be written yet wait
+ * in memory, and beyond a limit they are dropped and counted. An output that fails (its reader is gone, its disk is full) fails no call.
  *
- * What waits when the process exits is written then as far as there is room; one that is killed loses it.
+ * At exit, waiting lines are written as far as there is room. A process that is killed loses them.
  *
  * @param fd default: standard output.
- * @param waitingMaxBytes of lines. Default: 8 MiB, some 25,000 requests.
+ * @param waitingMaxBytes maximum bytes of waiting lines. Default: 8 MiB, some 25,000 requests.
  */
 export function openLogOutput(fd = 1, waitingMaxBytes = 8 * 1024 * 1024): LogOutput {
   let isExiting = false;
   const stream = pino.destination({
     dest: fd,
     sync: false,
-    // Each line is written at once. 0 would be the same, but is not flushed.
+    // Each line is written at once. 0 would do the same, but SonicBoom would not flush it.
     minLength: 1,
     maxLength: waitingMaxBytes,
-    // A full pipe that does not block says EAGAIN: the stream tries again in 100 ms, at the exit with the whole process asleep.
+    // A full non-blocking pipe answers EAGAIN, and the stream retries after 100 ms. At exit that retry would put the whole process to sleep.
     retryEAGAIN: () => !isExiting,
   } as StreamOptions);
   stream.on('error', () => {});
@@ -43,7 +42,7 @@ export function openLogOutput(fd = 1, waitingMaxBytes = 8 * 1024 * 1024): LogOut
     try {
       stream.flushSync();
     } catch {
-      // Nobody reads it.
+      // Nobody reads the log.
     }
     stream.destroy();
   });
@@ -58,7 +57,10 @@ export function openLogOutput(fd = 1, waitingMaxBytes = 8 * 1024 * 1024): LogOut
         const lines = droppedLines - reportedLines;
         if (lines === 0) return;
         reportedLines = droppedLines;
-        log.warn({ event: 'log_lines_dropped', lines }, 'the log was read too slowly, and lines of it were dropped');
+        log.warn(
+          { event: 'log_lines_dropped', lines },
+          'log lines were dropped because the reader of the log was too slow',
+        );
       });
     },
     flush: () =>
@@ -74,5 +76,5 @@ export function openLogOutput(fd = 1, waitingMaxBytes = 8 * 1024 * 1024): LogOut
 
 const FLUSH_TIMEOUT_MS = 1000;
 
-/** Pino's types leave out an option that it passes on. */
+/** Pino's types omit an option that pino passes on. */
 type StreamOptions = Parameters<typeof pino.destination>[0];

@@ -3,10 +3,10 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 export type { Logger } from 'pino';
 
 /**
- * The process's logger: one JSON object a line, or lines for a person.
+ * Creates the process's logger. It writes one JSON object a line, or lines for people.
  *
- * @param options.format 'pretty' needs pino-pretty, which is loaded only then.
- * @param destination where the lines go; default: standard output, written synchronously, for programs that only log what fails.
+ * @param options.format 'pretty' loads pino-pretty.
+ * @param destination default: standard output, written synchronously, which suits programs that log little.
  */
 export async function createLogger(
   options: { readonly level: string; readonly format: 'json' | 'pretty' },

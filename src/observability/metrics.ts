@@ -1,66 +1,64 @@
-import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, type OpenMetricsContentType, Registry } from 'prom-client';
 import { createDatabaseMetrics, type DatabaseMetrics } from '#src/observability/database-metrics.ts';
-import { DurationHistogram } from '#src/observability/duration-histogram.ts';
-import { openMetricsOf } from '#src/observability/open-metrics.ts';
-import { OutcomeCounter } from '#src/observability/outcome-counter.ts';
+import { DurationHistogram, OutcomeCounter } from '#src/observability/fast-metrics.ts';
 
-/** Every metric of the service. Labels take few values: never a path, an id or a client's text. */
+/** Every metric of the service. Labels have few values: never a path, an id or text from a client. */
 export interface Metrics extends DatabaseMetrics {
-  /** An RPC ended. `traceId` is that of a trace that is kept. */
+  /** An RPC ended. `traceId` must be set only if its trace is sampled. */
   readonly rpcEnded: (procedure: string, protocol: string, code: string, seconds: number, traceId?: string) => void;
-  /** A request ended that never became an RPC: refused, or a browser's preflight. `reason` is one of a fixed list. */
+  /** A request ended without becoming an RPC: it was refused, or a browser's preflight. `reason` is one of a fixed list. */
   readonly nonRpcEnded: (reason: string, status: number) => void;
-  /** A connection of the public port was refused. `reason` is one of a fixed list, as below. */
+  /** A connection to the public port was refused. `reason` is one of a fixed list. */
   readonly connectionRefused: (reason: string) => void;
-  /** A connection of the public port, or one response on it, was ended by us, and not because its call had ended. */
+  /** The service closed a connection to the public port, or aborted a response on it. `reason` is one of a fixed list. */
   readonly connectionEnded: (reason: string) => void;
-  /** How many connections of the public port there are, by one more or less. */
+  /** A connection to the public port was opened or closed. */
   readonly connectionsChanged: (by: 1 | -1) => void;
-  /** A look into the cache ended. `tier` is near or shared, `outcome` one of a fixed list. */
+  /** A cache lookup ended. `tier` is near or shared, and `outcome` one of a fixed list. */
   readonly cacheAnswered: (tier: string, outcome: string) => void;
-  /** A circuit breaker has a new state: closed, half-open or open. */
+  /** A circuit breaker changed its state, to closed, half-open or open. */
   readonly breakerChanged: (dependency: string, state: string) => void;
-  /** A call was refused so that others are served: in front, or in front of a dependency, such as `primary-reads` or `primary-pool`. */
+  /** A call was shed at the front door, or before a dependency such as `primary-reads` or `primary-pool`. */
   readonly callShed: (where: string, criticality: string) => void;
-  /** Where to look for what is admitted to a dependency, such as `primary-reads`, each time that metrics are rendered. */
+  /** Adds the admission of a dependency, such as `primary-reads`. It is read each time metrics are rendered. */
   readonly watchAdmission: (where: string, state: () => AdmissionReading) => void;
-  /** Where to look, each time that metrics are rendered. */
+  /** Adds readings. They are read each time metrics are rendered. */
   readonly readFrom: (readings: Readings) => void;
   /**
-   * All metrics in Prometheus' text format, or in that of OpenMetrics, with exemplars, for who accepts it.
+   * Renders all metrics in Prometheus' text format, or as OpenMetrics with exemplars if the client accepts it.
    *
-   * @param accept the field of the request.
+   * @param accept the request's `Accept`.
    */
   readonly render: (accept?: string) => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
-/** How many calls may be in flight, are, and wait. */
+/** How many calls to a dependency are allowed, in flight and queued. */
 export interface AdmissionReading {
   readonly limit: number;
   readonly inFlight: number;
   readonly queued: number;
 }
 
-/** What has a value at each moment. */
+/** Functions that return the current value of a gauge. */
 export interface Readings {
-  /** For how long nothing is known of changes of posts. */
+  /** Time since the change feed was last known to be current. */
   readonly feedLagSeconds?: () => number;
   readonly nearCacheBytes?: () => number;
   readonly nearCacheEntries?: () => number;
-  /** Replicas that are read from now. */
+  /** Replicas that serve reads. */
   readonly replicasUsable?: () => number;
-  /** How late the event loop is. */
+  /** Event loop delay. */
   readonly eventLoopDelaySeconds?: () => number;
-  /** From 0, nothing is refused, to 3. */
+  /** From 0, no call is shed, to 3. */
   readonly sheddingPressure?: () => number;
-  /** Memory that large answers have taken of their budget. */
+  /** Memory that large responses hold of their budget. */
   readonly largeAnswerBytes?: () => number;
-  /** Lines of the log that were dropped. */
+  /** Log lines that were dropped. */
   readonly logLinesDropped?: () => number;
 }
 
 /**
- * Metrics with a registry of their own, so that several services can live in one process. Costs 5 ms.
+ * Creates metrics with their own registry, so that several services can run in one process. Takes 5 ms.
  *
  * @param options.version the service's version, for `build_info`.
  */
@@ -68,84 +66,55 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge({ name, help, labelNames, registers });
 
   const rpcDuration = new DurationHistogram(
     'rpc_server_duration_seconds',
-    'Time from the arrival of the head of a request to the end of its response.',
+    'Time from the arrival of the request header to the end of the response.',
     ['procedure', 'protocol', 'code'],
     RPC_BUCKETS,
   );
-  registry.registerMetric(rpcDuration as unknown as Metric);
-  const nonRpc = new Counter({
-    name: 'http_non_rpc_requests_total',
-    help: 'Requests that never became an RPC, by the reason.',
-    labelNames: ['reason', 'status'],
-    registers,
-  });
-  const connections = new Gauge({
-    name: 'http_connections',
-    help: 'Open connections of the public port.',
-    registers,
-  });
-  const refusedConnections = new Counter({
-    name: 'http_connections_refused_total',
-    help: 'Connections of the public port that were refused, by the reason.',
-    labelNames: ['reason'],
-    registers,
-  });
-  const endedConnections = new Counter({
-    name: 'http_connections_ended_total',
-    help: 'Connections of the public port that the service ended, by the reason.',
-    labelNames: ['reason'],
-    registers,
-  });
-  const cacheAnswers = new OutcomeCounter(
-    'cache_answers_total',
-    'Looks into the cache, by its tier and by how they ended.',
-    ['tier', 'outcome'],
+  const nonRpc = counter('http_non_rpc_requests_total', 'Requests that never became an RPC, by reason and status.', [
+    'reason',
+    'status',
+  ]);
+  const connections = gauge('http_connections', 'Open connections to the public port.');
+  const refusedConnections = counter(
+    'http_connections_refused_total',
+    'Refused connections to the public port, by reason.',
+    ['reason'],
   );
-  registry.registerMetric(cacheAnswers as unknown as Metric);
-  const breaker = new Gauge({
-    name: 'circuit_breaker_state',
-    help: '0: closed, calls pass. 1: half open, one call is tried. 2: open, calls fail at once.',
-    labelNames: ['dependency'],
-    registers,
-  });
+  const endedConnections = counter(
+    'http_connections_ended_total',
+    'Connections to the public port, or responses on them, that the service ended, by reason.',
+    ['reason'],
+  );
+  const cacheAnswers = new OutcomeCounter('cache_answers_total', 'Cache lookups, by tier and outcome.', [
+    'tier',
+    'outcome',
+  ]);
+  for (const metric of [rpcDuration, cacheAnswers]) registry.registerMetric(metric as unknown as Metric);
+  const breaker = gauge('circuit_breaker_state', 'State of the circuit breaker: 0 closed, 1 half open, 2 open.', [
+    'dependency',
+  ]);
   const breakers = new Set<string>();
-  const breakerChanges = new Counter({
-    name: 'circuit_breaker_transitions_total',
-    help: 'Changes of the state of a circuit breaker, by the new one.',
-    labelNames: ['dependency', 'state'],
-    registers,
-  });
-  const shedCalls = new Counter({
-    name: 'admission_shed_total',
-    help: 'Calls that were refused so that others are served, by where and by how much they matter.',
-    labelNames: ['where', 'criticality'],
-    registers,
-  });
-  const admissions = new Map<string, () => AdmissionReading>();
-  for (const [reading, name, help] of ADMISSION_READINGS) {
-    const gauge: Gauge = new Gauge({
-      ...{ name, help, registers, labelNames: ['where'] },
-      collect: () => {
-        for (const [where, read] of admissions) gauge.set({ where }, read()[reading]);
-      },
-    });
-  }
-  const readFrom = (readings: Readings) => {
-    for (const [reading, name, help] of READINGS) {
-      const read = readings[reading];
-      if (read === undefined) continue;
-      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
-    }
-  };
-  new Gauge({
-    name: 'build_info',
-    help: 'Always 1; the labels say what runs.',
-    labelNames: ['version', 'node_version'],
-    registers,
-  }).set({ version: options.version, node_version: process.version }, 1);
+  const breakerChanges = counter(
+    'circuit_breaker_transitions_total',
+    'State changes of the circuit breaker, by the new state.',
+    ['dependency', 'state'],
+  );
+  const shedCalls = counter('admission_shed_total', 'Calls shed under load, by place and criticality.', [
+    'where',
+    'criticality',
+  ]);
+  gauge('build_info', 'Always 1. The labels give the versions of the service and of Node.', [
+    'version',
+    'node_version',
+  ]).set({ version: options.version, node_version: process.version }, 1);
+  const admissions = watchAdmissions(registers);
 
   return {
     ...createDatabaseMetrics(registers),
@@ -162,7 +131,7 @@ export function createMetrics(options: { readonly version: string }): Metrics {
     },
     callShed: (where, criticality) => shedCalls.inc({ where, criticality }),
     watchAdmission: (where, state) => admissions.set(where, state),
-    readFrom,
+    readFrom: readings => registerReadings(registers, readings),
     render: async accept => {
       const wantsOpenMetrics = accept?.includes('application/openmetrics-text');
       const rendered = wantsOpenMetrics ? await openMetricsOf(registry) : registry;
@@ -171,26 +140,66 @@ export function createMetrics(options: { readonly version: string }): Metrics {
   };
 }
 
-/** From a cache hit to the default deadline, in seconds. Few, since each is a series for each procedure, protocol and code. */
+/** @returns the admissions that are read, by dependency. The caller may add to it at any time. */
+function watchAdmissions(registers: Registry[]): Map<string, () => AdmissionReading> {
+  const admissions = new Map<string, () => AdmissionReading>();
+  for (const [reading, name, help] of ADMISSION_READINGS) {
+    const gauge: Gauge = new Gauge({
+      ...{ name, help, registers, labelNames: ['where'] },
+      collect: () => {
+        for (const [where, read] of admissions) gauge.set({ where }, read()[reading]);
+      },
+    });
+  }
+  return admissions;
+}
+
+function registerReadings(registers: Registry[], readings: Readings): void {
+  for (const [reading, name, help] of READINGS) {
+    const read = readings[reading];
+    if (read === undefined) continue;
+    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+  }
+}
+
+/** Copies the current metrics for OpenMetrics, in which the name of a counter lacks the `_total` of its samples. */
+async function openMetricsOf(registry: Registry): Promise<Registry<OpenMetricsContentType>> {
+  const openMetrics = new Registry<OpenMetricsContentType>();
+  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const metrics = registry.getMetricsAsArray() as unknown as readonly ReadableMetric[];
+  for (const read of await Promise.all(metrics.map(metric => metric.get()))) {
+    const name = read.type === 'counter' ? read.name.replace(/_total$/, '') : read.name;
+    const renamed: ReadableMetric & { readonly name: string } = { name, get: async () => ({ ...read, name }) };
+    openMetrics.registerMetric(renamed as unknown as Metric);
+  }
+  return openMetrics;
+}
+
+/** The part of a metric that a registry reads. */
+interface ReadableMetric {
+  get(): Promise<{ readonly name: string; readonly type: string }>;
+}
+
+/** Seconds, from a cache hit to the default deadline. Few: each adds a series for every procedure, protocol and code. */
 const RPC_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
 
 const ADMISSION_READINGS: readonly (readonly [reading: keyof AdmissionReading, name: string, help: string])[] = [
-  ['limit', 'admission_limit', 'How many calls may be in flight to a dependency at once.'],
-  ['inFlight', 'admission_in_flight', 'Calls that are in flight to a dependency.'],
-  ['queued', 'admission_queued', 'Calls that wait until there is room.'],
+  ['limit', 'admission_limit', 'Maximum number of calls in flight to a dependency.'],
+  ['inFlight', 'admission_in_flight', 'Calls in flight to a dependency.'],
+  ['queued', 'admission_queued', 'Calls that wait for admission to a dependency.'],
 ];
 
 const READINGS: readonly (readonly [reading: keyof Readings, name: string, help: string])[] = [
-  ['feedLagSeconds', 'feed_lag_seconds', 'For how long nothing is known of changes of posts.'],
-  ['nearCacheBytes', 'cache_near_bytes', 'About how much memory the cache of this process takes.'],
-  ['nearCacheEntries', 'cache_near_entries', 'How many answers the cache of this process holds.'],
-  ['replicasUsable', 'db_replicas_usable', 'Replicas that are read from now.'],
-  ['eventLoopDelaySeconds', 'event_loop_delay_seconds', 'How long what comes waits before anything is done for it.'],
+  ['feedLagSeconds', 'feed_lag_seconds', 'Time since the change feed of posts was last known to be current.'],
+  ['nearCacheBytes', 'cache_near_bytes', 'Approximate memory of the near cache.'],
+  ['nearCacheEntries', 'cache_near_entries', 'Entries in the near cache.'],
+  ['replicasUsable', 'db_replicas_usable', 'Replicas that serve reads.'],
+  ['eventLoopDelaySeconds', 'event_loop_delay_seconds', 'Event loop delay.'],
   [
     'sheddingPressure',
     'load_shedding_pressure',
-    '0: no call is refused for the delay of the event loop. 3: nearly all are.',
+    'Load shedding for event loop delay, from 0 (no call is shed) to 3 (nearly all calls are).',
   ],
-  ['largeAnswerBytes', 'large_answer_bytes', 'Memory that large answers have taken of their budget (RESPONSE_BUDGET).'],
-  ['logLinesDropped', 'log_lines_dropped', 'Lines of the log that were dropped, since its reader was too slow.'],
+  ['largeAnswerBytes', 'large_answer_bytes', 'Memory that large responses hold of their budget (RESPONSE_BUDGET).'],
+  ['logLinesDropped', 'log_lines_dropped', 'Log lines dropped because the reader of the log was too slow.'],
 ];

@@ -1,6 +1,6 @@
 import type { Logger } from '#src/observability/logger.ts';
 
-/** Tells the log once that something fails, and once that it works again, however often it comes and goes in between. */
+/** Logs the beginning and the end of an outage once each, even if the dependency flaps in between. */
 export class OutageLog {
   readonly #log: Logger;
   readonly #begun: string;
@@ -9,8 +9,8 @@ export class OutageLog {
   #reportedAt: number | undefined;
 
   /**
-   * @param begun the warning when it begins to fail.
-   * @param ended the line when it has worked again for two seconds.
+   * @param begun the warning at the first failure.
+   * @param ended the line two seconds after the recovery, if it lasts.
    */
   constructor(log: Logger, begun: string, ended: string) {
     this.#log = log;
@@ -18,7 +18,7 @@ export class OutageLog {
     this.#ended = ended;
   }
 
-  /** It fails. */
+  /** Must be called at each failure. */
   begin(cause: unknown): void {
     this.#isOn = true;
     if (this.#reportedAt !== undefined) return;
@@ -26,7 +26,7 @@ export class OutageLog {
     this.#log.warn({ err: cause }, this.#begun);
   }
 
-  /** It works. */
+  /** Must be called at each success. */
   end(): void {
     if (!this.#isOn) return;
     this.#isOn = false;

@@ -1,36 +1,31 @@
+import { addAbortListener } from 'node:events';
 import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resilience/criticality.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 import { QueueGrowth } from '#src/resilience/queue-growth.ts';
 import { type LinePlace, WaitingLine } from '#src/resilience/waiting-line.ts';
 
-/** The call was refused, so that others can be served: it may be tried again after a while. */
-export class OverloadedError extends Error {
-  override readonly name = 'OverloadedError';
-}
-
 /**
- * Lets as many calls through to a dependency as it takes at once, and keeps the others waiting: the most critical begin first, and of
- * those who came first. A call may wait for as long as its deadline allows, and leaves at once when it is aborted.
+ * A queue with deadlines, criticality and an adaptive wait, in front of a dependency. No library offers that: cockatiel's bulkhead has a
+ * fixed limit and a plain queue, which an aborted call does not leave.
  *
- * Only overload shortens the wait: the queue keeps growing (QueueGrowth), and calls in it have waited for most of a tenth of their time.
- * Then the newest begin first, and those are refused that have waited for so long, the least critical sooner. So what is served is served
- * in time, and the others know soon. That lasts for a moment, and then it looks again whether the queue grows if nobody is refused:
- * callers who come back at once, because they were refused, must not keep an overload alive.
- *
- * It also refuses whose turn comes too late for an answer, and the least critical where `queueMax` calls wait.
+ * The most critical calls begin first, and among equals the oldest. A call may wait as long as its deadline allows. Under overload the newest
+ * begin first, and calls that have waited for most of a tenth of their time are refused, the least critical sooner. Overload means that the
+ * queue keeps growing (QueueGrowth). After a moment it checks whether the queue still grows when nothing is refused: callers that return at
+ * once, because they were refused, must not keep an overload alive. It also refuses a call whose turn comes too late for an answer.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
-  /** In the order of CRITICALITIES. */
+  /** One line per criticality, in the order of CRITICALITIES. */
   readonly #lines = CRITICALITIES.map(() => new WaitingLine<Waiter>());
   readonly #growth: QueueGrowth;
   #inFlight = 0;
   #queued = 0;
-  /** How long a call takes at least, as most do, once it has begun. */
+  /** How long most calls take at least, once they have begun, in milliseconds. */
   #tookMs = 0;
   #lookAt = 0;
-  /** A call in the queue has waited for as long as calls do under overload. */
+  /** A queued call has waited as long as calls may under overload. */
   #isLate = false;
-  /** Calls are refused until then; undefined: none are. */
+  /** Calls are refused until then; undefined: there is no overload. */
   #shedsUntil: number | undefined;
   #shedForMs = SHED_FIRST_MS;
 
@@ -44,10 +39,10 @@ export class Admission {
   }
 
   /**
-   * Does the work when it may begin.
+   * Does the work when its turn comes.
    *
-   * @param isAnswer which errors are answers of the dependency, whose time says how long it takes.
-   * @throws OverloadedError where it is refused; the signal's reason, where it aborts before the work begins.
+   * @param isAnswer whether an error is an answer of the dependency, so that its duration counts.
+   * @throws OverloadedError if it is refused; the signal's reason, if that aborts before the work begins.
    */
   async run<T>(work: () => Promise<T>, call: AdmittedCall, isAnswer: (error: unknown) => boolean): Promise<T> {
     const { limit, now } = this.#options;
@@ -67,10 +62,9 @@ export class Admission {
     }
   }
 
-  /** Begins all who wait, whatever the limit: for when the dependency is not asked for now, so that each fails at once. */
+  /** Begins all queued calls, whatever the limit. The open circuit breaker behind it then fails each at once. */
   beginAll(): void {
-    for (const line of this.#lines)
-      for (let first = line.oldest; first !== undefined; first = line.oldest) this.#begin(first);
+    for (let first = this.#first(); first !== undefined; first = this.#first()) this.#begin(first);
   }
 
   #wait(call: AdmittedCall): Promise<void> {
@@ -83,7 +77,7 @@ export class Admission {
       const line = this.#lines[rank] as WaitingLine<Waiter>;
       const since = now();
       const leave = () => {
-        signal?.removeEventListener('abort', abort);
+        listening?.[Symbol.dispose]();
         line.remove(waiter);
         this.#queued--;
         this.#growth.observe(this.#queued, now());
@@ -107,7 +101,7 @@ export class Admission {
           reject(this.#refusal(criticality, why));
         },
       };
-      signal?.addEventListener('abort', abort, { once: true });
+      const listening = signal && addAbortListener(signal, abort);
       line.add(waiter);
       this.#queued++;
       this.#growth.observe(this.#queued, since);
@@ -115,14 +109,14 @@ export class Admission {
     });
   }
 
-  /** Begins as many of those who wait as there is room for. */
+  /** Begins as many queued calls as there is room for. */
   #next(): void {
     const { limit, now } = this.#options;
     this.#look();
     while (this.#inFlight < limit && this.#queued > 0) {
       const waiter = this.#first();
       if (waiter === undefined) return;
-      // It would take the turn of another, and its caller would not wait for the answer.
+      // Its caller would be gone before the answer, and another call would lose the turn.
       if (waiter.deadline() - now() < MARGIN * this.#tookMs) waiter.refuse(TOO_LATE);
       else this.#begin(waiter);
     }
@@ -134,13 +128,13 @@ export class Admission {
   }
 
   #first(): Waiter | undefined {
-    // Where not all can be served, who came first has waited in vain, and so would the next.
+    // Under overload the oldest call has waited in vain, and so would the next oldest.
     const newestFirst = this.#shedsUntil !== undefined || (this.#isLate && this.#growth.isGrowing);
     for (const line of this.#lines) if (line.oldest !== undefined) return newestFirst ? line.newest : line.oldest;
     return undefined;
   }
 
-  /** Finds out whether there is overload, and refuses those who have waited for too long then. */
+  /** Checks for overload, and then refuses calls that have waited for too long. */
   #look(): void {
     const now = this.#options.now();
     if (now < this.#lookAt) return;
@@ -160,7 +154,7 @@ export class Admission {
     for (const waiter of late) waiter.refuse(TOO_LONG);
   }
 
-  /** Those who have waited for as long as they may under overload, the least critical first. */
+  /** Calls that have waited as long as they may under overload, the least critical first. */
   #late(now: number): Waiter[] {
     const late: Waiter[] = [];
     for (const line of this.#lines.toReversed()) {
@@ -177,7 +171,7 @@ export class Admission {
     this.#tookMs += (ms - this.#tookMs) * (ms < this.#tookMs ? FALL : RISE);
   }
 
-  /** Refuses the newest of the least critical ones below this rank, and says whether there was one. */
+  /** Refuses the newest call of the least critical rank below this one. @returns whether there was one. */
   #evictBelow(rank: number): boolean {
     for (let lowest = CRITICALITIES.length - 1; lowest > rank; lowest--) {
       const newest = this.#lines[lowest]?.newest;
@@ -197,26 +191,23 @@ export class Admission {
 export interface AdmissionOptions {
   /** The most calls in flight at once: as many as the dependency has connections for. */
   readonly limit: number;
-  /** The most calls that wait. */
+  /** The most queued calls. */
   readonly queueMax: number;
-  /** Milliseconds of a clock that never jumps: `performance.now()`, where calls have a deadline. */
+  /** A monotonic clock in milliseconds; deadlines are of the same clock. */
   readonly now: () => number;
   readonly onRefused?: (criticality: Criticality) => void;
 }
 
-/** What the admission must know of a call. It reads the deadline only of a call that has to wait. */
+/** The part of a call that the admission reads. It reads the deadline only of a call that must wait. */
 export interface AdmittedCall {
   readonly signal?: AbortSignal | undefined;
-  /**
-   * When nobody waits for the answer any more, by the admission's clock: asked for again and again, since more callers may join in.
-   * Undefined: the default of calls, 10 s after it began to wait.
-   */
+  /** When the last caller stops waiting, read repeatedly because callers may join. Undefined: 10 s after it began to wait. */
   readonly deadline?: (() => number | undefined) | undefined;
   readonly criticality?: Criticality | undefined;
 }
 
+/** Numbers of calls. */
 export interface AdmissionState {
-  /** How many calls may be in flight at once. */
   readonly limit: number;
   readonly inFlight: number;
   readonly queued: number;
@@ -225,7 +216,7 @@ export interface AdmissionState {
 interface Waiter extends LinePlace {
   readonly since: number;
   readonly deadline: () => number;
-  /** Under overload it waits for this part of what a critical call does. */
+  /** Under overload it may wait for this share of a critical call's time. */
   readonly patience: number;
   readonly begin: () => void;
   readonly refuse: (why: string) => void;
@@ -235,25 +226,25 @@ const CROWDED = 'too many calls wait';
 const TOO_LATE = 'the turn came too late for an answer in time';
 const TOO_LONG = 'it took too long until its turn';
 
-/** Under overload a call has its answer within this part of its time, or is refused. */
+/** Under overload a call is answered within this share of its time, or refused. */
 const SHARE = 0.1;
-/** What a call takes varies: for it to be answered in time, there must be as much time as this many take. */
+/** Durations vary, so the time left must be this many times the usual duration. */
 const MARGIN = 2;
-/** A queue that keeps all connections busy, in times that a call takes: even under overload, and short deadlines, calls may wait for it. */
+/** The wait that keeps all connections busy, in durations of a call. Calls may always wait for it, even with short deadlines. */
 const SHORT_QUEUE = 1.7;
-/** Under overload what is sheddable goes almost at once. */
+/** Under overload, sheddable calls are refused almost at once. */
 const PATIENCE: Readonly<Record<Criticality, number>> = {
   'critical-plus': 1,
   critical: 1,
   'sheddable-plus': 0.25,
   sheddable: 0.1,
 };
-/** Short at first, in case they are only callers who came one after the other. */
+/** Short at first: the growth may only be callers that arrive one after the other. */
 const SHED_FIRST_MS = 250;
 const SHED_MOST_MS = 2000;
-/** Often enough for those who wait, and seldom enough for a queue of a thousand. */
+/** Often enough for queued calls, and cheap enough with a thousand of them. */
 const LOOK_EACH_MS = 5;
-/** The share of a difference that the time of a call follows: some calls that hang, or wait for a lock, must not count. */
+/** How far the usual duration follows each call. It rises slowly, because a few hanging calls must not count. */
 const RISE = 0.02;
 const FALL = 0.2;
 const NO_DEADLINE_MS = 10_000;

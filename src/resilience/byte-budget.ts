@@ -1,19 +1,20 @@
-import { type AdmittedCall, OverloadedError } from '#src/resilience/admission.ts';
+import type { AdmittedCall } from '#src/resilience/admission.ts';
 import { CRITICALITIES, type Criticality, DEFAULT_CRITICALITY } from '#src/resilience/criticality.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
- * Memory that large answers may take together, from when their rows are read until their readers have taken them. What has no room is
- * refused. The least critical may use less of it than the others.
+ * The memory that large answers may take together, from the reading of their rows until their clients have read them. An answer without room
+ * is refused. Less critical calls may use less of the budget.
  *
- * An answer whose reader has taken nothing for a second gives way to the next one, which has a reader that may take it.
+ * An answer whose client has read nothing for a second makes room for the next one.
  */
 export class ByteBudget {
   readonly #options: ByteBudgetOptions;
   readonly #held = new Set<Held>();
-  /** The most critical first, and of those the first to come. */
+  /** The most critical first, and among equals the oldest. */
   #waiting: Waiting[] = [];
   #taken = 0;
-  /** Of them, by those who read. */
+  /** The part of them that is taken for reading. */
   #reading = 0;
   #isLooking = false;
 
@@ -27,11 +28,11 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many bytes at once. One who finds everything free gets them, however many they are.
+   * Takes bytes at once. An answer that finds the whole budget free gets them, however many they are.
    *
-   * @param options.mustHave it can't be refused, such as the answer to a write: it gets them in any case.
-   * @param options.free called when they are given back.
-   * @throws OverloadedError where there is no room.
+   * @param options.mustHave the answer must not be refused, because it is of a write.
+   * @param options.free called when the bytes are given back.
+   * @throws OverloadedError if there is no room.
    */
   take(
     bytes: number,
@@ -44,10 +45,10 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many bytes, to read into, as soon as they can be had, within a second. All who read have a part of the budget together: what
-   * they leave behind has to be collected. And a part is left free for those who take theirs at once: what was read has to be sent.
+   * Takes bytes for reading as soon as they are free, within a second. All readings share a part of the budget, because their garbage must be
+   * collected. The rest stays free for sending what was read.
    *
-   * @throws OverloadedError where there is no room by then; the signal's reason.
+   * @throws OverloadedError if there is no room by then; the signal's reason.
    */
   wait(bytes: number, { signal, criticality = DEFAULT_CRITICALITY }: AdmittedCall = {}): Promise<HeldBytes> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -133,7 +134,7 @@ export class ByteBudget {
     return held;
   }
 
-  /** Not at once: what was read gives back what the reading took, and then takes what the sending does. */
+  /** Not at once: an answer gives back the bytes of its reading, and then takes those of its sending. */
   #lookSoon(): void {
     if (this.#isLooking || this.#waiting.length === 0) return;
     this.#isLooking = true;
@@ -152,40 +153,40 @@ export class ByteBudget {
 }
 
 export interface ByteBudgetOptions {
-  /** Of all that is taken together. */
+  /** The most bytes that may be taken together. */
   readonly maxBytes: number;
-  /** Milliseconds of a clock that never jumps. */
+  /** A monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly onRefused?: (criticality: Criticality) => void;
-  /** An answer was cut off, since its reader takes nothing and another one needs its bytes. */
+  /** An answer was cut off: its client reads nothing, and another answer needs its bytes. */
   readonly onStalled?: () => void;
-  /** Bytes were given back, which are garbage now. */
+  /** Bytes were given back, and are garbage now. */
   readonly onGivenBack?: (bytes: number) => void;
 }
 
 /** Bytes that were taken. */
 export interface HeldBytes {
-  /** To be called when they are free again; more than once is as good as once. */
+  /** Gives the bytes back. Further calls do nothing. */
   giveBack(): void;
-  /** They are being sent from now on. @param cut ends that. */
+  /** The answer is sent from now on. @param cut ends that. */
   sends(cut: () => void): void;
-  /** The reader has taken some of it. */
+  /** The client has read a part of it. */
   moved(): void;
 }
 
 interface Held extends HeldBytes {
-  /** When some of it was sent, by the clock; infinite: it is not sent yet. */
+  /** When a part of it was sent last, by the clock; infinite: it is not sent yet. */
   movedAt: number;
   cut: () => void;
 }
 
 interface Waiting {
   readonly rank: number;
-  /** Says whether it has got its bytes. */
+  /** @returns whether it has its bytes. */
   readonly tryAgain: () => boolean;
 }
 
-/** Of the budget, what calls may take. */
+/** The share of the budget that calls may take, by criticality. */
 const SHARES: Readonly<Record<Criticality, number>> = {
   'critical-plus': 1,
   critical: 1,
@@ -193,9 +194,9 @@ const SHARES: Readonly<Record<Criticality, number>> = {
   sheddable: 0.5,
 };
 const WAITERS_SHARE = 0.75;
-/** Of the budget, what all may read into at once: by default one of the largest pages. */
+/** The share of the budget for readings: by default one page of the largest size. */
 const READERS_SHARE = 0.3;
-/** As clients wait before they try again. */
+/** As long as clients wait before they retry. */
 const WAIT_MS = 1000;
-/** A retransmission or two. */
+/** Time for one or two retransmissions. */
 const STALLED_MS = 1000;

@@ -1,11 +1,11 @@
 import { CircuitState, type IBreaker } from 'cockatiel';
 
 /**
- * The breaker of cockatiel's policy: it opens by the rates of failed and of slow calls, and by failures in a row. It counts in the slices of a
- * window, of which the oldest is always the next to be used anew.
+ * The IBreaker of cockatiel's policy. It opens by the rates of failed and of slow calls, and by failures in a row. It counts in slices of a
+ * window, and reuses the oldest slice.
  */
 export class CallRates implements IBreaker {
-  /** Of interest only to those who store a breaker. */
+  /** Required by cockatiel, for callers that store a breaker. */
   readonly state = undefined;
   readonly #options: CallRatesOptions;
   #slices = newSlices();
@@ -37,7 +37,7 @@ export class CallRates implements IBreaker {
     return calls >= minCalls && (failures >= calls * failureRate || slow + failures >= calls * slowRate);
   }
 
-  /** A try went well: what was before it counts no more. */
+  /** A try succeeded. What was before does not count any more. */
   success(): void {
     this.#slices = newSlices();
     this.count('success');
@@ -60,19 +60,19 @@ export class CallRates implements IBreaker {
   }
 }
 
-/** `unknown`: it says nothing of the dependency, such as where its caller gave up. */
+/** `unknown`: it does not count, for example because its caller gave up. */
 export type CallOutcome = 'success' | 'failure' | 'slow' | 'unknown';
 
 export interface CallRatesOptions {
-  /** Opens where this share of the calls of `windowMs` has failed, of `minCalls` or more. */
+  /** Opens if this share of the calls within `windowMs` has failed, of at least `minCalls`. */
   readonly failureRate: number;
   readonly windowMs: number;
   readonly minCalls: number;
-  /** Opens after so many failures without a success between them, however long they take: for a dependency that hangs. */
+  /** Opens after this many failures in a row, however long they take: for a dependency that hangs. */
   readonly consecutiveFailures: number;
-  /** Opens where this share of the calls of the window was slow, or failed, of `minCalls` or more. Default: 1. */
+  /** Opens if this share of the calls of the window was slow or failed, of at least `minCalls`. Default: 1. */
   readonly slowRate?: number;
-  /** Milliseconds of a clock that never jumps. */
+  /** A monotonic clock in milliseconds. */
   readonly now: () => number;
 }
 

@@ -10,18 +10,18 @@ import {
 import { type CallOutcome, CallRates, type CallRatesOptions } from '#src/resilience/call-rates.ts';
 
 /**
- * Keeps calls from a dependency that fails, or takes too long. After too many failed or slow calls the circuit is open, and calls fail at once.
- * Then one try decides (half open).
+ * Keeps calls from a dependency that fails or is slow. After too many failed or slow calls the circuit opens, and calls fail at once. Then one
+ * try decides (half open).
  *
- * cockatiel provides the state machine. Calls run beside it, and tell it how they went, since it has no slow calls, and a call is slow before
- * it ends. Its clock is replaced, since it follows the wall clock: a clock that is set back would keep the circuit open. Half open, callers
- * fail at once, where cockatiel would let them wait for the try.
+ * cockatiel provides the state machine. Calls run beside it and report their outcome, because cockatiel does not know slow calls, and a call
+ * is slow before it ends. Its clock is replaced, because a wall clock that is set back would keep the circuit open. While the circuit is half
+ * open, callers fail at once, where cockatiel would let them wait for the try.
  */
 export class CircuitBreaker {
   readonly #policy: CircuitBreakerPolicy;
   readonly #rates: CallRates;
   readonly #options: CircuitBreakerOptions;
-  /** Those that can become slow, the oldest first. */
+  /** Calls that can become slow, the oldest first. */
   readonly #running = new Set<RunningCall>();
 
   constructor(options: CircuitBreakerOptions) {
@@ -29,7 +29,7 @@ export class CircuitBreaker {
     const { openMs, now, onStateChange, isFailure } = options;
     this.#rates = new CallRates(options);
     this.#policy = circuitBreaker(
-      // Only tries run in it. One that says nothing of the dependency leaves the circuit open.
+      // Only tries run in the policy. A try without an outcome leaves the circuit open.
       handleWhen(error => error instanceof DependencyError || isFailure(error) !== false),
       { halfOpenAfter: new MonotonicPause(openMs, now), breaker: this.#rates },
     );
@@ -43,10 +43,10 @@ export class CircuitBreaker {
   /**
    * Does the work, unless the circuit is open.
    *
-   * @param call.signal where it has aborted, an error says nothing of the dependency.
-   * @param call.mayBeSlow it waits for others by its nature, such as for a lock: where it takes long, that says nothing.
-   * @throws BrokenCircuitError without doing it, where the circuit is open, or half open with a try under way. With a probe of its own
-   *   no caller's work is ever the try.
+   * @param call.signal once it has aborted, an error does not count.
+   * @param call.mayBeSlow the call waits for others, such as for a lock, so its duration does not count.
+   * @throws BrokenCircuitError without doing the work, if the circuit is open, or half open while a try runs. With a probe, no caller's work
+   *   is the try.
    */
   async execute<T>(work: () => Promise<T>, call: GuardedCall = {}): Promise<T> {
     this.noteSlow();
@@ -69,7 +69,7 @@ export class CircuitBreaker {
     }
   }
 
-  /** Counts calls that are slow already, though they have not ended. Each new call does that too, so that nobody needs a timer. */
+  /** Counts running calls that are already slow. Each new call does that too, so no timer is needed. */
   noteSlow(): void {
     const { slowMs = Number.POSITIVE_INFINITY, now } = this.#options;
     for (const running of this.#running) {
@@ -80,7 +80,7 @@ export class CircuitBreaker {
     }
   }
 
-  /** Before its time the policy throws. */
+  /** The policy throws before its time. */
   #try<T>(work: () => Promise<T>): Promise<T> {
     const { probe, now, slowMs = Number.POSITIVE_INFINITY } = this.#options;
     if (probe === undefined) return this.#policy.execute(work);
@@ -110,14 +110,14 @@ export class CircuitBreaker {
     const { now, slowMs = Number.POSITIVE_INFINITY } = this.#options;
     if (now() - running.startedAt < slowMs) return this.#report(outcome);
     if (!mayBeSlow) return this.#report('slow');
-    // Those that wait for others would tell of a dependency that is well, while all the rest are slow.
+    // A call that waits for others would count as a success, while all other calls are slow.
     return outcome === 'success' ? undefined : this.#report(outcome);
   }
 
   /**
-   * Counts an outcome, unless the circuit is open: calls that began before tell nothing of what is now.
+   * Counts an outcome, unless the circuit is open: a call that began before says nothing of the present.
    *
-   * @returns what to wait for where the circuit opens.
+   * @returns a promise to wait for, if the circuit opens.
    */
   #report(outcome: CallOutcome): Promise<void> | undefined {
     if (outcome === 'unknown' || this.#policy.state !== CircuitState.Closed) return undefined;
@@ -125,7 +125,7 @@ export class CircuitBreaker {
     return outcome !== 'success' && this.#rates.areTooBad ? this.#open() : undefined;
   }
 
-  /** The policy opens when a call in it fails, and the rates agree. */
+  /** The policy opens when a call in it fails and the rates agree. */
   async #open(): Promise<void> {
     await this.#policy
       .execute(() => Promise.reject(new DependencyError('too many calls have failed, or were slow')))
@@ -140,21 +140,20 @@ export interface GuardedCall {
 
 interface RunningCall {
   readonly startedAt: number;
-  /** It was slow before it ended, and is counted. */
+  /** It was counted as slow before it ended. */
   isReported: boolean;
   readonly onSlow: () => void;
 }
 
 export interface CircuitBreakerOptions extends CallRatesOptions {
-  /** Whether an error says that the dependency fails, or else is an answer; undefined: it says nothing of the dependency. */
+  /** Whether an error is a failure of the dependency. False: it is an answer. Undefined: it does not count. */
   readonly isFailure: (error: unknown) => boolean | undefined;
-  /** A call that takes as long, or longer, is slow; unset: none is. */
+  /** A call of this duration or longer is slow; unset: none is. */
   readonly slowMs?: number;
-  /** How long it is open before a call is let through, in milliseconds. */
+  /** How long the circuit stays open before a try, in milliseconds. */
   readonly openMs: number;
   /**
-   * What is tried when the circuit has been open for long enough. Unset: the work of the next caller, who may have to wait for long. If that goes
-   * well, the circuit closes, however long it took.
+   * The try. Unset: the work of the next caller, who may wait for long. If it succeeds, the circuit closes, however long it took.
    */
   readonly probe?: () => Promise<unknown>;
   readonly onStateChange?: (state: CircuitBreakerState) => void;
@@ -167,12 +166,12 @@ function outcomeOfError(isFailure: boolean | undefined): CallOutcome {
   return isFailure ? 'failure' : 'success';
 }
 
-/** What the policy is told of, where no call has failed in it. */
+/** The failure that opens the policy, in which no call has failed. */
 class DependencyError extends Error {
   override readonly name = 'DependencyError';
 }
 
-/** Says of its duration, which is compared with what the wall clock says has passed, that it is over or that it never ends. */
+/** A duration that is over or never ends. cockatiel compares it with the wall clock, which then does not matter. */
 class MonotonicPause implements IBackoffFactory<object>, IBackoff<object> {
   readonly #pauseMs: number;
   readonly #now: () => number;

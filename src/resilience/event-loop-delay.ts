@@ -1,6 +1,6 @@
 /**
- * How late the event loop is, in milliseconds: for how long a call waits before anything is done for it. It is the shortest delay of a
- * tenth of a second, so that a single long task, such as a collection of garbage, is no overload.
+ * The event-loop delay in milliseconds: how long a call waits before any work is done for it. It is the shortest delay of a tenth of a second,
+ * so that a single long task, such as a garbage collection, does not count as overload.
  */
 export class EventLoopDelay implements Disposable {
   readonly #timer: NodeJS.Timeout;
@@ -8,7 +8,7 @@ export class EventLoopDelay implements Disposable {
   #next = 0;
   #due: number;
 
-  /** @param onSample called with each new value, 50 times a second while the loop is not late. */
+  /** @param onSample called with each sample, 50 times a second while the loop is not late. */
   constructor(onSample?: (delayMs: number) => void) {
     this.#due = performance.now() + EVERY_MS;
     this.#timer = setInterval(() => {

@@ -2,13 +2,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Makes a function that is told of bytes that large answers have given back, and has V8 free them soon. V8 goes by the bytes of its own
- * heap, in which texts and buffers of this size are not, and would let as much again lie as all answers may take.
+ * Makes a function that has V8 free the bytes of large answers soon after they are given back. V8 decides by its own heap, which does not hold
+ * texts and buffers of this size. It would keep as much garbage as all answers may take.
  *
- * The young ones are freed after each 8 MiB, in a millisecond or two; all of them, in some ten, where 12 MiB are left all the same.
+ * Young garbage is collected after each 8 MiB, in one or two milliseconds. If 12 MiB remain, all garbage is collected, in about ten.
  */
 export function createLargeGarbage(): (bytes: number) => void {
-  // Or a thread of its own frees them, some time later, on a machine that is busy.
+  // Otherwise another thread frees them, later on a busy machine.
   setFlagsFromString('--no-concurrent-array-buffer-sweeping');
   setFlagsFromString('--expose-gc');
   const gc: NodeJS.GCFunction = runInNewContext('gc');

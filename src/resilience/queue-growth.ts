@@ -1,32 +1,32 @@
 /**
  * Tells a queue that keeps growing from one that is only long.
  *
- * Callers who each wait for their answer fill a queue up to their number, and it stays there: that is no overload, however long it is.
- * Where calls come faster than they are done, the queue becomes longer than ever before, again and again.
- * So it counts windows of time in which the queue was longer than in every window since it was last empty.
- * Short windows see a flood at once, and long ones see a load that is only some percent too high.
+ * Callers that each wait for an answer fill a queue up to their number, where it stays. That is not overload, however long the queue is.
+ * If calls come faster than they end, the queue becomes longer than before, again and again.
+ * So this counts windows of time in which the queue was longer than in all windows since it was last empty.
+ * Short windows detect a flood at once. Long ones detect a load that is only some percent too high.
  */
 export class QueueGrowth {
   readonly #short: Windows;
   readonly #long: Windows;
 
-  /** @param now milliseconds of a clock that never jumps. */
+  /** @param now a monotonic clock in milliseconds. */
   constructor(now: number) {
     this.#short = new Windows({ ms: 30, most: SHORT_LASTING }, now);
     this.#long = new Windows({ ms: 200, most: LONG_LASTING }, now);
   }
 
-  /** The queue grew lately: for longer than a few callers take who come together. */
+  /** The queue grew lately, for longer than a few callers take that arrive together. */
   get isGrowing(): boolean {
     return this.#short.rises >= SHORT_GROWING || this.#long.rises >= LONG_LASTING;
   }
 
-  /** The queue grows, and has for half a second, or slowly for 0.8 s: callers who only began together would be in it by now. */
+  /** The queue has grown for half a second, or slowly for 0.8 s. Callers that began together would be in it by now. */
   get isLasting(): boolean {
     return this.#short.rises >= SHORT_LASTING || this.#long.rises >= LONG_LASTING;
   }
 
-  /** So many wait now. Must be told of each change. */
+  /** The length of the queue now. Must be called for each change. */
   observe(queued: number, now: number): void {
     if (queued === 0) {
       this.#short.restart(0, now, 0);
@@ -37,7 +37,7 @@ export class QueueGrowth {
     this.#long.observe(queued, now);
   }
 
-  /** Looks once more whether the queue grows, after it has: it counts as growing, and as lasting if it has grown for 150 ms. */
+  /** Measures again after growth: the queue counts as growing, and as lasting once it has grown for 150 ms. */
   restart(queued: number, now: number): void {
     this.#short.restart(queued, now, SHORT_LASTING - SHORT_AGAIN);
     this.#long.restart(queued, now, 0);
@@ -48,10 +48,10 @@ class Windows {
   readonly #ms: number;
   readonly #most: number;
   #endsAt: number;
-  /** The longest that the queue was in the windows before this one. */
+  /** The longest queue of the windows before this one. */
   #longestBefore = 0;
   #longest = 0;
-  /** Windows in which it was longer than before, less those in which it was not. */
+  /** The number of windows with growth, less the number without. */
   rises = 0;
 
   /** @param options.most the highest count, so that the first window without growth shows. */

@@ -1,4 +1,4 @@
-/** A line of those who wait, in the order in which they came: at both ends, and for who leaves from between, it takes the same time. */
+/** A linked queue in order of arrival. Adding, and removing at either end or between, take constant time. */
 export class WaitingLine<T extends LinePlace> {
   #oldest: T | undefined;
   #newest: T | undefined;
@@ -11,7 +11,7 @@ export class WaitingLine<T extends LinePlace> {
     return this.#newest;
   }
 
-  /** @param place stands in no line. */
+  /** @param place must not be in a line. */
   add(place: T): void {
     place.before = this.#newest;
     if (this.#newest === undefined) this.#oldest = place;
@@ -19,7 +19,7 @@ export class WaitingLine<T extends LinePlace> {
     this.#newest = place;
   }
 
-  /** @param place stands in this line. */
+  /** @param place must be in this line. */
   remove(place: T): void {
     const before = place.before as T | undefined;
     const after = place.after as T | undefined;
@@ -32,7 +32,7 @@ export class WaitingLine<T extends LinePlace> {
   }
 }
 
-/** Who stands in a line. Only the line writes it. */
+/** A place in a line. Only the line writes it. */
 export interface LinePlace {
   before: LinePlace | undefined;
   after: LinePlace | undefined;

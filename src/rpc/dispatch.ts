@@ -7,7 +7,6 @@ import { boundedBrotli } from '#src/rpc/adapter/bounded-brotli.ts';
 import { type ConnectAdapter, createConnectAdapter } from '#src/rpc/adapter/connect-adapter.ts';
 import { UNBOUNDED } from '#src/rpc/adapter/deadline.ts';
 import { largeAdaptedAnswers } from '#src/rpc/adapter/large-adapted-answers.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
 import { type AdmitCall, admission } from '#src/rpc/load-shedding.ts';
 import { outcome, settleFailed, settleOk } from '#src/rpc/outcome.ts';
@@ -18,13 +17,18 @@ import type { DeadlineBounds } from '#src/rpc/unary/protocol/timeout.ts';
 import { createUnaryPath, type UnaryPath } from '#src/rpc/unary/unary-path.ts';
 import { type RequestCheck, validation } from '#src/rpc/validation.ts';
 
-/** What requests are given to. They come from the shell: with one well-formed authority. */
+/**
+ * Serves the requests that the shell has checked: each has one well-formed authority.
+ *
+ * Every stage exists twice, on the unary path and around connect-node's handlers (adapter/): admission, validation, outcome, deadline, the
+ * body's time limit, compression. The unary path exists because it costs a sixth. test/rpc/unary/differential.test.ts holds the two equal.
+ */
 export interface Dispatch {
-  /** The RPCs that are served, by path, such as `/blog.v1.PostService/GetPost`. */
+  /** The served RPCs by path, such as `/blog.v1.PostService/GetPost`. */
   readonly routes: ReadonlyMap<string, Route>;
-  /** The fast path for unary calls, which declines what it does not serve. */
+  /** The fast path for unary calls. It declines what it does not serve. */
   readonly unary: UnaryPath;
-  /** connect-node, for what the fast path declines. */
+  /** connect-node, which serves what the fast path declines. */
   readonly adapter: ConnectAdapter;
 }
 
@@ -33,47 +37,46 @@ export interface DispatchOptions {
   readonly stages: CallStages;
   /** The most bytes of a request message, as sent and as inflated. */
   readonly requestMaxBytes: number;
-  /** From how many bytes on a response is compressed for a client that takes it. */
+  /** The size in bytes from which a response is compressed, if the client accepts that. */
   readonly compressMinBytes: number;
   readonly unary: UnaryOptions;
-  /** What large answers take; default: all that they want. */
+  /** The memory budget of large answers. Default: unlimited. */
   readonly largeAnswers?: ByteBudget;
   /** Aborted with a ConnectError when the server stops waiting for calls to end. */
   readonly shutdownSignal: AbortSignal;
-  /** What clients are told of requests that are no call, which no stage sees. */
+  /** The errors of requests that are not calls, which no stage sees. */
   readonly protocolErrors?: ProtocolErrorOptions;
 }
 
-/** What happens to each call around its handler, on whichever path: it is admitted, its request checked, an error translated. */
+/** The stages around each handler, on both paths: admission, validation, translation of errors. */
 export interface CallStages {
-  /** Throws where the call is not to be served now; default: all are. */
+  /** Throws if the call must not be served now. Default: every call is served. */
   readonly admit?: AdmitCall;
-  /** Throws where a request breaks a rule. */
+  /** Throws if a request breaks a rule. */
   readonly check: RequestCheck;
-  /** Makes of any error the one that the client gets; default: by the service's own table. */
+  /** Translates an error for the client. Default: by the service's own table. */
   readonly translate?: (error: unknown) => ConnectError;
 }
 
 export interface UnaryOptions {
-  /** Whether it takes calls by POST; otherwise they go through connect-node. Calls by GET it takes always. */
+  /** Whether calls by POST take it. Otherwise they go through connect-node. Calls by GET always take it. */
   readonly takesPost: boolean;
-  /** For calls on the fast path; the shell bounds those of the others. */
+  /** The bounds of deadlines on the fast path. The shell bounds those of other calls. */
   readonly deadline: DeadlineBounds;
   /** How long a request's body may take to arrive, in milliseconds. */
   readonly bodyTimeoutMs: number;
-  /** The field Cache-Control of answers to GET, by procedure, such as `blog.v1.PostService/GetPost`. */
+  /** Cache-Control of answers to GET, by procedure, such as `blog.v1.PostService/GetPost`. */
   readonly cacheControl: Readonly<Record<string, string>>;
 }
 
 /**
- * The most bytes of a response message, as sent. A page of posts is below 4 MiB, or six times that in JSON where every
- * character has to be escaped.
+ * The most bytes of a response message, as sent. A page of posts is below 4 MiB, or six times that in JSON if every character is escaped.
  */
 const RESPONSE_MAX_BYTES = 32 * 1024 * 1024;
 
 const UNLIMITED = new ByteBudget({ maxBytes: Number.POSITIVE_INFINITY, now: () => performance.now() });
 
-/** Responses that are compressed at once: one for each thread that the platform has for it. */
+/** Concurrent compressions: one for each thread of the platform's pool. */
 const COMPRESS_CONCURRENCY = 4;
 
 const ACCEPT_COMPRESSION = [compressionGzip, boundedBrotli];
@@ -99,9 +102,9 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     shutdownSignal: options.shutdownSignal,
     admit: stages.admit ?? admitAll,
     check: (method, message) => stages.check(method.input, message),
-    succeeded: (call: Call) => settleOk(call),
-    failed: (call: Call, error, aborted) => settleFailed(call, error, aborted, translate),
-    unreadable: (call: Call, error) => translateProtocolError(call, error, options.protocolErrors),
+    succeeded: settleOk,
+    failed: (call, error, aborted) => settleFailed(call, error, aborted, translate),
+    unreadable: (call, error) => translateProtocolError(call, error, options.protocolErrors),
   });
   const routes = new Map(handlers.map(handler => [handler.requestPath, routeOf(handler.method)]));
   const adapter = createConnectAdapter(handlers, { ...options, acceptCompression: ACCEPT_COMPRESSION });
@@ -110,7 +113,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
 
 function admitAll(): void {}
 
-/** The handlers of connect-node's router, and what the unary ones of them are made of. */
+/** The handlers of connect-node's router, and the parts of the unary ones. */
 function collectRoutes(
   { routes, requestMaxBytes, compressMinBytes }: DispatchOptions,
   interceptors: Interceptor[],
@@ -121,7 +124,7 @@ function collectRoutes(
     interceptors,
     readMaxBytes: requestMaxBytes,
     writeMaxBytes: RESPONSE_MAX_BYTES,
-    // The shell has brought the deadline within bounds; this is the most that a timer can hold.
+    // The shell has bounded the deadline. This is the most that a timer can hold.
     maxTimeoutMs: UNBOUNDED.maxMs,
   });
   const unaryMethods: UnaryMethodInit[] = [];
@@ -142,7 +145,7 @@ function collectRoutes(
   return { handlers: router.handlers, unaryMethods };
 }
 
-/** As connect-node has it for an RPC without a handler. */
+/** The same error as connect-node's for an RPC without a handler. */
 function notImplemented(method: DescMethod): () => never {
   return () => {
     throw new ConnectError(`${method.parent.typeName}.${method.name} is not implemented`, Code.Unimplemented);

@@ -3,19 +3,13 @@ import { type Code, ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
-/** The `domain` of every ErrorInfo of ours: with it, a `reason` means one thing only (AIP-193). */
+/** The `domain` of every ErrorInfo. Within it, a `reason` has one meaning (AIP-193). */
 export const ERROR_DOMAIN = 'blog.v1.PostService';
 
-/**
- * How many things of one kind an error names, such as the fields that break a rule. gRPC sends errors in trailers, of which
- * common clients take 8 KiB.
- */
+/** The most items of one kind that an error names, such as fields. gRPC sends errors in trailers, of which common clients accept 8 KiB. */
 export const NAMED_MAX = 20;
 
-/**
- * An error for the client, with the ErrorInfo that each one has, and with further details. The message is cut to 512
- * characters.
- */
+/** An error for the client with its ErrorInfo, and with further details. The message is cut to 512 characters. */
 export function rpcError(
   code: Code,
   message: string,
@@ -32,7 +26,7 @@ export function rpcError(
   );
 }
 
-/** An ErrorInfo of our domain. `metadata` has the values of this case, each cut to 256 characters. */
+/** An ErrorInfo of our domain. `metadata` has the values of the case, each cut to 256 characters. */
 export function errorInfo(
   reason: ErrorReason,
   metadata: Record<string, string> = {},
@@ -41,7 +35,7 @@ export function errorInfo(
   return { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: short }) };
 }
 
-/** Whether an error has an ErrorInfo, and so is one of ours. */
+/** Whether an error has an ErrorInfo, which all of ours have. */
 export function hasErrorInfo(error: ConnectError): boolean {
   return error.details.some(detail =>
     'desc' in detail ? detail.desc.typeName === ErrorInfoSchema.typeName : detail.type === ErrorInfoSchema.typeName,
@@ -50,12 +44,12 @@ export function hasErrorInfo(error: ConnectError): boolean {
 
 const MESSAGE_MAX = 512;
 
-/** Half of a surrogate pair can be sent in no protocol. A cut may leave one, and a text that a client has sent may quote one. */
+/** No protocol can send an unpaired surrogate. A cut may leave one, or a client's text may have one. */
 function cut(text: string, max: number): string {
   return text.slice(0, max).toWellFormed();
 }
 
-/** A detail of an error, as ConnectError takes it. */
+/** A detail of an error, in the form of ConnectError. */
 export interface ErrorDetail<Desc extends DescMessage = DescMessage> {
   readonly desc: Desc;
   readonly value: MessageInitShape<Desc>;

@@ -17,25 +17,24 @@ import {
   SlugTakenError,
 } from '#src/posts/post-store.ts';
 import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /**
- * Makes of any error the one that the client gets. What is in no line of the table is INTERNAL and says nothing of its
- * cause, which is kept in `cause` for the log.
+ * Translates any error for the client. An error that is not in the table is INTERNAL, and hides its cause, which `cause` keeps for the log.
  */
 export function toClientError(error: unknown): ConnectError {
   for (const [type, translate] of TABLE) if (error instanceof type) return translate(error as never);
   if (!(error instanceof ConnectError)) return internalError(error);
-  // All of ours have one: the others come from the messages of a stream, which are read while its handler runs.
+  // An error without an ErrorInfo comes from reading the messages of a stream, while its handler runs.
   return hasErrorInfo(error) ? error : explainFramingError(error);
 }
 
 /**
- * Gives an error of Connect's own framing an ErrorInfo, where it comes from reading the request: so what Connect calls
- * internal is a bad frame or message: INVALID_ARGUMENT. One case must be INTERNAL: a message with the compressed flag where
- * no compression was named (https://github.com/grpc/grpc/blob/master/doc/compression.md). A field that can be named is.
+ * Gives a framing error of Connect an ErrorInfo. If it comes from reading a request, Connect's INTERNAL means a bad frame or message, so it
+ * becomes INVALID_ARGUMENT. One case must stay INTERNAL: a compressed message without a named compression
+ * (https://github.com/grpc/grpc/blob/master/doc/compression.md).
  */
 export function explainFramingError(error: ConnectError): ConnectError {
   const { code: given, rawMessage, cause } = error;
@@ -49,16 +48,16 @@ export function explainFramingError(error: ConnectError): ConnectError {
   return rpcError(code, rawMessage, { reason: FRAMING_REASONS[code] ?? 'MALFORMED_REQUEST' });
 }
 
-/** The same for an error that comes from writing a response: that is our fault, unless it is too large. */
+/** The same for an error of writing a response. That is our fault, unless the response is too large. */
 export function explainWriteError(error: ConnectError): ConnectError {
   if (error.code !== Code.ResourceExhausted) return internalError(error);
   return rpcError(error.code, error.rawMessage, { reason: 'RESPONSE_TOO_LARGE' });
 }
 
 /**
- * INVALID_ARGUMENT, with a BadRequest that names each field, up to NAMED_MAX.
+ * INVALID_ARGUMENT, with a BadRequest that names the fields, up to NAMED_MAX.
  *
- * @param reason of faults that have none of their own. Where all have one and the same, it is that of the error.
+ * @param reason of faults without their own. If all faults have the same reason, the error has that.
  */
 export function invalidArgument(reason: ErrorReason, allFaults: readonly FieldFault[]): ConnectError {
   const faults = allFaults.slice(0, NAMED_MAX);
@@ -71,19 +70,19 @@ export function invalidArgument(reason: ErrorReason, allFaults: readonly FieldFa
   return rpcError(Code.InvalidArgument, message, info, [{ desc: BadRequestSchema, value: details }]);
 }
 
-/** UNAVAILABLE, with the delay after which a client may try again. */
+/** UNAVAILABLE, with the delay after which a client may retry. */
 export function unavailable(message: string, reason: ErrorReason, cause?: unknown): ConnectError {
   const retryDelay = create(DurationSchema, { seconds: 1n });
   const retry = { desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay }) };
   return rpcError(Code.Unavailable, message, { reason }, [retry], cause);
 }
 
-/** UNAVAILABLE for a call that was refused so that others can be served. */
+/** UNAVAILABLE for a call that was refused, so that others can be served. */
 export function overloaded(message: string): ConnectError {
   return unavailable(message, 'OVERLOADED');
 }
 
-/** One line for each error that means something to a client. */
+/** One line for each error that has a meaning for clients. */
 const TABLE = [
   on(InvalidArgumentError, e => invalidArgument(e.reason, e.faults)),
   on(RequestIdReusedError, () =>
@@ -115,7 +114,7 @@ const TABLE = [
     }),
   ),
   on(WriteConflictError, e =>
-    rpcError(Code.Aborted, 'a concurrent write was in the way: try again', { reason: 'WRITE_CONFLICT' }, [], e),
+    rpcError(Code.Aborted, 'a concurrent write changed the same post: retry', { reason: 'WRITE_CONFLICT' }, [], e),
   ),
   on(PostsTooLargeError, e =>
     rpcError(Code.ResourceExhausted, e.message, {
@@ -130,7 +129,7 @@ const TABLE = [
     }),
   ),
   on(PostChangesExpiredError, e =>
-    rpcError(Code.OutOfRange, `${e.message}: list what is of interest anew, and watch without a resume_token`, {
+    rpcError(Code.OutOfRange, `${e.message}: list the posts anew, and watch without a resume_token`, {
       reason: 'RESUME_TOKEN_EXPIRED',
       metadata: { field: 'resume_token' },
     }),
@@ -143,7 +142,7 @@ const TABLE = [
   on(DatabaseUnavailableError, e => unavailable('the database is not available now', 'DATABASE_UNAVAILABLE', e)),
 ] as const;
 
-/** Nothing but its text tells this error of Connect's from others; the conformance suite notices a new wording. */
+/** Only its text identifies this error of Connect. The conformance suite notices another wording. */
 const COMPRESSED_UNNAMED = 'received compressed envelope, but do not know how to decompress';
 
 const FRAMING_REASONS: Partial<Record<Code, ErrorReason>> = {

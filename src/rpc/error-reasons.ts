@@ -1,6 +1,6 @@
 /**
- * Every `reason` that an ErrorInfo of ours can have. docs/errors.md says what each means to a client, and a test compares the
- * two. A reason is never renamed, since clients branch on it.
+ * Every `reason` of an ErrorInfo. docs/errors.md explains each one, and a test compares the two. A reason is never renamed, because clients
+ * branch on it.
  */
 export const ERROR_REASONS = [
   // The request breaks a rule of the API.
@@ -11,7 +11,7 @@ export const ERROR_REASONS = [
   'INVALID_RESUME_TOKEN',
   'INVALID_CONSISTENCY_TOKEN',
   'REQUEST_ID_REUSED',
-  // The posts are not as the request needs them.
+  // The state of the posts does not allow the request.
   'POST_NOT_FOUND',
   'POST_DELETED',
   'POST_NOT_DELETED',
@@ -20,7 +20,7 @@ export const ERROR_REASONS = [
   'WRITE_CONFLICT',
   'RESUME_TOKEN_EXPIRED',
   'RESPONSE_TOO_LARGE',
-  // The service can't answer now, or not in time.
+  // The service cannot answer now, or not in time.
   'DATABASE_UNAVAILABLE',
   'OVERLOADED',
   'TOO_MANY_CALLS',
@@ -30,7 +30,7 @@ export const ERROR_REASONS = [
   'STATEMENT_TIMEOUT',
   'CANCELED',
   'INTERNAL',
-  // The bytes are no call of this service.
+  // The bytes are not a call of this service.
   'MALFORMED_REQUEST',
   'MESSAGE_TOO_LARGE',
   'UNSUPPORTED',

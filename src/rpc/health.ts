@@ -8,7 +8,7 @@ import {
 import { rpcError } from '#src/rpc/error-details.ts';
 
 /**
- * grpc.health.v1: whether the server as a whole (the empty name) and each of its services takes calls.
+ * grpc.health.v1: whether the server as a whole (the empty name), and each of its services, accepts calls.
  *
  * Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
  */
@@ -23,12 +23,12 @@ export class HealthService implements ServiceImpl<typeof Health> {
     this.#names = new Set(['', ...services]);
   }
 
-  /** Says whether the server should get calls now. Watchers hear of a change at once. */
+  /** Sets whether the server should get calls. Watchers are notified at once. */
   set(isServing: boolean): void {
     if (!this.#isStopped) this.#change(isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
   }
 
-  /** Says that the server takes no more calls. Watchers hear of it at once, and their calls end. */
+  /** Reports that the server accepts no more calls. Watchers are notified at once, and their calls end. */
   stop(): void {
     this.#isStopped = true;
     this.#change(ServingStatus.NOT_SERVING);
@@ -43,7 +43,7 @@ export class HealthService implements ServiceImpl<typeof Health> {
     return { status: this.#status };
   }
 
-  /** The status now, and at each change, until the server stops or the client ends the call. */
+  /** Streams the status, now and at each change, until the server stops or the client ends the call. */
   async *watch({ service }: HealthCheckRequest, { signal }: HandlerContext): AsyncGenerator<HealthUpdate> {
     const status = () => (this.#names.has(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN);
     let told: ServingStatus | undefined;

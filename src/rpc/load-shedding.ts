@@ -1,20 +1,20 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import { OverloadedError } from '#src/resilience/admission.ts';
 import { CRITICALITY_FIELD, type Criticality, parseCriticality } from '#src/resilience/criticality.ts';
 import type { LoadShedder } from '#src/resilience/load-shedder.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
- * Throws where a call is not to be served, since there are too many.
+ * Throws if a call must not be served, because there are too many.
  *
- * @param field gives a field of the request's header by its name in lower case.
+ * @param field gives a header field of the request by its name in lower case.
  */
 export type AdmitCall = (method: DescMethod, field: (name: string) => string | null | undefined) => void;
 
 /**
- * Refuses calls while there is more to do than can be done in time, the least critical first.
+ * Refuses calls under overload, the least critical first.
  *
- * @param options.exempt full names of services whose calls are always served: who looks after us has to get an answer.
+ * @param options.exempt full names of services whose calls are always served, because operators need their answers.
  */
 export function loadShedding(
   shedder: LoadShedder,
@@ -25,7 +25,7 @@ export function loadShedding(
     const criticality = parseCriticality(field(CRITICALITY_FIELD));
     if (shedder.admits(criticality)) return;
     options.onShed(criticality);
-    throw new OverloadedError('the service is overloaded: there is more to do than can be done in time');
+    throw new OverloadedError('the service is overloaded: retry after a while');
   };
 }
 

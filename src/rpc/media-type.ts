@@ -1,21 +1,21 @@
-/** What the body of a POST is, by its content type. */
+/** The format of a POST's body, by its content type. */
 export interface Format {
   readonly protocol: 'connect' | 'connect-stream' | 'grpc' | 'grpc-web';
-  /** Whether messages are binary protobuf, or else JSON. */
+  /** Whether messages are binary protobuf. Otherwise they are JSON. */
   readonly binary: boolean;
-  /** The content type as libraries write it: in lower case, without parameters. */
+  /** The content type in the spelling of libraries: lower case, without parameters. */
   readonly type: string;
 }
 
 /**
- * Reads a content type (RFC 9110, 8.3.1). Case, white space and parameters change nothing: JSON is always UTF-8 (RFC 8259, 8.1
- * and 11), and protobuf has no parameters.
+ * Reads a content type (RFC 9110, 8.3.1). Case, white space and parameters do not matter: JSON is always UTF-8 (RFC 8259, 8.1 and 11), and
+ * protobuf has no parameters.
  *
- * @returns undefined for a type that no RPC takes.
+ * @returns undefined for a type that no RPC accepts.
  */
 export function formatOf(contentType: string | undefined): Format | undefined {
   if (contentType === undefined) return undefined;
-  // What clients send is found without a copy.
+  // Common types are found without a copy.
   return FORMATS.get(contentType) ?? FORMATS.get(essenceOf(contentType));
 }
 

@@ -1,17 +1,16 @@
 import { Code, ConnectError, createContextKey, type Interceptor, type StreamResponse } from '@connectrpc/connect';
 import { codeToString } from '@connectrpc/connect/protocol-connect';
-import type { Call } from '#src/rpc/call.ts';
 import { rpcError } from '#src/rpc/error-details.ts';
 import { toClientError } from '#src/rpc/error-mapping.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
-/** Where the stages find the call that they work for. */
-export const callKey = createContextKey<Call | undefined>(undefined, { description: 'call' });
+/** The context key of the call's record. */
+export const callKey = createContextKey<CallRecord | undefined>(undefined, { description: 'call' });
 
 /**
- * The outermost stage: whatever comes from below, the client gets an answer by its deadline, every error is one of the
- * table's, and the call has its outcome.
+ * The outermost stage. The client gets an answer by its deadline, every error is from the table, and the call has an outcome.
  *
- * @param translate makes of any error the one that the client gets; default: by the service's own table.
+ * @param translate translates an error for the client. Default: by the service's own table.
  */
 export function outcome(translate: ErrorTranslator = toClientError): Interceptor {
   return next => async request => {
@@ -28,29 +27,29 @@ export function outcome(translate: ErrorTranslator = toClientError): Interceptor
   };
 }
 
-/** The same for a call that has no stages around it: it was answered with a message. */
-export function settleOk(call: Call): void {
+/** Records the success of a call without stages: it was answered with a message. */
+export function settleOk(call: CallRecord): void {
   finish(call, undefined);
 }
 
 /**
- * And for one that failed.
+ * Records the failure of a call without stages.
  *
- * @param aborted why it ended before its handler was done.
- * @returns the error that the client gets.
+ * @param aborted why it ended before its handler did.
+ * @returns the error for the client.
  */
 export function settleFailed(
-  call: Call,
+  call: CallRecord,
   error: unknown,
   aborted: ConnectError | undefined,
   translate: ErrorTranslator,
 ): ConnectError {
-  // Nobody reads it.
+  // Its stack is never read.
   if (aborted?.code === Code.Canceled) return finish(call, CANCELED);
   return finish(call, translate(aborted === undefined ? error : abortError(aborted)));
 }
 
-/** Settles as the work does, or rejects as soon as the call is aborted: the work itself may take longer to notice. */
+/** Settles like the work, or rejects as soon as the call is aborted. The work itself may notice later. */
 function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
@@ -62,7 +61,7 @@ function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 async function* observe(
   response: StreamResponse,
-  call: Call | undefined,
+  call: CallRecord | undefined,
   signal: AbortSignal,
   translate: ErrorTranslator,
 ) {
@@ -73,17 +72,17 @@ async function* observe(
       yield message;
       isWriting = false;
     }
-    // A handler may take its deadline for the end that it waits for; its client must not take it for a stream that is complete.
+    // A handler may end normally at its deadline. The client must not see that as a complete stream.
     if (isDeadline(signal)) throw signal.reason;
     finish(call, undefined);
   } catch (error) {
-    // Thrown in from where messages are written, which is where it is dealt with.
+    // The writer of messages throws it in here, and handles it.
     if (isWriting) throw error;
     throw finish(call, explain(error, signal, translate));
   }
 }
 
-/** The error for the client: what ended the call counts for more than what came of it. */
+/** The error for the client. The reason of the abort wins over the error of the work. */
 function explain(error: unknown, signal: AbortSignal, translate: ErrorTranslator): ConnectError {
   return translate(signal.aborted ? abortError(signal.reason) : error);
 }
@@ -104,14 +103,14 @@ function canceledError(): ConnectError {
   return rpcError(Code.Canceled, 'the client cancelled the call', { reason: 'CANCELED' });
 }
 
-function finish<E extends ConnectError | undefined>(call: Call | undefined, error: E): E {
+function finish<E extends ConnectError | undefined>(call: CallRecord | undefined, error: E): E {
   if (call === undefined) return error;
   call.code = error === undefined ? 'ok' : codeToString(error.code);
   call.cause = error?.cause;
   return error;
 }
 
-/** Calls that were cancelled in a flood share it. */
+/** Shared by all calls, because clients may cancel in floods. */
 const CANCELED = canceledError();
 
 type ErrorTranslator = (error: unknown) => ConnectError;

@@ -1,11 +1,11 @@
-/** A text as the field grpc-message has it: bytes other than printable ASCII, and the percent sign, are escaped. */
+/** A text for the field grpc-message: bytes other than printable ASCII, and the percent sign, are escaped. */
 export function percentEncode(message: string): string {
   return withoutNeedlessEscapes(encodeURIComponent(message.toWellFormed()));
 }
 
 /**
- * Takes back escapes that gRPC does not ask for ("Percent-Byte-Unencoded"): encodeURIComponent makes them, and grpc-js shows
- * many as they are: "page_size%3A must be".
+ * Removes escapes that gRPC does not require ("Percent-Byte-Unencoded"). encodeURIComponent makes them, and grpc-js shows many of them
+ * unchanged: "page_size%3A must be".
  */
 export function withoutNeedlessEscapes(escaped: string): string {
   return escaped.replace(NEEDLESS_ESCAPE, decodeURIComponent);

@@ -16,23 +16,22 @@ import {
 } from '@connectrpc/connect/protocol-connect';
 import { findTrailerError, headerGrpcMessage, setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { trailerFlag, trailerParse, trailerSerialize } from '@connectrpc/connect/protocol-grpc-web';
-import type { Call } from '#src/rpc/call.ts';
 import { explainFramingError, explainWriteError } from '#src/rpc/error-mapping.ts';
 import { withoutNeedlessEscapes } from '#src/rpc/percent-encode.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
 export interface ProtocolErrorOptions {
-  /** Makes of an error of the framing the one that the client gets; default: one with an ErrorInfo, as all of ours have. */
+  /** Translates a framing error for the client. Default: with an ErrorInfo, as all of ours have. */
   readonly translate?: ((error: ConnectError) => ConnectError) | undefined;
 }
 
 /**
- * Gives the errors of Connect's own framing what all our errors have: an ErrorInfo, and INVALID_ARGUMENT rather than
- * INTERNAL for bytes that are no message. They arise before the stages run, so no stage can see them: a call that has
- * no outcome when its response has an error had one of these.
+ * Gives Connect's framing errors an ErrorInfo, and INVALID_ARGUMENT instead of INTERNAL for bytes that are not a message. These errors
+ * arise before the stages run. So a call without an outcome, whose response has an error, had one of them.
  */
 export async function explainProtocolError(
   response: UniversalServerResponse,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): Promise<UniversalServerResponse> {
   const explain = createExplain(call, options.translate);
@@ -50,15 +49,15 @@ export async function explainProtocolError(
 }
 
 /**
- * The answer where Connect could not write its own error, in gRPC and gRPC-Web: it quotes half of a surrogate pair, which JSON
- * can escape, and which no field can hold.
+ * The answer if Connect could not write its own error, in gRPC and gRPC-Web: the error quotes an unpaired surrogate, which JSON can escape
+ * and no header field can hold.
  */
 export function answerUnquotable(
   contentType: string,
-  call: Call,
+  call: CallRecord,
   options: ProtocolErrorOptions = {},
 ): UniversalServerResponse {
-  const message = 'the message is no such JSON, and has half of a surrogate pair, which is no Unicode text';
+  const message = 'the message must be JSON of Unicode text, and has an unpaired surrogate: half of a surrogate pair';
   const error = translateProtocolError(call, new ConnectError(message, Code.InvalidArgument), options);
   const answer = { status: 200, header: new Headers({ [headerContentType]: contentType }) };
   const trailer = setTrailerStatus(new Headers(), error);
@@ -66,9 +65,9 @@ export function answerUnquotable(
   return { ...answer, body: createAsyncIterable([encodeEnvelope(trailerFlag, trailerSerialize(trailer))]) };
 }
 
-/** The same for an error that arose where the call's message was read, outside of connect-node. */
+/** The same for an error of reading the message outside of connect-node. */
 export function translateProtocolError(
-  call: Call,
+  call: CallRecord,
   error: ConnectError,
   { translate = explainFramingError }: ProtocolErrorOptions = {},
 ): ConnectError {
@@ -78,8 +77,8 @@ export function translateProtocolError(
   return explained;
 }
 
-/** The error that the client gets for one of Connect's own; undefined where it is none of those. */
-function createExplain(call: Call, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
+/** The error for the client instead of one of Connect's. Undefined if it is not one of Connect's. */
+function createExplain(call: CallRecord, translateRead: ((error: ConnectError) => ConnectError) | undefined): Explain {
   return error => {
     const isOurs = call.code !== undefined && !(call.answered && call.code === 'ok');
     if (error === undefined || isOurs) return undefined;
@@ -87,7 +86,7 @@ function createExplain(call: Call, translateRead: ((error: ConnectError) => Conn
   };
 }
 
-/** Connect's unary errors are the whole body, and set the status. */
+/** A unary error of Connect is the whole body, and sets the status. */
 async function explainUnary(
   response: UniversalServerResponse,
   body: AsyncIterable<Uint8Array>,
@@ -124,7 +123,7 @@ function explainTrailer(trailer: Headers, explain: Explain): void {
   if (message !== null) trailer.set(headerGrpcMessage, withoutNeedlessEscapes(message));
 }
 
-/** Rewrites the last envelope, which has the outcome; each chunk of a response is one envelope. */
+/** Rewrites the last envelope, which has the outcome. Each chunk of a response is one envelope. */
 async function* mapEnvelopes(
   { body }: UniversalServerResponse,
   flag: number,
@@ -152,7 +151,7 @@ function explainEndStream(data: Uint8Array, explain: Explain): Uint8Array | unde
 
 /** More than any error that Connect itself makes. */
 const ERROR_MAX_BYTES = 65_536;
-/** A byte of flags, and four of length. */
+/** One byte of flags, and four bytes of length. */
 const ENVELOPE_PREFIX_LENGTH = 5;
 
 type Explain = (error: ConnectError | undefined) => ConnectError | undefined;

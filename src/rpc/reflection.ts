@@ -20,12 +20,11 @@ import {
 } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
 
 /**
- * Server reflection, v1 and v1alpha, so that tools can call the server with no schema at hand. It lists and describes itself too,
- * as the servers of grpc-go and grpc-java do.
+ * Server reflection, v1 and v1alpha, so that tools can call the server without a schema. It lists itself too, as grpc-go and grpc-java do.
  *
  * Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
  *
- * @param files those of the other services; what they import is added.
+ * @param files those of the other services; their imports are added.
  */
 export function reflection(router: ConnectRouter, files: readonly DescFile[]): void {
   const answer = createAnswer([...files, ServerReflection.file, ServerReflectionAlpha.file]);
@@ -35,13 +34,13 @@ export function reflection(router: ConnectRouter, files: readonly DescFile[]): v
     for await (const request of requests) yield answer(request);
   }
   router.service(ServerReflection, { serverReflectionInfo });
-  // The two versions differ in nothing but the package's name, so what initializes one message does for the other.
+  // The two versions differ only in the package's name, so a message of one initializes the other.
   router.service(ServerReflectionAlpha, { serverReflectionInfo: serverReflectionInfo as never });
 }
 
 /** Answers one request of either version. Errors are part of the answer, and do not end the stream. */
 function createAnswer(roots: readonly DescFile[]) {
-  // With the details of errors too, so that tools can print them.
+  // Includes the details of errors, so that tools can print them.
   const files = withImports([...roots, file_google_rpc_error_details]);
   const registry = createRegistry(...files.values());
   const symbols = filesBySymbol(registry);
@@ -97,13 +96,13 @@ function withImports(roots: readonly DescFile[]): Map<string, DescFile> {
   return files;
 }
 
-/** The file and what it imports, which spares clients a question for each import. */
+/** The file with its imports, which saves clients a request for each import. */
 function encode(file: DescFile, files: ReadonlyMap<string, DescFile>): Uint8Array[] {
   const wanted = withImports([files.get(file.proto.name) ?? file]);
   return [...wanted.values()].reverse().map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
 }
 
-/** Every name that a file declares, down to fields and the values of enums, with that file. */
+/** Every name that a file declares, including fields and enum values, with that file. */
 function filesBySymbol(registry: Registry): Map<string, DescFile> {
   const symbols = new Map<string, DescFile>();
   for (const type of registry) {
@@ -126,7 +125,7 @@ function membersOf(type: RegistryType): readonly { readonly name: string }[] {
   }
 }
 
-/** What stands before the names of a type's members. The values of an enum are its siblings, not its children. */
+/** The prefix of the names of a type's members. Enum values are siblings of their enum, not children. */
 function scopeOf(type: RegistryType): string {
   const scope = type.kind === 'enum' ? (type.parent?.typeName ?? type.file.proto.package) : type.typeName;
   return scope === '' ? '' : `${scope}.`;

@@ -8,27 +8,27 @@ import { essenceOf, formatOf } from '#src/rpc/media-type.ts';
 import { percentEncode } from '#src/rpc/percent-encode.ts';
 import type { Rejection } from '#src/rpc/rejection.ts';
 
-/** The whole answer to a request that is refused, but for what every response has. */
+/** The answer to a rejected request, without the fields that every response has. */
 export interface RejectionAnswer {
   /** The HTTP status. */
   readonly status: number;
-  /** Names, in lower case, and values in turn; the content type among them. */
+  /** Names in lower case and values alternate. The content type is among them. */
   readonly fields: readonly string[];
-  /** Undefined: the fields are all of it. */
+  /** Undefined: the answer has only fields. */
   readonly body: Uint8Array | undefined;
 }
 
 /**
- * A refusal in the protocol of the caller, which its content type names:
+ * A rejection in the caller's protocol, which its content type names:
  *
  * | caller | answer |
  * |---|---|
- * | gRPC, over HTTP/2 | 200, and the status among the header's fields, which are also the trailers ("Trailers-Only") |
+ * | gRPC, over HTTP/2 | 200, with the status among the header fields, which are also the trailers ("Trailers-Only") |
  * | gRPC-Web | 200, and a frame of trailers |
- * | a stream of Connect | 200, and the message that ends the stream; but 415 for an unknown codec, as its specification has it |
- * | everybody else | the refusal's status, and the error in the JSON of a unary call of Connect |
+ * | a stream of Connect | 200, and the message that ends the stream; 415 for an unknown codec, as its specification requires |
+ * | all others | the status of the rejection, and the error in the JSON of a unary Connect call |
  *
- * gRPC needs HTTP/2, so over HTTP/1.1 its callers get JSON, which names the way out. No answer may be kept by a cache.
+ * gRPC needs HTTP/2. Over HTTP/1.1 its callers get JSON, which names the remedy. No cache may keep an answer.
  */
 export function answerRejection(
   refusal: Rejection,
@@ -49,7 +49,7 @@ export function answerRejection(
   return answer;
 }
 
-/** The content type of the answer, which says which protocol it is in. One of a few, whatever the client has sent. */
+/** The content type of the answer, which names its protocol: one of a few, whatever the client has sent. */
 function dialectOf({ status }: Rejection, contentType: string | undefined, isHttp2: boolean): string {
   if (contentType === undefined) return JSON_TYPE;
   const format = formatOf(contentType);
@@ -75,7 +75,7 @@ function compose(refusal: Rejection, dialect: string): RejectionAnswer {
   return { status: 200, fields: [...fields, ...[...trailer].flat()], body: undefined };
 }
 
-/** Refusals are few and each is the same for all: composed once, for floods of them. */
+/** There are few rejections, the same for all clients. Each answer is composed once, for floods of them. */
 const ANSWERS = new WeakMap<Rejection, Map<string, RejectionAnswer>>();
 
 const JSON_TYPE = 'application/json';

@@ -2,7 +2,7 @@ import { Code } from '@connectrpc/connect';
 import { ERROR_DOMAIN } from '#src/rpc/error-details.ts';
 import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
-/** Why a request never became an RPC, as the client, the log and the metrics are told. */
+/** Why a request did not become an RPC, for the client, the log and the metrics. */
 export interface Rejection {
   /** The `reason` of its ErrorInfo. */
   readonly reason: ErrorReason;
@@ -10,13 +10,13 @@ export interface Rejection {
   readonly status: number;
   /** The code of the error, for every protocol. */
   readonly code: Code;
-  /** What was wrong, the limit, and what to do. The same for all clients, so nothing of ours leaks. */
+  /** What was wrong, the limit, and what to do. It is the same for all clients, so nothing leaks. */
   readonly message: string;
-  /** Fields that the answer has in every protocol, names and values in turn. */
+  /** Fields of the answer in every protocol: names and values alternate. */
   readonly fields: readonly string[];
 }
 
-/** @param fields that the answer has in every protocol, names and values in turn. */
+/** @param fields of the answer in every protocol: names and values alternate. */
 export function refusal(
   reason: ErrorReason,
   status: number,
@@ -27,7 +27,7 @@ export function refusal(
   return Object.freeze({ reason, status, code, message, fields });
 }
 
-/** Every refusal of a request that does not depend on the RPC that it names. */
+/** Every rejection that does not depend on the named RPC. */
 export const REJECTIONS = Object.freeze({
   malformed: refusal('MALFORMED_REQUEST', 400, Code.InvalidArgument, 'the request must be well-formed HTTP'),
   badHost: refusal('BAD_HOST', 400, Code.InvalidArgument, 'the request must have exactly one well-formed Host'),

@@ -5,16 +5,16 @@ import { formatOf } from '#src/rpc/media-type.ts';
 import { REJECTIONS, type Rejection, refusal } from '#src/rpc/rejection.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
-/** An RPC that is served, and what a request for it must be like. */
+/** A served RPC, and the requirements on its requests. */
 export interface Route {
   /** Such as `blog.v1.PostService/GetPost`. */
   readonly procedure: string;
   readonly isUnary: boolean;
   /** Whether GET and HEAD may call it: it is unary and has no side effects. */
   readonly isSafe: boolean;
-  /** Whether it sends and receives at the same time, for which it must be called over HTTP/2. */
+  /** Whether it sends and receives at the same time, which needs HTTP/2. */
   readonly isBidi: boolean;
-  /** The field Allow of answers that name the methods that it takes (RFC 9110, 10.2.1). */
+  /** The Allow field of answers about the method (RFC 9110, 10.2.1). */
   readonly allow: string;
 }
 
@@ -31,16 +31,16 @@ export function routeOf(method: DescMethod): Route {
 }
 
 /**
- * Refuses a request that is no call of the RPC at its path: whose method or content type it does not take.
+ * Rejects a request with a method or content type that the RPC at its path does not accept.
  *
- * A POST without a content type of ours is refused also because a page can send a form, text/plain, multipart, or no type at all to
- * another origin without asking (CORS).
+ * A POST without one of our content types is rejected also because a page can send a form, text/plain, multipart or no type to another
+ * origin without a preflight (CORS).
  *
  * @param route the RPC at the path; undefined: there is none.
  */
 export function refuseCall(route: Route | undefined, head: RequestHead, isHttp2: boolean): Rejection | undefined {
   const { method } = head;
-  // Which path it is that a browser asks for, it will hear when it calls it.
+  // A browser's preflight gets its answer about the path when it makes the call.
   if (method === 'OPTIONS') return undefined;
   if (route === undefined) return REJECTIONS.unknownPath;
   if (method === 'GET' || method === 'HEAD') return route.isSafe ? undefined : POST_ONLY;
@@ -53,7 +53,7 @@ export function refuseCall(route: Route | undefined, head: RequestHead, isHttp2:
   return route.isBidi && !isHttp2 ? BIDI_OVER_HTTP1 : undefined;
 }
 
-/** The field Allow of a request that names no RPC, such as `OPTIONS *`. */
+/** The Allow field for a request that names no RPC, such as `OPTIONS *`. */
 export const SAFE_METHODS = 'GET, HEAD, POST, OPTIONS';
 const OTHER_METHODS = 'POST, OPTIONS';
 
@@ -77,7 +77,7 @@ const STREAM_TO_UNARY = badType(`this RPC does not stream: the content type must
 const NOT_A_STREAM = badType(`this RPC streams: the content type must be ${STREAM_TYPES}`);
 const UNARY_TO_STREAM = badType(`this RPC streams, which takes another content type: ${STREAM_TYPES}`);
 
-/** A client that waits for answers while it sends may hang, so it is also told that the connection ends. */
+/** A client that waits for answers while it sends may hang, so it is told that the connection ends. */
 const BIDI_OVER_HTTP1 = refusal(
   'HTTP2_REQUIRED',
   505,

@@ -6,21 +6,21 @@ import type { FieldFault } from '#src/posts/invalid-argument-error.ts';
 import { invalidArgument } from '#src/rpc/error-mapping.ts';
 
 /**
- * Checks requests against the rules of the .proto, those that it states in words too, all of them at once.
+ * Checks requests against all rules of the .proto at once, including those that it states in words.
  *
- * The first check of a message type compiles its rules, which takes tens of milliseconds: `warm` does that beforehand.
+ * The first check of a message type compiles its rules, which takes tens of milliseconds. `warm` does that beforehand.
  */
 export class RequestValidator {
   readonly #validator: Validator = createValidator({ regexMatch: platformMatcher() });
 
   readonly #tokenFaults: (message: Message) => readonly FieldFault[];
 
-  /** Frozen messages that keep the rules. */
+  /** Frozen messages that are known to keep the rules. */
   readonly #passed = new WeakSet<Message>();
 
   /**
-   * @param tokenFaults what is wrong with the tokens of a request that breaks a rule: its handler, which opens them, never gets it,
-   *   and the answer is to name every field.
+   * @param tokenFaults the faults of a request's tokens. If the request breaks a rule, its handler does not open its tokens, and the answer
+   *   must name every field.
    */
   constructor(tokenFaults: (message: Message) => readonly FieldFault[] = () => []) {
     this.#tokenFaults = tokenFaults;
@@ -32,16 +32,16 @@ export class RequestValidator {
   }
 
   /**
-   * Refuses a request that breaks a rule.
+   * Checks a request.
    *
    * @throws ConnectError INVALID_ARGUMENT, with each field and its limit.
-   * @throws the validator's own error where a rule can't be compiled: our fault, not the client's.
+   * @throws the validator's own error if a rule cannot be compiled, which is our fault.
    */
   readonly check: RequestCheck = (type, message) => {
     if (this.#passed.has(message)) return;
     const violations = violationsOf(this.#validator, type, message);
     if (violations.length === 0) {
-      // It can't change, and the rules look at nothing but the message.
+      // The message cannot change, and the rules depend only on it.
       if (Object.isFrozen(message)) this.#passed.add(message);
       return;
     }
@@ -51,10 +51,10 @@ export class RequestValidator {
   };
 }
 
-/** Throws where a message breaks a rule of its type. */
+/** Throws if a message breaks a rule of its type. */
 export type RequestCheck = (type: DescMessage, message: Message) => void;
 
-/** The stage that validates requests: each message of a stream when it is read. */
+/** The stage that validates requests. It checks each message of a stream when it is read. */
 export function validation(check: RequestCheck): Interceptor {
   return next => request => {
     if (request.stream) return next({ ...request, message: checkEach(request.method.input, request.message, check) });
@@ -71,8 +71,8 @@ async function* checkEach<M extends Message>(type: DescMessage, messages: AsyncI
 }
 
 /**
- * The .proto's patterns are ours, and are simple enough for the platform's own expressions, which are three times as
- * fast as the validator's default. Each is compiled once.
+ * The patterns are our own, and simple enough for the platform's expressions, which are three times as fast as the validator's default.
+ * Each is compiled once.
  */
 function platformMatcher(): (pattern: string, text: string) => boolean {
   const expressions = new Map<string, RegExp>();

@@ -6,21 +6,21 @@ import { contentCodingOf } from '#src/wire/content-coding.ts';
 
 /** Compresses responses, a few at a time. */
 export interface Compressor {
-  /** Smaller ones are sent as they are. */
+  /** Smaller messages are sent uncompressed. */
   readonly minBytes: number;
   /**
-   * The encoding to answer in: the first that the client accepts (RFC 9110, 12.5.3) and we have; undefined for none. One with
-   * a quality of 0 is not accepted; other qualities are not weighed, as in connect-node.
+   * The encoding of an answer: the first that the client accepts (RFC 9110, 12.5.3) and we have; undefined: none. A quality of 0 means not
+   * accepted. Other qualities do not count, as in connect-node.
    *
-   * @param accepted the field Accept-Encoding, or the like.
+   * @param accepted the field Accept-Encoding or its equivalent.
    */
   readonly negotiate: (accepted: string | undefined) => string | undefined;
-  /** @returns the same bytes where nothing is gained; undefined where too many are being compressed already. */
+  /** @returns the same bytes if compression gains nothing; undefined if too many compressions run. */
   readonly compress: (name: string, bytes: Uint8Array) => Promise<Uint8Array | undefined>;
   /**
-   * The same for what comes in pieces, each done with before the next one is asked for.
+   * The same for pieces. Each is used up before the next one is requested.
    *
-   * @param length of all of them.
+   * @param length of all pieces.
    */
   readonly compressPieces: (
     name: string,
@@ -30,9 +30,9 @@ export interface Compressor {
 }
 
 /**
- * @param options.minBytes a message below this is not compressed.
- * @param options.concurrency how many messages are compressed at once; beyond it they are sent as they are, since waiting
- *   for a processor costs more than sending some bytes more.
+ * @param options.minBytes a smaller message is not compressed.
+ * @param options.concurrency the most messages that are compressed at once. Others are sent uncompressed, because waiting for a processor
+ *   costs more than some more bytes.
  */
 export function createCompressor(options: { readonly minBytes: number; readonly concurrency: number }): Compressor {
   const negotiated = new Map<string, string | undefined>();
@@ -92,13 +92,13 @@ function firstOf(accepted: string): string | undefined {
 
 const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN } = zlib.constants;
 const [gzip, brotli] = [promisify(zlib.gzip), promisify(zlib.brotliCompress)];
-/** Levels are for answers that are compressed while somebody waits: the next ones save a hundredth more and take a third longer. */
+/** The levels are for answers that somebody waits for. The next level saves a hundredth more, and takes a third longer. */
 const GZIP = { level: 4 };
 const brotliOptions = (length: number) => ({
   params: {
     [BROTLI_PARAM_QUALITY]: 2,
     [BROTLI_PARAM_SIZE_HINT]: length,
-    // A window as large as the message, of 2^10 to 2^22 bytes: memory for a larger one would be got and cleared in vain.
+    // A window of the message's size, from 2^10 to 2^22 bytes. A larger one would be allocated and cleared in vain.
     [BROTLI_PARAM_LGWIN]: Math.min(22, Math.max(10, Math.ceil(Math.log2(length)))),
   },
 });
@@ -114,9 +114,9 @@ const ENCODINGS: Readonly<Record<string, Encoding>> = Object.assign(Object.creat
     stream: length => zlib.createBrotliCompress(brotliOptions(length)),
   },
 } satisfies Record<string, Encoding>);
-/** Up to here, the way to another thread and back takes longer than compressing: 400 us against 40 to 300 (`npm run bench compression`). */
+/** Up to this size, another thread takes longer than compressing: 400 us against 40 to 300 (`npm run bench compression`). */
 const SMALL_BYTES = 16_384;
-/** Clients have few different ones, and a hostile one gets no more than this. */
+/** Clients have few different values, and a hostile client gets no more room than this. */
 const REMEMBERED_MAX = 100;
 
 interface Encoding {

@@ -7,29 +7,29 @@ import { StreamScheduler } from '#src/wire/stream-scheduler.ts';
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
-/** What is known of one connection of the public port, for as long as it lives. */
+/** The record of one connection of the public port, for as long as it lives. */
 export class Connection {
   readonly socket: Socket;
-  /** The peer's address, or that of its client where the peer is a proxy and has said so (PROXY protocol). */
+  /** The peer's address, or the client's, if the peer is a proxy that has named it (PROXY protocol). */
   readonly remoteAddress: string;
-  /** Whether that is the address of a trusted proxy: then each request may come from another client. */
+  /** Whether that is a trusted proxy, so that each request may come from another client. */
   readonly isTrustedProxy: boolean;
   /** The HTTP/2 session; unset: the connection speaks HTTP/1.1, or nothing yet. */
   session: Http2Session | undefined = undefined;
-  /** HTTP/2: the streams that are open, and how many there have been. */
+  /** HTTP/2: the number of open streams, and of all streams so far. */
   readonly openStreams = new Set<ServerHttp2Stream>();
   streamsOpened = 0;
   readonly streamTurns = new StreamScheduler();
   readonly streamResets = new StreamResets();
-  /** HTTP/2: it was ended for a flood; what has come of it and waits for its turn is dropped. */
+  /** HTTP/2: it was ended for a flood. Its waiting streams are dropped. */
   flooded = false;
   /** HTTP/2: ends it for its resets. */
   endForResets: () => void = () => {};
   /** HTTP/1.1: the response to the latest request; unset: none has come. */
   latestResponse: ServerResponse | undefined = undefined;
-  /** HTTP/1.1: the next answer is the last one, and says so. */
+  /** HTTP/1.1: the next answer is the last one, and announces that. */
   retiring = false;
-  /** Its last answer is out and it is about to close; what still comes in is no request. */
+  /** Its last answer has left, and it is about to close. Further bytes are not a request. */
   closing = false;
 
   constructor(socket: Socket, remoteAddress: string, isTrustedProxy: boolean) {
@@ -38,27 +38,27 @@ export class Connection {
     this.isTrustedProxy = isTrustedProxy;
   }
 
-  /** HTTP/2: a stream has come; it may be reset already. */
+  /** HTTP/2: a stream has arrived. It may be reset already. */
   streamOpened(stream: ServerHttp2Stream): void {
     this.streamsOpened++;
     if (!stream.closed) this.openStreams.add(stream);
     else if (this.streamResets.count()) this.endForResets();
   }
 
-  /** HTTP/2: a stream has closed, with its answer or without. */
+  /** HTTP/2: a stream has closed, with or without its answer. */
   streamClosed(stream: ServerHttp2Stream): void {
     const isOpen = this.openStreams.delete(stream);
-    // Streams that close with their session have not been reset.
+    // Streams that close with their session were not reset.
     if (isOpen && stream.aborted && this.session?.destroyed === false && this.streamResets.count()) this.endForResets();
   }
 
-  /** HTTP/1.1: whether there is a request that is not answered in full. */
+  /** HTTP/1.1: whether a request is not answered in full. */
   get answering(): boolean {
     return this.latestResponse !== undefined && !this.latestResponse.closed;
   }
 }
 
-/** HTTP/1.1: has the next answer say `Connection: close`, also where its call runs already. */
+/** HTTP/1.1: makes the next answer say `Connection: close`, also if its call already runs. */
 export function retire(connection: Connection): void {
   const { latestResponse } = connection;
   connection.retiring = true;
@@ -70,13 +70,13 @@ export function attachConnection(exchange: Socket | Http2Session, connection: Co
   (exchange as HttpExchange)[kConnection] = connection;
 }
 
-/** The connection that a request came by; undefined where its session is gone already. */
+/** The connection of a request; undefined if its session is already gone. */
 export function connectionOf(request: HttpRequest): Connection | undefined {
   const exchange = 'stream' in request ? request.stream.session : request.socket;
   return (exchange as HttpExchange | undefined)?.[kConnection];
 }
 
-/** The connection of a socket; undefined where it is none of the public port's. */
+/** The connection of a socket; undefined if it is not of the public port. */
 export function connectionOfSocket(socket: object): Connection | undefined {
   return (socket as HttpExchange)[kConnection];
 }

@@ -1,11 +1,11 @@
 /**
- * Reads the field that names the coding of a body or message: case does not matter, `x-gzip` is `gzip` (RFC 9110, 8.4.1), and
- * `identity` stands for none.
+ * Reads the field that names the coding of a body or message. Case does not matter, `x-gzip` is `gzip` (RFC 9110, 8.4.1), and `identity`
+ * means none.
  *
- * @returns undefined where the body is not coded; the name in lower case otherwise, also one that nobody knows.
+ * @returns undefined if there is no coding; otherwise its name in lower case, known or not.
  */
 export function contentCodingOf(field: string | undefined): string | undefined {
-  // What clients send, before anything is copied.
+  // Common values, before anything is copied.
   if (field === undefined || field === 'identity') return undefined;
   if (field === 'gzip' || field === 'br') return field;
   const codings = field

@@ -2,9 +2,9 @@ import { hash } from 'node:crypto';
 import type { Compressor } from '#src/wire/compressor.ts';
 import { piecesOf } from '#src/wire/pieces.ts';
 
-/** The bytes of one message in one format, and what is made of them, each when it is first asked for. */
+/** The bytes of one message in one format, and their derived forms, each made on demand. */
 export class EncodedMessage {
-  /** Of the message, in bytes. */
+  /** The length of the message in bytes. */
   readonly length: number;
   readonly #compressedFlag: boolean;
   readonly #lasting: boolean;
@@ -13,7 +13,7 @@ export class EncodedMessage {
   #etag: string | undefined;
   #compressed: Map<string, Promise<EncodedMessage | undefined>> | undefined;
 
-  /** @param options.lasting it is kept: then it has memory of its own, where others share a block that lives as long as one of them. */
+  /** @param options.lasting it is kept, so it has its own memory. Others share a block that lives as long as one of them. */
   constructor(
     message: Uint8Array | string,
     { compressed = false, lasting = false }: { readonly compressed?: boolean; readonly lasting?: boolean } = {},
@@ -21,35 +21,35 @@ export class EncodedMessage {
     this.#compressedFlag = compressed;
     this.#lasting = lasting;
     this.length = typeof message === 'string' ? Buffer.byteLength(message) : message.length;
-    // What is ASCII is the same in Latin-1.
+    // ASCII is the same in Latin-1.
     if (message.length === this.length && typeof message === 'string') this.#text = message;
     else this.#envelope = this.#enclose(message);
   }
 
-  /** A byte of flags, four of length, and the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
+  /** One byte of flags, four bytes of length, and the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
   get envelope(): Buffer {
     this.#envelope ??= this.#enclose(this.text);
     return this.#envelope;
   }
 
-  /** The message alone: a view of the envelope. */
+  /** Only the message: a view of the envelope. */
   get bytes(): Buffer {
     return this.envelope.subarray(PREFIX_LENGTH);
   }
 
-  /** The bytes as characters of Latin-1: with a head in front, they go to a socket in one write. */
+  /** The bytes as Latin-1 text, which goes to a socket in one write together with a head. */
   get text(): string {
     this.#text ??= this.bytes.toString('latin1');
     return this.#text;
   }
 
-  /** A strong entity tag (RFC 9110, 8.8.3): of these very bytes, so each format and compression has its own. */
+  /** A strong entity tag (RFC 9110, 8.8.3) of these bytes, so each format and compression has its own. */
   get etag(): string {
     this.#etag ??= `"${hash('sha1', this.#envelope === undefined ? this.text : this.bytes, 'base64url')}"`;
     return this.#etag;
   }
 
-  /** About how much memory it holds for who reads it. */
+  /** About how much memory it holds for its reader. */
   get heldBytes(): number {
     return this.length;
   }
@@ -57,7 +57,7 @@ export class EncodedMessage {
   /** It may have other readers. */
   free(): void {}
 
-  /** The bytes, in pieces. @param isEnveloped whether there is a prefix, as gRPC has it. */
+  /** The bytes in pieces. @param isEnveloped whether they begin with gRPC's prefix. */
   pieces(isEnveloped: boolean): Iterable<Buffer> {
     return piecesOf(isEnveloped ? this.envelope : this.bytes);
   }
@@ -72,7 +72,7 @@ export class EncodedMessage {
     return envelope;
   }
 
-  /** The same message compressed; undefined where that gains nothing, or can't be had now. Compressed once. */
+  /** The same message compressed, once; undefined if that gains nothing, or is not possible now. */
   compressed(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
     this.#compressed ??= new Map();
     let compressed = this.#compressed.get(name);
@@ -89,7 +89,7 @@ export class EncodedMessage {
     try {
       bytes = await compressor.compress(name, plain);
     } finally {
-      // It was too busy, or failed: the next one may have more luck.
+      // It was too busy, or failed. The next call tries again.
       if (bytes === undefined) this.#compressed?.delete(name);
     }
     if (bytes === undefined || bytes === plain) return undefined;

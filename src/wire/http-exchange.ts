@@ -1,75 +1,58 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
 import type { EncodedMessage } from '#src/wire/encoded-message.ts';
 import type { StreamedMessage } from '#src/wire/streamed-message.ts';
 
-/** The HTTP side of one unary call: one request and its response, over HTTP/1.1 or HTTP/2. */
+/** One request and its response, over HTTP/1.1 or HTTP/2, as a unary call sees them. */
 export interface HttpExchange {
   /** Such as `http://127.0.0.1:8080/blog.v1.PostService/GetPost`. */
   readonly url: string;
-  /** The request's fields, names and values in turn. */
+  /** The request's header fields, names and values in turn. */
   readonly fields: readonly string[];
-  /** The same by name, as Node joins what is repeated, or drops it where only the first counts. Made when asked for. */
+  /** The same by name, with repeated fields joined or dropped as Node does. Created on first access. */
   readonly headers: IncomingHttpHeaders;
-  /** Bytes of the request's body that have come. */
+  /** Bytes of the request's body received so far. */
   readonly bytesRead: number;
-  /** Whether the request has come in full. */
+  /** Whether the whole request has arrived. */
   readonly complete: boolean;
 
   /**
-   * Reads the body, and calls `done` with it, in the same tick where it is here already; or with undefined, once, as soon as it
-   * has more than `maxBytes`.
+   * Reads the body and calls `done` with it once: in the same tick if it has arrived, and with undefined as soon as it exceeds
+   * `maxBytes`.
    */
   readBody(maxBytes: number, done: (body: Buffer | undefined) => void): void;
-  /** Calls `gone` when the client is gone before the response was sent; for the call that `send` was not called for. */
+  /** Calls `gone` if the client disconnects before `send` is called. */
   onGone(gone: () => void): void;
   /**
-   * Sends the whole response, and calls `ended` when it has left or never will.
+   * Sends the whole response.
    *
-   * @param moved called each time that a piece of a large one has left.
+   * @param ended called when the response has left or never will.
+   * @param moved called each time that a piece of a large response has left.
    */
-  send(response: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void;
-  /** Ends a response that can't be sent, or is not taken. */
+  send(response: UnaryResponse, ended: ResponseEnded, moved: () => void): void;
+  /** Aborts a response that cannot be sent (`fault`), or that the client does not read (`stalled`). */
   cut(why: 'fault' | 'stalled'): void;
 }
 
 export interface UnaryResponse {
   readonly status: number;
-  /** Names, in lower case, and values in turn. */
+  /** Header fields, names in lower case and values in turn. */
   readonly fields: string[];
-  /** Undefined: there is none, as for a 304. */
+  /** Undefined: no body, as for a 304. */
   readonly body: AnswerMessage | undefined;
-  /** gRPC: the envelope is sent rather than the bytes, and these after it. */
+  /** gRPC: the trailers. The body is then sent in an envelope. */
   readonly trailers: Readonly<Record<string, string | string[]>> | undefined;
-  /** gRPC, without a body: the trailers go with the fields, in one block that ends the stream ("Trailers-Only"). Default: no. */
+  /** gRPC without a body: sends the trailers with the header fields and ends the stream ("Trailers-Only"). Default: false. */
   readonly isTrailersOnly?: boolean;
 }
 
-/** What became of a response. */
-export interface ResponseEnd {
-  /** Undefined: the client was gone before there was an answer. */
-  readonly status: number | undefined;
-  /** Bytes of the response's body. */
-  readonly bytesWritten: number;
-  /** The client did not get it in full. */
-  readonly aborted: boolean;
-}
+/**
+ * @param bytesWritten of the response's body.
+ * @param aborted the client did not get the whole response.
+ */
+export type ResponseEnded = (bytesWritten: number, aborted: boolean) => void;
 
-/** A message in one format, ready to be sent. */
+/** A message in one format, ready to send. */
 export type AnswerMessage = EncodedMessage | StreamedMessage;
 
-/** What the caller knows a call by. */
-export interface CallRecord {
-  /** `performance.now()` when the request's head had arrived. */
-  readonly startedAt: number;
-  /** Such as `blog.v1.PostService/GetPost`; set when the call is taken. */
-  procedure: string | undefined;
-  protocol: 'connect' | 'grpc' | 'grpc-web' | undefined;
-  /** The response has left, or never will. */
-  ended(end: ResponseEnd, exchange: HttpExchange): void;
-  /** HTTP/2: the call's stream has closed; whatever was on its way to the client is gone. */
-  streamClosed(stream: ServerHttp2Stream): void;
-}
-
-/** From this many bytes on, a response is watched until it has left; a smaller one fits into the socket's buffer. */
+/** Larger responses are watched until they have left. Up to this many bytes fit into the socket's buffer. */
 export const LARGE_RESPONSE_BYTES = 16 * 1024;

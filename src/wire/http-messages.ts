@@ -4,13 +4,13 @@ import type { Http1Request } from '#src/wire/http1-exchange.ts';
 import { announceUnreadBody } from '#src/wire/unread-body.ts';
 
 /**
- * An HTTP/1.1 response that counts the bytes that are written to it, not those that `end` is given. It says `Connection: close` where so
- * much of the request's body is left that it is not read off.
+ * An HTTP/1.1 response that counts its written bytes, not those given to `end`. It says `Connection: close` if too much of the request's
+ * body is left to be read.
  */
 export class Http1Response extends ServerResponse<Http1Request> {
   bytesWritten = 0;
 
-  // Node calls it too, where the head is implied.
+  // Node calls it too, for an implied head.
   override writeHead(...args: unknown[]): this {
     if (!this.req.complete) announceUnreadBody(this);
     return super.writeHead(...(args as [number]));

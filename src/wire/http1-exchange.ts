@@ -4,39 +4,39 @@ import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
   type HttpExchange,
   LARGE_RESPONSE_BYTES,
-  type ResponseEnd,
+  type ResponseEnded,
   type UnaryResponse,
 } from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
 import { type RequestHead, readHttp1Head } from '#src/wire/request-head.ts';
 
 /**
- * The request class of the HTTP/1.1 server: its body can be taken chunk by chunk as the parser finds it, without the stream
- * in between. Until somebody does it is Node's own, except that the connection outlives a reader who gives up.
+ * The request class of the HTTP/1.1 server. Its body can be taken in chunks from the parser, without a stream in between. Until then it is
+ * Node's own request, except that the connection survives a reader that stops.
  */
 export class Http1Request extends IncomingMessage {
-  /** Bytes of the body that have come. */
+  /** The received bytes of the body. */
   bytesRead = 0;
-  /** The fields that matter, read when they are first asked for. */
+  /** The relevant fields, read on demand. */
   #head: RequestHead | undefined;
-  /** Set once somebody may ask for all headers. */
+  /** Set once all headers may be needed. */
   #isOffered = false;
   #take: ((chunk: Buffer | null) => void) | undefined;
 
   /** Takes the body: each chunk, then null. */
   takeBody(take: (chunk: Buffer | null) => void): void {
     this.#take = take;
-    // Tells Node that somebody reads, or it would read the rest off itself after the response, for a microsecond.
+    // Tells Node that the body is read. Otherwise it would read the rest itself after the response, for a microsecond.
     (this as { _consumed?: boolean })._consumed = true;
   }
 
-  /** Offers the request to whoever serves it: from now on `headers` has them all. */
+  /** Hands the request over. From now on `headers` has all fields. */
   offer(): RequestHead {
     this.#isOffered = true;
     return this.#headOnly();
   }
 
-  /** What Node asks a request's headers for before anybody else has it. */
+  /** The fields that Node reads before it hands the request over. */
   get early(): { readonly host: string | undefined; readonly expect: string | undefined } | undefined {
     return this.#isOffered ? undefined : this.#headOnly();
   }
@@ -46,7 +46,7 @@ export class Http1Request extends IncomingMessage {
     return this.#head;
   }
 
-  /** Whether the body is taken, rather than read as a stream. */
+  /** Whether the body is taken in chunks, and not read as a stream. */
   get isTaken(): boolean {
     return this.#take !== undefined;
   }
@@ -58,14 +58,13 @@ export class Http1Request extends IncomingMessage {
     return true;
   }
 
-  // Node's own destroys the connection when a reader stops, so that the client of a body that is too large would see a
-  // reset and no answer.
+  // Node's own destroys the connection when a reader stops. The client of a body that is too large would then see a reset and no answer.
   override [Symbol.asyncIterator]() {
     return this.iterator({ destroyOnReturn: false });
   }
 }
 
-// Node looks for an expectation before it hands a request out, and would make an object of all headers for that: 5 % of a call.
+// Node checks for an expectation before it hands a request out, and would make an object of all headers for that: 5 % of a call.
 Object.defineProperty(Http1Request.prototype, 'headers', {
   get(this: Http1Request): unknown {
     return this.early ?? Reflect.get(IncomingMessage.prototype, 'headers', this);
@@ -148,16 +147,16 @@ export class Http1Exchange implements HttpExchange {
     this.#gone?.();
   }
 
-  send({ status, fields, body }: UnaryResponse, ended: (end: ResponseEnd) => void, moved: () => void): void {
+  send({ status, fields, body }: UnaryResponse, ended: ResponseEnded, moved: () => void): void {
     const response = this.#response;
     const { socket } = this.#request;
     const calls = callsOf(socket);
-    // Unless the client pipelines, it is the only one.
+    // Without pipelining, it is the only one.
     if (calls.length === 1 && calls[0] === this) calls.pop();
     else if (calls.includes(this)) calls.splice(calls.indexOf(this), 1);
-    // Writing to it would be an error that nobody expects.
+    // Writing to it would raise an error that nobody expects.
     if (socket.destroyed || response.destroyed) {
-      ended({ status, bytesWritten: 0, aborted: true });
+      ended(0, true);
       return;
     }
     const length = body?.length ?? 0;
@@ -165,20 +164,20 @@ export class Http1Exchange implements HttpExchange {
     response.writeHead(status, fields);
     if (body === undefined || this.#request.method === 'HEAD') {
       response.end();
-      ended({ status, bytesWritten: 0, aborted: false });
+      ended(0, false);
     } else if (length <= LARGE_RESPONSE_BYTES && body instanceof EncodedMessage) {
       // As text, head and body are one write.
       response.end(body.text, 'latin1');
-      ended({ status, bytesWritten: length, aborted: false });
+      ended(length, false);
     } else {
-      response.once('close', () => ended({ status, bytesWritten: length, aborted: !response.writableFinished }));
+      response.once('close', () => ended(length, !response.writableFinished));
       if (length <= PIECE_BYTES && body instanceof EncodedMessage) response.end(body.bytes);
       else sendPieces(response, body.pieces(false), moved);
     }
   }
 }
 
-/** The calls of a connection that are not answered: one listener for all of them, instead of one for each. */
+/** The unanswered calls of a connection: one listener for all of them, instead of one for each. */
 function callsOf(socket: Socket & { [kCalls]?: Http1Exchange[] }): Http1Exchange[] {
   let calls = socket[kCalls];
   if (calls === undefined) {

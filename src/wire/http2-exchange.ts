@@ -1,19 +1,19 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
 import {
-  type CallRecord,
   type HttpExchange,
   LARGE_RESPONSE_BYTES,
-  type ResponseEnd,
+  type ResponseEnded,
   type UnaryResponse,
 } from '#src/wire/http-exchange.ts';
 import { PIECE_BYTES, sendPieces } from '#src/wire/pieces.ts';
 
 /**
- * A call over HTTP/2, on Node's stream itself: its compatibility layer makes a request and a response of each.
+ * A call over HTTP/2 on Node's stream, without the request and response of its compatibility layer.
  *
- * Node keeps streams for some time after they have closed, and with them whatever their listeners hold. So those hold nothing but
- * this object, which lets go of the call when the stream closes: without that, a fifth of all time went into garbage collection.
+ * Node keeps streams, and what their listeners hold, for some time after they have closed. So listeners hold only this object, which
+ * releases the call when the stream closes. Without that, garbage collection took a fifth of the time.
  */
 export class Http2Exchange implements HttpExchange {
   readonly #stream: ServerHttp2Stream;
@@ -29,13 +29,13 @@ export class Http2Exchange implements HttpExchange {
   #gone: (() => void) | undefined;
   #closing: (() => void) | undefined;
 
-  /** @param fields names and values in turn, as Node gives them with the stream. */
+  /** @param fields the names and values that Node gives with the stream, in turn. */
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, fields: readonly string[], record: CallRecord) {
     this.#stream = stream;
     this.headers = headers;
     this.fields = fields;
     this.#record = record;
-    // What fails is followed by `close`.
+    // `close` follows a failure.
     stream.on('error', ignore);
     stream.on('close', () => this.#close());
   }
@@ -63,13 +63,13 @@ export class Http2Exchange implements HttpExchange {
 
   send(
     { status, fields, body, trailers, isTrailersOnly }: UnaryResponse,
-    ended: (end: ResponseEnd) => void,
+    ended: ResponseEnded,
     moved: () => void,
   ): void {
     this.#sent = true;
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) {
-      ended({ status, bytesWritten: 0, aborted: true });
+      ended(0, true);
       return;
     }
     const sent = this.headers[':method'] === 'HEAD' ? undefined : body;
@@ -89,13 +89,13 @@ export class Http2Exchange implements HttpExchange {
     const bytesWritten = sent === undefined ? 0 : sent.length + (isEnveloped ? PREFIX_LENGTH : 0);
     const isWhole = sent instanceof EncodedMessage && bytesWritten <= PIECE_BYTES;
     if (bytesWritten > LARGE_RESPONSE_BYTES) {
-      this.#closing = () => ended({ status, bytesWritten, aborted: stream.rstCode !== constants.NGHTTP2_NO_ERROR });
+      this.#closing = () => ended(bytesWritten, stream.rstCode !== constants.NGHTTP2_NO_ERROR);
     }
     if (sent !== undefined && !isWhole) sendPieces(stream, sent.pieces(isEnveloped), moved);
     else {
       if (sent !== undefined) stream.end(isEnveloped ? sent.envelope : sent.bytes);
       else if (trailers !== undefined && !isTrailersOnly) stream.end();
-      if (this.#closing === undefined) ended({ status, bytesWritten, aborted: false });
+      if (this.#closing === undefined) ended(bytesWritten, false);
     }
     if (!this.complete && !stream.endAfterHeaders) stopUnreadBody(stream);
   }
@@ -113,7 +113,7 @@ export class Http2Exchange implements HttpExchange {
   }
 
   #end(): void {
-    // Node ends what it has of a body, too, when the client has reset the stream; `close` follows.
+    // Node also ends a partial body when the client has reset the stream; `close` follows.
     if (this.#stream.closed) return;
     this.complete = true;
     if (this.bytesRead > this.#maxBytes) return;
@@ -123,21 +123,21 @@ export class Http2Exchange implements HttpExchange {
   }
 
   #close(): void {
-    this.#record?.streamClosed(this.#stream);
+    this.#record?.connection?.streamClosed(this.#stream);
     if (!this.#sent) this.#gone?.();
     this.#closing?.();
     this.#record = this.#done = this.#gone = this.#closing = this.#chunks = undefined;
   }
 }
 
-/** A function of its own, so that the listener holds the trailers and nothing else. */
+/** A separate function, so that the listener holds only the trailers. */
 function sendTrailersAtEnd(stream: ServerHttp2Stream, trailers: OutgoingHttpHeaders): void {
   stream.on('wantTrailers', () => stream.sendTrailers(trailers));
 }
 
 /**
- * When the response is out and the request is not in, it reads on for a moment. Some clients take being stopped for a failure, and never
- * look at the answer. Then it asks for no more, without an error (RFC 9113, 8.1).
+ * If the response has left before the request has arrived, it reads on for a moment: some clients treat a stop as a failure, and ignore the
+ * answer. Then it stops the request without an error (RFC 9113, 8.1).
  */
 export function stopUnreadBody(stream: ServerHttp2Stream): void {
   if (stream.readableEnded || stream.closed) return;
@@ -151,7 +151,7 @@ function ignore(): void {}
 /** Enough for the answer to cross an ocean and back. */
 const LINGER_MS = 500;
 const EMPTY = Buffer.alloc(0);
-/** Of an envelope. */
+/** The length of an envelope's prefix. */
 const PREFIX_LENGTH = 5;
 const END_STREAM = Object.freeze({ endStream: true });
 const WAIT_FOR_TRAILERS = Object.freeze({ waitForTrailers: true });

@@ -1,25 +1,25 @@
-/** A long text of a message, in UTF-8, and how one of its formats writes it. */
+/** A long text of a message in UTF-8, and its form in one of the formats. */
 export interface LargeText {
   readonly utf8: Buffer;
-  /** How many bytes it has as it is written. */
+  /** Its length in bytes in that format. */
   readonly length: number;
-  /** The most bytes that one byte of UTF-8 becomes. */
+  /** The most bytes for one byte of UTF-8. */
   readonly mostPerByte: number;
-  /** Writes some bytes into a buffer, from an offset on. @returns how many that are there. */
+  /** Writes some bytes into a buffer at an offset. @returns their number. */
   readonly write: (utf8: Buffer, into: Buffer, offset: number) => number;
 }
 
-/** As protobuf has it, without its length. */
+/** In protobuf, without its length. */
 export function plainText(text: string): LargeText {
   const utf8 = bytesOf(text);
   return { utf8, length: utf8.length, mostPerByte: 1, write: (bytes, into, offset) => bytes.copy(into, offset) };
 }
 
-/** As JSON has it, without its quotes: what JSON.stringify makes of it. @param text has no half of a surrogate pair. */
+/** In JSON, without its quotes: the output of JSON.stringify. @param text has no unpaired surrogate. */
 export function escapedText(text: string): LargeText {
   const utf8 = bytesOf(text);
   let length = 0;
-  // In parts: V8 optimizes what is called often, and one long loop costs seven times as much.
+  // In parts: V8 optimizes functions that are called often, and one long loop costs seven times as much.
   for (let start = 0; start < utf8.length; start += PART_BYTES) {
     length += escapedLength(utf8.subarray(start, start + PART_BYTES));
   }
@@ -43,7 +43,7 @@ function writeEscaped(utf8: Buffer, into: Buffer, offset: number): number {
   return to - offset;
 }
 
-/** In memory of its own. */
+/** In its own memory. */
 function bytesOf(text: string): Buffer {
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   bytes.write(text);
@@ -51,7 +51,7 @@ function bytesOf(text: string): Buffer {
 }
 
 const PART_BYTES = 16 * 1024;
-/** The escapes of characters of one byte, in six bytes each, and their lengths; other bytes are their own. */
+/** The escapes of one-byte characters, in six bytes each, and their lengths. Other bytes are unchanged. */
 const ESCAPES = new Uint8Array(6 * 0x80);
 const LENGTHS = new Uint8Array(0x100).fill(1);
 for (let unit = 0; unit < 0x80; unit++) {

@@ -1,13 +1,13 @@
 import type { Writable } from 'node:stream';
 
-/** A message is written in pieces of at most so many bytes: little to hold for a reader who takes nothing. */
+/** The most bytes of a piece: little to hold for a client that reads nothing. */
 export const PIECE_BYTES = 96 * 1024;
 
 /**
- * Writes a message piece by piece: each when the one before has left, and in a turn of the event loop of its own, so that no other call
- * waits for more than a piece. Ends what it writes to after the last.
+ * Writes a message piece by piece. Each follows when the one before has left, in its own turn of the event loop, so that other calls wait
+ * for at most one piece. Ends the output after the last piece.
  *
- * @param pieces each is done with before the next one is asked for.
+ * @param pieces each is used up before the next one is requested.
  * @param moved called each time that a piece has left.
  */
 export function sendPieces(to: Writable, pieces: Iterable<Buffer>, moved: () => void): void {

@@ -1,10 +1,10 @@
 /**
- * The fields of a request's head that a unary call, or what stands in front of it, looks at. Read in one pass: making an
- * object of all fields costs more than all that is done with these.
+ * The fields of a request's head that unary calls and guards read. They are read in one pass, because an object of all fields costs more
+ * than everything that is done with them.
  */
 export class RequestHead {
   readonly method: string;
-  /** The path, and where there is one, `?` and the query. As the client sent it, but for the absolute form. */
+  /** The path, with `?` and the query if there is one, as the client sent it, but without the absolute form. */
   readonly target: string;
   /** The target without its query. */
   readonly path: string;
@@ -29,7 +29,7 @@ export class RequestHead {
   transferEncoding: string | undefined = undefined;
   upgrade: string | undefined = undefined;
   userAgent: string | undefined = undefined;
-  /** Fields of the above that came more than once, but for lists, which are joined; the first counts. */
+  /** Fields of these that came more than once, except lists, which are joined. The first value counts. */
   repeated: readonly string[] = NONE;
 
   constructor(method: string, target: string) {
@@ -41,7 +41,7 @@ export class RequestHead {
     this.path = query < 0 ? this.target : this.target.slice(0, query);
   }
 
-  /** What follows the `?`; empty where there is none. */
+  /** The query after the `?`; empty if there is none. */
   get query(): string {
     return this.path.length === this.target.length ? '' : this.target.slice(this.path.length + 1);
   }
@@ -66,8 +66,8 @@ export function readHttp1Head(method: string, target: string, fields: readonly s
 }
 
 /**
- * @param headers of Node's HTTP/2 stream: names are in lower case, and repeated ones are joined or dropped already.
- * @param fields the same as they came, names and values in turn.
+ * @param headers of Node's HTTP/2 stream: names are in lower case, and repeated fields are already joined or dropped.
+ * @param fields the same as they came: names and values alternate.
  */
 export function readHttp2Head(
   headers: Readonly<Record<string, string | string[] | undefined>>,
@@ -94,12 +94,12 @@ export function readHttp2Head(
   return head;
 }
 
-/** A list that came in several lines is one list (RFC 9110, 5.3). Of this field Node drops all lines but the first. */
+/** Several lines of a list are one list (RFC 9110, 5.3). Node keeps only the first line of this field. */
 function joined(fields: readonly string[], name: string): string {
   return fields.filter((_, i) => i % 2 === 1 && fields[i - 1] === name).join(', ');
 }
 
-/** The path of a target in absolute form, which may be empty, and only then has no slash. */
+/** The path of a target in absolute form. Only an empty path has no slash. */
 function toPath(text: string): string {
   return text.startsWith('/') ? text : `/${text}`;
 }
@@ -140,7 +140,7 @@ const NAMES = [
 /** Fields whose value is a list. */
 const LISTS: ReadonlySet<string> = new Set(['acceptEncoding', 'grpcAcceptEncoding', 'ifNoneMatch']);
 
-/** Where fields go, by the length of their names: comparing a few names is cheaper than hashing each. */
+/** The fields by the length of their names: comparing a few names is cheaper than hashing each. */
 const NAMES_BY_LENGTH: readonly ({ lower: string; usual: string; key: HeadKey }[] | undefined)[] = (() => {
   const byLength: { lower: string; usual: string; key: HeadKey }[][] = [];
   for (const [usual, key] of NAMES) {

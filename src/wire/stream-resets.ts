@@ -1,9 +1,9 @@
 /**
- * Counts the streams of one HTTP/2 connection that its client reset before they were answered, and says when they are a flood (rapid
- * reset, CVE-2023-44487).
+ * Counts the streams of one HTTP/2 connection that its client reset before they were answered, and detects a flood (rapid reset,
+ * CVE-2023-44487).
  *
- * A cancelled call is legitimate and costs little: a client whose deadlines are short, or that multiplexes many callers, cancels hundreds
- * a second for as long as it likes. Only thousands a second lead to nothing but work.
+ * A cancelled call is legitimate and costs little. A client with short deadlines, or with many callers, may cancel hundreds a second for
+ * ever. Only thousands a second are nothing but work.
  */
 export class StreamResets {
   readonly #now: () => number;
@@ -15,7 +15,7 @@ export class StreamResets {
     this.#refilledAt = now();
   }
 
-  /** Counts one. @returns whether it is one too many. */
+  /** Counts a reset. @returns whether it is one too many. */
   count(): boolean {
     if (--this.#tokens >= 0) return false;
     const now = this.#now();
@@ -26,5 +26,5 @@ export class StreamResets {
   }
 }
 
-/** Twice what one client cancels whose every call ends by its deadline, and all that it can cancel while we are busy for a second. */
+/** Twice the resets of a client whose calls all end by their deadlines, and all that it can cancel while we are busy for a second. */
 export const STREAM_RESETS = { burst: 1000, perSecond: 1000 } as const;

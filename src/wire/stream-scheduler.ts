@@ -1,13 +1,13 @@
 /**
- * Takes streams of one HTTP/2 session in turns of the event loop, a few in each. A client that opens hundreds with one packet does not hold
- * up the calls of others. It costs little where it resets them with the same packet.
+ * Serves the streams of one HTTP/2 session in turns of the event loop, a few in each. So a client that opens hundreds with one packet does
+ * not delay the calls of others. If it resets them with the same packet, they cost little.
  */
 export class StreamScheduler {
   readonly #waiting: (() => void)[] = [];
   #taken = 0;
   #isScheduled = false;
 
-  /** Whether there is room in this turn for one more, which takes it; otherwise it has to wait. */
+  /** Whether this turn has room for one more stream, which then takes it. Otherwise the stream must wait. */
   isNow(): boolean {
     if (this.#waiting.length > 0 || this.#taken === STREAMS_PER_TURN) return false;
     this.#taken++;
@@ -15,7 +15,7 @@ export class StreamScheduler {
     return true;
   }
 
-  /** Serves it in one of the next turns, in order. */
+  /** Serves a stream in one of the next turns, in order. */
   wait(serve: () => void): void {
     this.#waiting.push(serve);
     this.#schedule();
@@ -36,5 +36,5 @@ export class StreamScheduler {
   };
 }
 
-/** More than a client has open in most cases, and a millisecond or two of work. */
+/** More streams than most clients have open, and one or two milliseconds of work. */
 const STREAMS_PER_TURN = 16;

@@ -5,13 +5,13 @@ import type { LargeText } from '#src/wire/large-text.ts';
 import { PIECE_BYTES } from '#src/wire/pieces.ts';
 
 /**
- * A large message in one format, for one reader, which is written as that one takes it. It holds the bytes of its texts, however many more
- * they are in that format, and until it is freed.
+ * A large message in one format for one client, written as the client reads it. It holds the UTF-8 of its texts until it is freed, however
+ * much longer they are in that format.
  */
 export class StreamedMessage {
   /** In bytes. */
   readonly length: number;
-  /** How much memory it costs: what it holds, and as much again, which its making leaves behind until that is collected. */
+  /** Its memory cost: what it holds, and as much again as garbage of its making. */
   readonly heldBytes: number;
   readonly #parts: readonly MessagePart[];
 
@@ -21,15 +21,15 @@ export class StreamedMessage {
     this.heldBytes = parts.reduce((sum, part) => sum + 2 * bytesOf(part).length, PIECE_BYTES);
   }
 
-  /** A strong entity tag (RFC 9110, 8.8.3): of all that the bytes are made of. */
+  /** A strong entity tag (RFC 9110, 8.8.3) of everything that determines the bytes. */
   get etag(): string {
     return `"${hash('sha1', this.#parts.map(part => hash('sha1', bytesOf(part))).join(), 'base64url')}"`;
   }
 
   /**
-   * The bytes, in pieces. All are in the same memory: each has to be done with before the next one is asked for.
+   * The bytes in pieces, all in the same memory: each must be used up before the next one is requested.
    *
-   * @param isEnveloped whether there is a prefix, as gRPC has it.
+   * @param isEnveloped whether they begin with gRPC's prefix.
    */
   *pieces(isEnveloped: boolean): Generator<Buffer> {
     const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -56,19 +56,19 @@ export class StreamedMessage {
     if (used > 0) yield piece.subarray(0, used);
   }
 
-  /** The same message compressed; undefined where that can't be had now. */
+  /** The same message compressed; undefined if that is not possible now. */
   async compressed(name: string, compressor: Compressor): Promise<EncodedMessage | undefined> {
     const bytes = await compressor.compressPieces(name, this.pieces(false), this.length);
     return bytes && new EncodedMessage(bytes, { compressed: true });
   }
 
-  /** Gives the memory back at once, and not when it is found to be garbage: it is sent no more. */
+  /** Frees the memory at once, without waiting for the garbage collector. The message must not be sent any more. */
   free(): void {
     for (const part of this.#parts) if (isText(part)) (part.utf8.buffer as ArrayBuffer).transfer(0);
   }
 }
 
-/** What it consists of, in this order. */
+/** Its parts, in order. */
 export type MessagePart = Buffer | LargeText;
 
 function isText(part: MessagePart): part is LargeText {
@@ -79,5 +79,5 @@ function bytesOf(part: MessagePart): Buffer {
   return isText(part) ? part.utf8 : part;
 }
 
-/** Less than this is not worth its call. */
+/** A smaller piece is not worth its call. */
 const COUNT_MIN = 1024;

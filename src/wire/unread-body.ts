@@ -3,11 +3,11 @@ import type { Connection, HttpRequest } from '#src/wire/connection.ts';
 import { closeLingering } from '#src/wire/lingering-close.ts';
 
 /**
- * HTTP/1.1, when the head of the response leaves: a body that nobody has read stands between us and the next request. A
- * small one is read off; otherwise the client is told that the connection closes, so that none can make us read for ever.
+ * HTTP/1.1, when the head of the response leaves: an unread body precedes the next request. A small one is read. Otherwise the client is
+ * told that the connection closes, so that no client can make us read for ever.
  *
- * Node would close as soon as the response is out, which resets a connection whose body was not read, and the client may
- * never see the answer: so it lingers.
+ * Node would close as soon as the response has left. That resets a connection with unread bytes, and the client might never see the answer.
+ * So this lingers.
  */
 export function announceUnreadBody(response: ServerResponse): void {
   const { req: request } = response;
@@ -17,7 +17,7 @@ export function announceUnreadBody(response: ServerResponse): void {
   socket.destroySoon = () => closeLingering(socket);
 }
 
-/** HTTP/1.1, after the response: takes what is left of the body, and nothing more. */
+/** HTTP/1.1, after the response: reads the rest of the body, and nothing more. */
 export function dropUnreadBody(request: HttpRequest, connection: Connection | undefined): void {
   if ('stream' in request || request.socket.destroyed || request.complete) return;
   request.resume();
@@ -26,11 +26,11 @@ export function dropUnreadBody(request: HttpRequest, connection: Connection | un
 
 function isLeftUnread(request: IncomingMessage): boolean {
   if (request.complete) return false;
-  // Without either the request has no body, and is complete as soon as its head is handled.
+  // Without either, the request has no body, and is complete with its head.
   const length = request.headers['content-length'];
   if (length === undefined) return request.headers['transfer-encoding'] !== undefined;
   return Number(length) > READ_OFF_MAX_BYTES;
 }
 
-/** What is in the socket's buffers anyway. */
+/** The size of the socket's buffers. */
 const READ_OFF_MAX_BYTES = 64 * 1024;

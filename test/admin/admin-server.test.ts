@@ -92,7 +92,7 @@ describe('/loglevel', () => {
     const response = await fetch(`${admin.url}/loglevel?level=loud`, { method: 'PUT' });
     expect([response.status, await response.json()]).toEqual([
       400,
-      { message: 'level: "loud" is none of trace, debug, info, warn, error, fatal, silent' },
+      { message: 'level: "loud" must be one of trace, debug, info, warn, error, fatal, silent' },
     ]);
   });
 });

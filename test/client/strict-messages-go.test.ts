@@ -33,7 +33,7 @@ const WANTED_DIFFERENCES: readonly {
   },
   {
     reason: 'an exponent has digits (RFC 8259, 6)',
-    applies: (text, refusal) => /is no JSON/.test(refusal ?? '') && /\d[eE][-+]?[^-+\d]/.test(text),
+    applies: (text, refusal) => /must be JSON/.test(refusal ?? '') && /\d[eE][-+]?[^-+\d]/.test(text),
   },
   {
     reason: '* stands for all fields of a mask (AIP-134)',

@@ -17,7 +17,7 @@ const preflight = (url: string, origin: string) =>
 const namesIn = (list: string | null) => (list ?? '').toLowerCase().split(', ');
 
 describe('a page of an allowed origin', () => {
-  it('may read the answer, its request id and its etag', async () => {
+  it('may read the response, its request id and its etag', async () => {
     await using port = await openPublicPort({ corsOrigins: [PAGE] });
     const { headers } = await call(port.url, PAGE);
     expect(headers.get('access-control-allow-origin')).toBe(PAGE);
@@ -35,7 +35,7 @@ describe('a page of an allowed origin', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe(PAGE);
   });
 
-  it('is told what it may send, and for how long that holds', async () => {
+  it('is told what it may send, and for how long the browser may cache that', async () => {
     await using port = await openPublicPort({ corsOrigins: ['https://other.example.com', PAGE] });
     const { status, headers } = await preflight(port.url, PAGE);
     expect(status).toBe(204);
@@ -93,7 +93,7 @@ describe('a page of an allowed origin', () => {
     expect(namesIn(headers.get('access-control-expose-headers'))).toContain(name);
   });
 
-  it('may send and read what the settings add, and everything else as before', async () => {
+  it('may also send and read the fields that the settings add', async () => {
     const corsFields = { allow: ['X-Tenant', 'content-TYPE'], expose: ['X-Served-By'] };
     await using port = await openPublicPort({ corsOrigins: [PAGE], corsFields });
     const allowed = namesIn((await preflight(port.url, PAGE)).headers.get('access-control-allow-headers'));
@@ -119,14 +119,14 @@ describe('a page of another origin', () => {
 });
 
 describe('CORS', () => {
-  it('gives every origin permission where the setting is *', async () => {
+  it('allows every origin if the setting is *', async () => {
     await using port = await openPublicPort({ corsOrigins: ['*'] });
     const { headers } = await call(port.url, 'https://any.example.com');
     expect(headers.get('access-control-allow-origin')).toBe('*');
     expect(headers.get('vary')).toBeNull();
   });
 
-  it('gives it where the setting is * also to a request without an origin, since a cache may give its answer to a page', async () => {
+  it('allows every origin without an Origin too if the setting is *, since a cache may give the response to a page', async () => {
     await using port = await openPublicPort({ corsOrigins: ['*'] });
     const { headers } = await call(port.url);
     expect(headers.get('access-control-allow-origin')).toBe('*');
@@ -134,13 +134,13 @@ describe('CORS', () => {
     expect(headers.get('vary')).toBeNull();
   });
 
-  it('gives none where no origin is set', async () => {
+  it('allows no origin by default', async () => {
     await using port = await openPublicPort();
     const { headers } = await call(port.url, PAGE);
     expect(headers.get('access-control-allow-origin')).toBeNull();
   });
 
-  it('tells caches that the answer varies also where the request has no origin', async () => {
+  it('sends Vary to requests without an Origin too', async () => {
     await using port = await openPublicPort({ corsOrigins: [PAGE] });
     expect((await call(port.url)).headers.get('vary')).toBe('Origin');
   });

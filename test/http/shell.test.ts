@@ -20,26 +20,26 @@ const check = (url: string, headers: Record<string, string>) =>
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe('x-request-id', () => {
-  it.each(['a', 'A-Z.0:9_', 'x'.repeat(128)])('is kept where it is %s', async id => {
+  it.each(['a', 'A-Z.0:9_', 'x'.repeat(128)])('is kept if it is %s', async id => {
     await using port = await openPublicPort();
     expect((await check(port.url, { 'x-request-id': id })).headers.get('x-request-id')).toBe(id);
     await port.log.line({ id });
   });
 
-  it.each(['', ' ', 'x'.repeat(129), 'a b', 'a"b', 'a,b', '{}', 'ä'])('is a new one where it is %j', async id => {
+  it.each(['', ' ', 'x'.repeat(129), 'a b', 'a"b', 'a,b', '{}', 'ä'])('is replaced if it is %j', async id => {
     await using port = await openPublicPort();
     const given = (await check(port.url, { 'x-request-id': id })).headers.get('x-request-id');
     expect(given).toMatch(UUID);
     await port.log.line({ id: given });
   });
 
-  it('is a new one where it is given twice', async () => {
+  it('is replaced if the client sends it twice', async () => {
     await using port = await openPublicPort();
     const response = await sendRaw(port.port, healthCheck('Host: a\r\nX-Request-Id: a\r\nX-Request-Id: b\r\n'));
     expect(/x-request-id: (\S+)\r\n/.exec(response)?.[1]).toMatch(UUID);
   });
 
-  it('is answered over gRPC', async () => {
+  it('is returned over gRPC', async () => {
     await using port = await openPublicPort();
     const posts = createClient(PostService, createGrpcTransport({ baseUrl: port.url }));
     const error = await posts.getPost({}, { headers: { 'x-request-id': 'mine' } }).catch(ConnectError.from);
@@ -48,7 +48,7 @@ describe('x-request-id', () => {
 });
 
 describe('an unknown path', () => {
-  it('is 404 with a hint, as an error that a Connect client reads', async () => {
+  it('is answered with 404 and a hint, as a Connect error', async () => {
     await using port = await openPublicPort();
     const response = await fetch(`${port.url}/`);
     expect(response.status).toBe(404);
@@ -76,7 +76,7 @@ describe('an unknown path', () => {
     expect((error as ConnectError).code).toBe(Code.Unimplemented);
   });
 
-  it('is answered to HEAD without a body', async () => {
+  it('is answered without a body for HEAD', async () => {
     await using port = await openPublicPort();
     const response = await fetch(`${port.url}/`, { method: 'HEAD' });
     expect(response.status).toBe(404);
@@ -85,7 +85,7 @@ describe('an unknown path', () => {
 });
 
 describe('the access log', () => {
-  it('has one line for an RPC, and one observation', async () => {
+  it('has one line for an RPC, and the metrics one observation', async () => {
     const posts = { getPost: () => ({ post: { title: 'T' } }) };
     await using port = await openPublicPort({ posts });
     const client = createClient(
@@ -117,7 +117,7 @@ describe('the access log', () => {
     expect(await port.metric(`rpc_server_duration_seconds_count{${series}}`)).toBe(1);
   });
 
-  it('has the bytes of the bodies of each call of a connection', async () => {
+  it('has the body sizes of each call of a connection', async () => {
     await using port = await openPublicPort();
     const socket = connect(port.port);
     const request = healthCheck('Host: a\r\n').replace('Connection: close\r\n', '');
@@ -131,7 +131,7 @@ describe('the access log', () => {
     socket.destroy();
   });
 
-  it('has a call that its client gave up', async () => {
+  it('has a call that its client aborted', async () => {
     const started = Promise.withResolvers<void>();
     const posts = {
       getPost: () => {
@@ -151,7 +151,7 @@ describe('the access log', () => {
     }
   });
 
-  it('has a call whose stream was reset before its request was whole as cancelled, and no status', async () => {
+  it('has a call whose stream was reset during its request as canceled, without a status', async () => {
     await using port = await openPublicPort();
     using client = await connectRawHttp2(port.port);
     await client.send(frame(FRAME.headers, FLAG.endHeaders, 1, HEALTH_CHECK), frame(FRAME.rstStream, 0, 1, CANCEL));
@@ -160,7 +160,7 @@ describe('the access log', () => {
     expect(line).not.toHaveProperty('status');
   });
 
-  it('has an internal error once, with its cause, as an error; the client sees nothing of it', async () => {
+  it('has an internal error once, at level error with its cause, which the client does not see', async () => {
     const posts = {
       getPost: () => {
         throw new Error('password is hunter2');
@@ -181,7 +181,7 @@ describe('the access log', () => {
     expect(port.log.lines).toHaveLength(1);
   });
 
-  it('is not broken by what a client sends, nor filled by it', async () => {
+  it('escapes and cuts what a client sends', async () => {
     await using port = await openPublicPort();
     const hostile = `\\r\\n{"level":60}\u2028"${'x'.repeat(4000)}`;
     await sendRaw(
@@ -208,7 +208,7 @@ describe('the access log', () => {
     expect(port.log.lines).toHaveLength(4);
   });
 
-  it('has a method that the procedure does not take', async () => {
+  it('has a request whose method the procedure does not allow', async () => {
     await using port = await openPublicPort();
     const response = await fetch(`${port.url}/grpc.health.v1.Health/Check`);
     expect(response.status).toBe(405);

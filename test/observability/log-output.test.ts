@@ -9,10 +9,10 @@ import { openLogOutput } from '#src/observability/log-output.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { makeTemporaryFolder } from '#test/support/temporary-folder.ts';
 
-/** More than a pipe takes. */
+/** More than a pipe holds. */
 const LINES = 5000;
 
-it('does not wait for a reader that stalls, and loses nothing when it goes on', async () => {
+it('does not wait for a stalled reader, and loses nothing when it continues', async () => {
   await using pipe = await openPipe();
   const output = openLogOutput(pipe.end.fd);
   const log = await createLogger({ level: 'info', format: 'json' }, output.destination);
@@ -22,7 +22,7 @@ it('does not wait for a reader that stalls, and loses nothing when it goes on', 
   expect(output.droppedLines).toBe(0);
 });
 
-it('drops what is beyond its limit, and says later how much that was', async () => {
+it('drops lines beyond its limit, and reports later how many', async () => {
   await using pipe = await openPipe();
   const output = openLogOutput(pipe.end.fd, 64 * 1024);
   const log = await createLogger({ level: 'info', format: 'json' }, output.destination);
@@ -34,7 +34,7 @@ it('drops what is beyond its limit, and says later how much that was', async () 
   expect(lines.at(-1)).toMatchObject({ level: 40, event: 'log_lines_dropped', lines: droppedLines });
 });
 
-it('flushes what waits', async () => {
+it('flushes waiting lines', async () => {
   await using pipe = await openPipe();
   const output = openLogOutput(pipe.end.fd);
   output.destination.write('{"line":1}\n');
@@ -44,7 +44,7 @@ it('flushes what waits', async () => {
   expect(await pipe.readLines(2)).toEqual([{ line: 1 }, { line: 2 }]);
 });
 
-it('gives up a flush that nobody reads', async () => {
+it('gives up a flush if nobody reads', async () => {
   await using pipe = await openPipe();
   const output = openLogOutput(pipe.end.fd);
   for (let line = 0; line < LINES; line++) output.destination.write(`{"line":${line},"text":"${'x'.repeat(50)}"}\n`);
@@ -52,7 +52,7 @@ it('gives up a flush that nobody reads', async () => {
   expect(output.droppedLines).toBe(0);
 });
 
-it('outlives an output that fails', async () => {
+it('survives an output that fails', async () => {
   // Each write to it fails as if the disk were full.
   await using full = await open('/dev/full', 'w');
   const output = openLogOutput(full.fd);
@@ -62,7 +62,7 @@ it('outlives an output that fails', async () => {
   output.destination.write('{}\n');
 });
 
-/** A pipe that does not block, with both ends open. */
+/** A non-blocking pipe, with both ends open. */
 async function openPipe() {
   await using parts = new AsyncDisposableStack();
   const folder = parts.use(await makeTemporaryFolder());

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Admission, OverloadedError } from '#src/resilience/admission.ts';
+import { Admission } from '#src/resilience/admission.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 describe('An admission', () => {
   it('begins as many works as its limit allows, and the next ones as others end', async () => {

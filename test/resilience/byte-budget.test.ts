@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { OverloadedError } from '#src/resilience/admission.ts';
 import { ByteBudget } from '#src/resilience/byte-budget.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 describe('A budget of bytes', () => {
   it('gives what there is room for, and refuses the rest until some are given back', () => {

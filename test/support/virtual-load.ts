@@ -1,5 +1,6 @@
-import { Admission, OverloadedError } from '#src/resilience/admission.ts';
+import { Admission } from '#src/resilience/admission.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /** What became of a call, in milliseconds of the virtual clock. */
 export interface VirtualCall {

@@ -1,7 +1,7 @@
 /**
- * Has Postgres look whether the other end of a connection is still there while a statement runs or waits for a lock. By
- * itself it only looks when it writes, so the statement of a client that was destroyed, or of a service that was killed,
- * would hold its locks until its time limit. Options in the URL come later, and win.
+ * Has Postgres check, while a statement runs or waits for a lock, whether its client is still connected. By default it checks only when it
+ * writes. Then the statement of a destroyed client, or of a killed service, would hold its locks until its time limit. Options in the URL
+ * come later, and win.
  *
  * https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL
  */
@@ -12,5 +12,5 @@ export function withConnectionCheck(url: string): string {
   return parsed.href;
 }
 
-/** A look is one system call. */
+/** Each check is one system call. */
 const CONNECTION_CHECK_MS = 100;

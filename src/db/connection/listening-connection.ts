@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { ReconnectPause } from '#src/async/reconnect-pause.ts';
+import { ReconnectPause } from '#src/async/backoff.ts';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 import { PrimaryClient } from '#src/db/connection/primary-client.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 
 /**
- * One connection that listens for notifications, and comes back by itself when it is lost.
+ * One connection that listens for notifications, and reconnects when it is lost.
  *
- * Notifications of the time without a connection are lost: whoever listens has to look for itself at each `onConnect`.
+ * Notifications during a loss are missed, so a listener must check for changes at each `onConnect`.
  */
 export class ListeningConnection implements AsyncDisposable {
   readonly #host: PrimaryHost;
@@ -18,7 +18,7 @@ export class ListeningConnection implements AsyncDisposable {
   #client: PrimaryClient | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param database the URL of one server, or what finds the one. */
+  /** @param database the URL of one server, or the host that finds it. */
   constructor(database: string | PrimaryHost, options: ListeningOptions) {
     this.#host = PrimaryHost.of(database);
     this.#options = options;
@@ -28,8 +28,8 @@ export class ListeningConnection implements AsyncDisposable {
   /**
    * Runs a statement on this connection, after those before it.
    *
-   * @param name of a statement that is parsed once, where the settings have prepared statements; it belongs to its text alone.
-   * @throws where there is no connection, or no answer within the time limit; the connection is made anew then.
+   * @param name of a prepared statement, if the settings allow them. A name must always have the same text.
+   * @throws if there is no connection, or no answer within the time limit; then it reconnects.
    */
   query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[], name?: string): Promise<Row[]> {
     const rows = this.#last.then(() => this.#query<Row>({ text, values: [...values], name }));
@@ -37,7 +37,7 @@ export class ListeningConnection implements AsyncDisposable {
     return rows;
   }
 
-  /** Ends the connection for this reason, to connect anew: the server is not the one that is wanted. */
+  /** Ends the connection for this reason and reconnects, because another server is wanted. */
   drop(reason: Error): void {
     this.#client?.emit('error', reason);
   }
@@ -54,7 +54,7 @@ export class ListeningConnection implements AsyncDisposable {
     return (await this.#inTime(client, client.query<Row>(isPrepared ? { ...statement, name } : statement))).rows;
   }
 
-  /** Cuts a connection that does not answer in time, which the answer fails of then. */
+  /** Cuts a connection that does not answer in time, which makes the answer fail. */
   async #inTime<T>(client: PrimaryClient, answer: Promise<T>): Promise<T> {
     const timer = setTimeout(() => client.cut(), this.#options.timeoutMs);
     try {
@@ -89,8 +89,8 @@ export class ListeningConnection implements AsyncDisposable {
     const client = new PrimaryClient(this.#host, {
       types: COLUMN_TYPES,
       application_name: 'postservice feed',
-      // It runs the same few statements all the time: planned for each time, they take twice as long. What it writes, notifications above all,
-      // is not worth to wait for a disk.
+      // It repeats a few statements, which take twice as long if they are planned each time. Its writes, mostly notifications, need not wait
+      // for a disk.
       options: '-c plan_cache_mode=force_generic_plan -c synchronous_commit=off',
       connectionTimeoutMillis: this.#options.timeoutMs,
       keepAlive: true,
@@ -106,7 +106,7 @@ export class ListeningConnection implements AsyncDisposable {
     try {
       await client.connect();
       client.on('notification', () => this.#options.onNotify());
-      // A pooler accepts the connection, and keeps the statement until it has a server.
+      // A pooler accepts the connection, and queues the statement until it has a server.
       await this.#inTime(client, client.query(`listen ${pg.escapeIdentifier(this.#options.channel)}`));
       signal.throwIfAborted();
       this.#client = client;
@@ -123,14 +123,14 @@ export class ListeningConnection implements AsyncDisposable {
 
 export interface ListeningOptions {
   readonly channel: string;
-  /** For connecting, and for each statement, in milliseconds. */
+  /** The time limit of connecting and of each statement, in milliseconds. */
   readonly timeoutMs: number;
-  /** Whether statements with a name are prepared: not every pooler keeps them. */
+  /** Whether statements with a name are prepared, which some poolers do not support. */
   readonly preparesStatements: boolean;
-  /** It listens now: again, where it had been lost. */
+  /** It listens now, or again after a loss. */
   readonly onConnect: () => void;
   readonly onNotify: () => void;
-  /** It could not be had, or was lost; it is tried again. */
+  /** It was lost, or could not be opened, and is tried again. */
   readonly onLost: (error: unknown) => void;
 }
 

@@ -5,10 +5,10 @@ import { saysReadOnly } from '#src/db/connection/server-role.ts';
 import { SessionClient } from '#src/db/connection/session-client.ts';
 
 /**
- * A client of pg whose connection goes where the primary is at this moment. It is cut when the primary is elsewhere. It tells the host
- * what it learns of its server: that it can't be had, is lost, or takes no writes.
+ * A client of pg that connects to the present primary, and is cut when the primary moves. It reports to the host when its server cannot be
+ * reached, is lost, or takes no writes.
  *
- * `connect` also asks the server whether it is the wanted one, if the host wants to know.
+ * `connect` also asks the server for its role, if the host wants that.
  */
 export class PrimaryClient extends SessionClient {
   readonly #host: PrimaryHost;
@@ -16,14 +16,14 @@ export class PrimaryClient extends SessionClient {
   readonly #connectTimeoutMs: number;
   #isEnding = false;
 
-  /** Never throws: where no primary is known, `connect` says so. */
+  /** Never throws. If no primary is known, `connect` throws. */
   constructor(host: PrimaryHost, config: pg.ClientConfig) {
     const { place } = host;
     super(place === undefined ? config : { ...config, connectionString: withConnectionCheck(place.url) });
     this.#host = host;
     this.#place = place;
     this.#connectTimeoutMs = config.connectionTimeoutMillis ?? CONNECT_TIMEOUT_MS;
-    // Whoever waits for something is told by that.
+    // Pending statements fail with it.
     this.on('error', () => {});
     if (place === undefined) return;
     const cut = () => this.cut();
@@ -37,7 +37,7 @@ export class PrimaryClient extends SessionClient {
     });
   }
 
-  /** Ends the connection at once, also one that is being opened, or whose server is frozen, for which `end()` waits: Postgres is not told. */
+  /** Ends the connection at once, without a word to Postgres. `end()` would wait for an opening connection, or for a frozen server. */
   cut(): void {
     this.connection.stream.destroy();
   }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { abortable } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/with-timeout.ts';
 import { parseDatabaseUrl, type SessionAttrs } from '#src/config/database-url.ts';
 import {
   describeRole,
@@ -16,28 +16,28 @@ import { searchServers } from '#src/db/connection/server-search.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** Where connections go, for as long as that is right. */
+/** The server to which connections go now. */
 export interface DatabasePlace {
-  /** Of one server. */
+  /** The URL of one server. */
   readonly url: string;
-  /** Aborts when the server is no longer the one: who has a connection to it cuts it. */
+  /** Aborts when the server is not the primary any more. Its connections must be cut then. */
   readonly left: AbortSignal;
 }
 
 /**
- * Finds the primary among the hosts of a database's URL, and finds it again when it has moved. All connections of a process to that
- * database share one, so that all leave a server together.
+ * Finds the primary among the hosts of a database's URL, and finds it again after it has moved. All connections of a process to that database
+ * share one PrimaryHost, so that all leave a server together.
  *
- * All hosts are asked at once, so one that is dead costs nobody a timeout. A standby is left at once. A primary that was made read-only is
- * left when another server takes writes, so that reads go on meanwhile.
+ * It asks all hosts at once, so a dead one costs no timeout. It leaves a standby at once. It leaves a primary that was made read-only only when
+ * another server takes writes, so that reads go on meanwhile.
  *
- * A URL of one host is its own answer, and costs nothing. Its connections are only made anew where the host, a name or a virtual address,
- * leads to another server than before.
+ * With one host there is nothing to search. Connections are replaced only when that host, a name or a virtual address, leads to another
+ * server than before.
  */
 export class PrimaryHost implements AsyncDisposable {
   readonly #servers: readonly string[];
   readonly #wanted: SessionAttrs;
-  /** Whether each connection is asked what it leads to. */
+  /** Whether each new connection is asked for the role of its server. */
   readonly #checks: boolean;
   readonly #log: Pick<Logger, 'info' | 'warn'> | undefined;
   readonly #ended = new AbortController();
@@ -46,10 +46,10 @@ export class PrimaryHost implements AsyncDisposable {
   #leaving = new AbortController();
   #searching: Promise<void> | undefined;
   #searchedAt = Number.NEGATIVE_INFINITY;
-  /** What each host said when it was asked for the last time, in this search. */
+  /** The last answer of each host in this search. */
   readonly #answers = new Map<string, HostAnswer>();
 
-  /** It begins to look at once. @throws DatabaseUrlError where the URL is bad. */
+  /** Begins the search at once. @throws DatabaseUrlError if the URL is not valid. */
   constructor(url: string, log?: Pick<Logger, 'info' | 'warn'>) {
     const { servers, wanted } = parseDatabaseUrl(url);
     this.#servers = servers;
@@ -61,28 +61,28 @@ export class PrimaryHost implements AsyncDisposable {
     else this.#search();
   }
 
-  /** A URL stands for itself. */
+  /** A host for a URL, or the host itself. */
   static of(place: string | PrimaryHost): PrimaryHost {
     return typeof place === 'string' ? new PrimaryHost(place) : place;
   }
 
-  /** Undefined while it is looked for. */
+  /** Undefined during a search. */
   get place(): DatabasePlace | undefined {
     return this.#place;
   }
 
-  /** Host and port of the place, for operators; undefined while it is looked for. */
+  /** Host and port of the primary, for operators; undefined during a search. */
   get server(): string | undefined {
     return this.#place && new URL(this.#place.url).host;
   }
 
-  /** The place, as soon as it is known. @throws the signal's reason, where it aborts before. */
+  /** The place, as soon as it is known. @throws the signal's reason, if that aborts first. */
   async known(signal: AbortSignal): Promise<DatabasePlace> {
     signal.throwIfAborted();
     return this.#place ?? abortable(this.#found.promise, signal);
   }
 
-  /** What to tell who needs the place while it is looked for. */
+  /** The error of calls that need the primary during a search. */
   nowhere(): DatabaseUnavailableError {
     const answers = this.#servers.map(server => {
       const { host } = new URL(server);
@@ -95,9 +95,9 @@ export class PrimaryHost implements AsyncDisposable {
   }
 
   /**
-   * Asks what a new connection has led to.
+   * Asks a new connection for the role of its server.
    *
-   * @throws UnwantedServerError where that is no server to stay on, or was left meanwhile; what the question fails of.
+   * @throws UnwantedServerError if connections must not stay on that server, or it was left meanwhile; the error of the question.
    */
   async check(client: pg.ClientBase, place: DatabasePlace, withinMs: number): Promise<void> {
     if (!this.#checks) return;
@@ -106,7 +106,7 @@ export class PrimaryHost implements AsyncDisposable {
     if (place.left.aborted) throw new UnwantedServerError('the primary has moved');
   }
 
-  /** A connection to a place could not be had, was lost, or leads to a server that takes no writes. */
+  /** A connection to a place could not be opened, was lost, or leads to a server that takes no writes. */
   failed(place: DatabasePlace, error: unknown): void {
     if (place !== this.#place) return;
     const isAlone = this.#servers.length === 1;
@@ -127,7 +127,7 @@ export class PrimaryHost implements AsyncDisposable {
 
   async #searchOnce(): Promise<void> {
     const { signal } = this.#ended;
-    // A server that is well, and a connection that fails: it is not asked again and again.
+    // The server is well, and a connection failed: do not ask again and again.
     const restMs = this.#searchedAt + REST_MS - performance.now();
     const noRest = AbortSignal.any([signal, this.#leaving.signal]);
     if (restMs > 0) await sleep(restMs, undefined, { signal: noRest, ref: false }).catch(() => {});
@@ -136,7 +136,7 @@ export class PrimaryHost implements AsyncDisposable {
     this.#answers.clear();
     const search = {
       servers: this.#servers,
-      // One host may be any server, and is asked only where a write was refused.
+      // A single host may be any server. It is asked only after a refused write.
       wanted: isAlone ? 'read-write' : this.#wanted,
       untilFound: !isAlone,
       onAnswer: (server: string, words: string, role?: ServerRole) => {
@@ -152,7 +152,7 @@ export class PrimaryHost implements AsyncDisposable {
     if (found !== undefined && (isAlone || found !== this.#place?.url)) this.#moveTo(found);
   }
 
-  /** Whether there is no place, and every host had its say, and none of them is the one. */
+  /** Whether every host has answered, and none of them is wanted. */
   get #isMissing(): boolean {
     const answers = [...this.#answers.values()];
     return this.#place === undefined && answers.length === this.#servers.length && !answers.some(a => a.isFound);
@@ -161,7 +161,7 @@ export class PrimaryHost implements AsyncDisposable {
   #moveTo(url: string): void {
     this.#leave();
     this.#leaving = new AbortController();
-    // One for each connection.
+    // One listener for each connection.
     setMaxListeners(0, this.#leaving.signal);
     this.#place = { url, left: this.#leaving.signal };
     this.#found.resolve(this.#place);
@@ -169,7 +169,7 @@ export class PrimaryHost implements AsyncDisposable {
       this.#log?.info({ server: new URL(url).host }, 'connections go to this database server from now on');
   }
 
-  /** Cuts all connections to the place, if it is this server. */
+  /** Cuts all connections to this server, if it is the present place. */
   #leave(server = this.#place?.url): void {
     if (this.#place === undefined || this.#place.url !== server) return;
     this.#log?.warn({ server: new URL(server).host }, 'all connections to this database server are cut');
@@ -182,9 +182,9 @@ export class PrimaryHost implements AsyncDisposable {
 interface HostAnswer {
   /** For the log. */
   readonly words: string;
-  /** Whether it is the wanted one. */
+  /** Whether it is wanted. */
   readonly isFound: boolean;
 }
 
-/** At least so long between two searches, while the server seems to be well. */
+/** The shortest time between two searches while the server seems to be well. */
 const REST_MS = 1000;

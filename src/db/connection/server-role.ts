@@ -2,34 +2,34 @@ import pg from 'pg';
 import { withTimeout } from '#src/async/with-timeout.ts';
 import type { SessionAttrs } from '#src/config/database-url.ts';
 
-/** What a server is now, by its own word. */
+/** The role of a server, by its own answer. */
 export interface ServerRole {
-  /** It replays what another one writes. */
+  /** It replays the writes of another server. */
   readonly isStandby: boolean;
-  /** Its transactions write nothing, unless they ask to: a standby, or a primary that was made read-only. */
+  /** Its transactions are read-only by default: a standby, or a primary that was made read-only. */
   readonly isReadOnly: boolean;
 }
 
-/** A server was found that is not the wanted one, such as a standby where the primary is wanted. */
+/** The server is not the wanted one, such as a standby where the primary is wanted. */
 export class UnwantedServerError extends Error {
   override readonly name = 'UnwantedServerError';
 }
 
 /**
- * Asks the server of a connection what it is.
+ * Asks the server of a connection for its role.
  *
- * It asks each time: `in_hot_standby`, which Postgres tells at each login, is what a pooler such as PgBouncer heard long ago.
+ * It does not rely on `in_hot_standby`, which Postgres reports at login: behind PgBouncer that may be long out of date.
  *
- * @throws where there is no answer within this time, in milliseconds.
+ * @throws if there is no answer within the limit, in milliseconds.
  */
 export async function readServerRole(client: pg.ClientBase, withinMs: number): Promise<ServerRole> {
   const { rows } = await withTimeout(withinMs, client.query<ServerRole>(READ_ROLE));
   return rows[0] as ServerRole;
 }
 
-/** The timeline that a primary writes: the one of two primaries with the higher one was promoted later. 0: it does not say. */
+/** The timeline that a primary writes. Of two primaries, the one with the higher timeline was promoted later. 0: it does not say. */
 export async function readTimeline(client: pg.ClientBase, withinMs: number): Promise<number> {
-  // Not on each: a standby writes none, and some managed services refuse the function.
+  // A standby writes no timeline, and some managed services refuse the function.
   const asked = client.query<{ segment: string }>('select pg_walfile_name(pg_current_wal_lsn()) as segment');
   const segment = await withTimeout(withinMs, asked).then(
     ({ rows }) => rows[0]?.segment,
@@ -38,7 +38,7 @@ export async function readTimeline(client: pg.ClientBase, withinMs: number): Pro
   return Number.parseInt(segment?.slice(0, 8) ?? '0', 16);
 }
 
-/** Whether a server is what `target_session_attrs` asks for: https://www.postgresql.org/docs/current/libpq-connect.html */
+/** Whether a server matches `target_session_attrs`: https://www.postgresql.org/docs/current/libpq-connect.html */
 export function isWanted({ isStandby, isReadOnly }: ServerRole, wanted: SessionAttrs): boolean {
   if (wanted === 'any' || wanted === 'prefer-standby') return true;
   if (wanted === 'read-write') return !isReadOnly;
@@ -47,8 +47,8 @@ export function isWanted({ isStandby, isReadOnly }: ServerRole, wanted: SessionA
 }
 
 /**
- * Whether connections may stay on a server while no better one is found. A primary that was made read-only still answers reads, as during
- * maintenance; a standby may be behind.
+ * Whether connections may stay on a server until a better one is found. A read-only primary still answers reads, as during maintenance. A standby
+ * may be behind.
  */
 export function isBearable(role: ServerRole, wanted: SessionAttrs): boolean {
   return isWanted(role, wanted) || (wanted === 'read-write' && !role.isStandby);
@@ -60,7 +60,7 @@ export function describeRole({ isStandby, isReadOnly }: ServerRole): string {
   return isReadOnly ? 'read-only (default_transaction_read_only)' : 'a primary';
 }
 
-/** Whether Postgres refused a write because this server, or its session, takes none (25006, read_only_sql_transaction). */
+/** Whether Postgres refused a write because the server or the session is read-only (25006, read_only_sql_transaction). */
 export function saysReadOnly(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '25006';
 }

@@ -11,22 +11,22 @@ import {
 } from '#src/db/connection/server-role.ts';
 
 export interface ServerSearch {
-  /** URLs of one server each. */
+  /** URLs, each of one server. */
   readonly servers: readonly string[];
   readonly wanted: SessionAttrs;
-  /** Whether it goes on until one is found; otherwise each server is asked once. */
+  /** Whether the search goes on until a server is found. Otherwise each server is asked once. */
   readonly untilFound: boolean;
-  /** A server has said what it is, or why it could not: in words, for the log. */
+  /** The answer of a server, or why there was none, as text for the log. */
   readonly onAnswer: (server: string, answer: string, role: ServerRole | undefined) => void;
 }
 
 /**
- * Asks all servers at once what they are, each again and again, until one is the wanted one.
+ * Asks all servers at once for their roles, repeatedly, until one is the wanted one.
  *
- * A primary that was cut off, and that another one has replaced, may still say that it takes writes. So of several that are wanted it is
- * the one with the highest timeline, and then the one that is named first. For that, who has not answered yet has another 100 ms.
+ * A primary that was cut off and replaced may still say that it takes writes. So of several wanted servers, the one with the highest timeline is
+ * chosen, and among equals the one that is named first. The other servers have another 100 ms to answer.
  *
- * @returns its URL; undefined where the signal aborts, or none is found and that is enough.
+ * @returns its URL; undefined if the signal aborts, or if each server was asked once and none is wanted.
  */
 export async function searchServers(search: ServerSearch, signal: AbortSignal): Promise<string | undefined> {
   const ending = new AbortController();
@@ -61,7 +61,7 @@ export async function searchServers(search: ServerSearch, signal: AbortSignal): 
   return found;
 }
 
-/** The timeline of the server, if it is the wanted one. Never rejects. */
+/** The timeline of the server, if it is wanted. Never rejects. */
 async function ask(server: string, search: ServerSearch, signal: AbortSignal): Promise<number | undefined> {
   const client = new pg.Client({
     connectionString: server,
@@ -69,7 +69,7 @@ async function ask(server: string, search: ServerSearch, signal: AbortSignal): P
     connectionTimeoutMillis: ANSWER_MS,
   });
   client.on('error', () => {});
-  // Not by `end()`, which waits for a server that may be frozen.
+  // `end()` would wait for a frozen server.
   const cut = () => client.connection.stream.destroy();
   signal.addEventListener('abort', cut, { once: true });
   try {
@@ -93,9 +93,9 @@ function describeError(error: unknown): string {
   return message || code || String(error);
 }
 
-/** Many times what a server takes that is up. */
+/** Many times the usual answer time of a server that is up. */
 const ANSWER_MS = 2000;
 const PATIENCE_MS = 100;
-/** Between the questions to one server: a promotion is seen soon, and a database that is down is not busied. */
+/** The pause between questions to one server: a promotion is noticed soon, and a database in trouble is not kept busy. */
 const SHORTEST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 500;

@@ -1,14 +1,14 @@
 import pg from 'pg';
 
 /**
- * A connection that means by each statement and each value what the service means, whatever the defaults of the server, the database and
- * the role are (`alter database … set datestyle = 'SQL, DMY'`). Every connection of the service is one.
+ * A connection that sets every parameter on which the service's statements and values depend. So the defaults of the server, the database and
+ * the role do not matter (`alter database … set datestyle = 'SQL, DMY'`). Every connection of the service is one.
  *
- * What stays as it is set there: `search_path`, since a deployment may keep the tables in a schema of its own; and
- * `default_transaction_read_only`, by which people and providers stop all writes.
+ * Two parameters stay as they are set there. `search_path` may lead to a deployment's own schema. With `default_transaction_read_only`, people
+ * and providers stop all writes.
  *
- * A pooler in transaction mode drops `options`, but keeps SESSION_PARAMETERS for each of its clients. So nothing that the service reads may
- * depend on SESSION_OPTIONS there: no floats, no intervals; bytea is read in both forms; and each transaction names its isolation.
+ * A pooler in transaction mode drops `options`, but keeps SESSION_PARAMETERS for each client. So what the service reads must not depend on
+ * SESSION_OPTIONS: it reads no floats and no intervals, reads bytea in both forms, and each transaction names its isolation.
  */
 export class SessionClient extends (pg.Client as unknown as DriverClientClass) {
   override getStartupConf(): StartupParameters {
@@ -18,14 +18,14 @@ export class SessionClient extends (pg.Client as unknown as DriverClientClass) {
 }
 
 /**
- * Written as Postgres reports them, or PgBouncer would set them again and again. They are those that PgBouncer tracks, and, but for the
- * last, those that PgJDBC sends, so every pooler knows them. `client_encoding` is pg's own.
+ * Spelled as Postgres reports them, or PgBouncer would set them again and again. PgBouncer tracks all of them. PgJDBC sends all but the last, so
+ * every pooler knows them. pg itself sends `client_encoding`.
  */
 const SESSION_PARAMETERS = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' };
 
 /**
- * They come last, so that none in the URL goes before them. A space in a value has a backslash before it. Statements here are short: to
- * compile one (`jit`), where the planner knows too little of its tables, takes seconds.
+ * They come last, so that options in the URL do not override them. A space in a value has a backslash before it. `jit` is off because statements
+ * are short: compiling one takes seconds when the planner knows too little of its tables.
  */
 const SESSION_OPTIONS = [
   'IntervalStyle=postgres',
@@ -41,12 +41,12 @@ const SESSION_OPTIONS = [
   .map(option => `-c ${option}`)
   .join(' ');
 
-/** The time limits of a connection are those that it was opened with, and no others. Options in the URL, and those limits, win. */
+/** A connection has the time limits that it was opened with. Those limits, and options in the URL, win. */
 const NO_LIMITS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout']
   .map(limit => `-c ${limit}=0`)
   .join(' ');
 
 type StartupParameters = Readonly<Record<string, string>> & { readonly options?: string };
 
-/** What pg's types leave out. */
+/** Missing in pg's types. */
 type DriverClientClass = new (config?: pg.ClientConfig) => pg.Client & { getStartupConf(): StartupParameters };

@@ -1,20 +1,20 @@
 import { type Kysely, sql } from 'kysely';
 
 /**
- * A post whose publish time was to come when it was written, and of which nobody has noted since that it has come. The index `posts_waiting`
- * has them in the order of their publish times.
+ * A post whose publish time lay in the future when it was written, and that has not been noted as due since. The index `posts_waiting` has such
+ * posts in the order of their publish times.
  */
 export const IS_WAITING = sql<boolean>`(
   publish_order > update_time and publish_order < 'infinity' and due_time is distinct from publish_order)`;
 
 /**
- * Notes of posts whose publish time has come that it has, so that lists find them among those that are published. Until then lists are right too,
- * but read all such posts.
+ * Notes posts as due whose publish time has passed, so that lists find them among published posts. Before that, lists are right too, but read
+ * all such posts.
  *
- * A post is left for a minute, so that a clock which is set back a little finds none that is early.
+ * It waits for a minute after the publish time, so that a clock which is set back a little finds no early post.
  *
- * @param limit the most posts to note; those that somebody is writing are left for the next time.
- * @returns how many.
+ * @param limit the most posts to note; posts that are being written are left for the next time.
+ * @returns the number of posts noted.
  */
 export async function noteDuePosts<Schema>(db: Kysely<Schema>, limit: number, signal?: AbortSignal): Promise<number> {
   const { rows } = await sql<{ noted: number }>`

@@ -3,10 +3,10 @@ import { type Kysely, sql } from 'kysely';
 import { IS_WAITING } from '#src/db/migrations/due-posts.ts';
 
 /**
- * Builds the indexes of lists that are missing, while reads and writes go on. Each begins with a list and ends with an order and the id, so
- * that a page is a range of it, wherever the page stands.
+ * Builds the missing indexes of lists, while reads and writes go on. Each index begins with a list, and ends with an order and the id. So every
+ * page is a range of it.
  *
- * One process at a time builds; others wait. An index whose build was interrupted is built again.
+ * One process at a time builds, and others wait. An interrupted build is repeated.
  */
 export async function buildListIndexes(db: Kysely<never>): Promise<void> {
   await alone(db, async () => {
@@ -20,14 +20,14 @@ export async function buildListIndexes(db: Kysely<never>): Promise<void> {
   });
 }
 
-/** Drops the indexes that only the lists of older releases read. Reads and writes go on meanwhile. */
+/** Drops indexes that only older releases read. Reads and writes go on meanwhile. */
 export async function dropOldListIndexes(db: Kysely<never>): Promise<void> {
   await alone(db, async () => {
     for (const name of OLD_INDEXES) await sql`drop index concurrently if exists ${sql.id(name)}`.execute(db);
   });
 }
 
-/** Under an advisory lock, in a transaction of its own. It is polled for: a statement that waits for it would hold up the one that builds. */
+/** Holds an advisory lock in its own transaction. It polls for the lock, because a waiting statement would block the build. */
 async function alone(db: Kysely<never>, work: () => Promise<void>): Promise<void> {
   await db.transaction().execute(async transaction => {
     await sql`set local idle_in_transaction_session_timeout = 0`.execute(transaction);
@@ -69,6 +69,6 @@ const OLD_INDEXES = [
   ...['post_tags_create_time', 'post_tags_update_time', 'post_tags_publish_order'],
   ...['post_tags_author_create_time', 'post_tags_author_update_time', 'post_tags_author_publish_order'],
 ];
-/** Of the building, among all advisory locks of the database: 'list' in ASCII. */
+/** The advisory lock of the build: 'list' in ASCII. */
 const LOCK = 0x6c_69_73_74;
 const POLL_MS = 100;

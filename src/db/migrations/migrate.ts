@@ -18,16 +18,17 @@ import { validateConstraints } from '#src/db/migrations/validate-constraints.ts'
 import type { Logger } from '#src/observability/logger.ts';
 
 /**
- * Brings the database's schema up to date. Safe to run from several processes at once: one migrates, the others wait.
+ * Brings the database's schema up to date. Several processes may run it at once: one migrates, and the others wait.
  *
- * @param url of the database, as a role that may create tables. Of several hosts, the primary is found first.
- * @param log told of rows from before a migration that break a rule of it: they fail no migration.
- * @returns the names of the migrations that it ran, none where the schema was up to date.
- * @throws DatabaseUnavailableError where none of several hosts is found to be the primary within 5 s; the first failure: all migrations of this call are rolled back then.
+ * @param url of the database, with a role that may create tables. Of several hosts, the primary is found first.
+ * @param log gets older rows that break a rule of a migration. Such rows do not make it fail.
+ * @returns the names of the migrations that it ran; none if the schema was up to date.
+ * @throws DatabaseUnavailableError if no primary is found among several hosts within 5 s. The first failure, which rolls back all migrations of
+ *   this call.
  */
 export async function migrateToLatest(url: string, log?: Pick<Logger, 'warn'>): Promise<string[]> {
   const primary = await findPrimary(url);
-  // A migration that can't have its lock gives up, instead of holding up every query that comes after it.
+  // A migration that does not get its lock gives up, instead of blocking all later queries.
   const db = open(primary, { max: 1, lock_timeout: 5000 });
   try {
     const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
@@ -35,12 +36,12 @@ export async function migrateToLatest(url: string, log?: Pick<Logger, 'warn'>): 
     if (error !== undefined) throw error;
     await validateConstraints(db, log);
     const ran = new Set(results.map(result => result.migrationName));
-    // An older release may still serve when this one comes; it is gone when the next one does.
+    // An older release may still serve during this deploy, but not during the next one.
     const isOldGone = ran.has('0001-posts') || !ran.has('0005-list-shelves');
     await buildIndexes(primary, isOldGone);
-    // Before the first list asks: posts that have come due since they were written.
+    // Posts that have come due since they were written, before the first list reads them.
     while ((await noteDuePosts(db, DUE_BATCH)) === DUE_BATCH);
-    // A new table has no statistics, and plans made without them can be bad until autovacuum comes by.
+    // A new table has no statistics. Until autovacuum makes them, plans can be bad.
     if (results.length > 0) await sql`analyze`.execute(db);
     return results.map(result => result.migrationName);
   } finally {
@@ -57,7 +58,7 @@ async function findPrimary(url: string): Promise<string> {
   }
 }
 
-/** It waits for others' transactions as long as they take: nobody waits for it meanwhile. A second connection holds its lock. */
+/** It waits for other transactions without a limit, because nothing waits for it. A second connection holds its lock. */
 async function buildIndexes(url: string, isOldGone: boolean): Promise<void> {
   const db = open(url, { max: 2, lock_timeout: 0 });
   try {
@@ -83,7 +84,7 @@ function open(url: string, options: { readonly max: number; readonly lock_timeou
 const CONNECT_TIMEOUT_MS = 5000;
 const DUE_BATCH = 500;
 
-/** Every migration in its order. They only add to what older code of the service needs. */
+/** All migrations in order. They only add to what older releases need. */
 const MIGRATIONS: Record<string, Migration> = {
   '0001-posts': posts,
   '0002-post-changes': postChanges,

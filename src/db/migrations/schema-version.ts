@@ -8,8 +8,8 @@ import type { Schema } from '#src/db/schema.ts';
 export const LATEST_MIGRATION = '0008-list-keys';
 
 /**
- * Tells whether the database has the schema that this code needs, or a newer one (migrations only expand).
- * Cheaper than loading the migrations, since every start asks.
+ * Whether the database has the schema that this code needs, or a newer one (migrations only expand). It does not load the migrations, because
+ * every start runs it.
  */
 export async function isSchemaUpToDate(db: Kysely<Schema>): Promise<boolean> {
   const { rows } = await sql<{ present: boolean }>`
@@ -35,10 +35,9 @@ export async function pingDatabase(pool: Pick<ConnectionPool, 'acquire'>): Promi
 }
 
 /**
- * The same, for a start: waits for a database that can't be reached yet, such as one that starts at the same time, or one that is
- * busy.
+ * The same, for a start: it waits for a database that cannot be reached yet, for example because it starts at the same time or is busy.
  *
- * @throws DatabaseUnavailableError where it can't be reached for `waitMs`.
+ * @throws DatabaseUnavailableError if it cannot be reached for `waitMs`.
  */
 export async function isSchemaUpToDateWithin(db: Kysely<Schema>, waitMs: number): Promise<boolean> {
   const giveUpAt = performance.now() + waitMs;

@@ -2,10 +2,10 @@ import { type Kysely, sql } from 'kysely';
 import type { Logger } from '#src/observability/logger.ts';
 
 /**
- * Has Postgres look whether the rows from before a check constraint of `posts` keep it. Reads and writes go on meanwhile.
+ * Has Postgres check older rows of `posts` against its check constraints. Reads and writes go on meanwhile.
  *
- * Rows that break one fail no deploy: the log names them, and says what to do. Until then the constraint holds for all that is written,
- * so such a row can be repaired or deleted, and not be changed otherwise. Each `migrate` looks again.
+ * A row that breaks one does not fail a deploy: the log names it, and says what to do. The constraint already holds for all writes, so such a
+ * row can only be repaired or deleted. Each `migrate` checks again.
  */
 export async function validateConstraints(db: Kysely<never>, log?: Pick<Logger, 'warn'>): Promise<void> {
   const { rows } = await sql<Constraint>`
@@ -43,8 +43,8 @@ interface Constraint {
   readonly rule: string;
 }
 
-/** Of the migrations; those that somebody else has added are theirs to validate. */
+/** The constraints of the migrations. Constraints that somebody else has added are not validated here. */
 const OURS = 'posts\\_readable\\_%';
 const CHECK_VIOLATION = '23514';
-/** In one line of the log. */
+/** The most rows in one line of the log. */
 const NAMED_MAX = 20;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ReconnectPause } from '#src/async/reconnect-pause.ts';
+import { ReconnectPause } from '#src/async/backoff.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { PipelinedConnection, type PipelineOptions } from '#src/db/pipeline/pipelined-connection.ts';
 

@@ -1,5 +1,4 @@
-import { abortable } from '#src/async/abortable.ts';
-import { withTimeout } from '#src/async/with-timeout.ts';
+import { abortable, withTimeout } from '#src/async/with-timeout.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabaseUnavailableError, translateDriverError } from '#src/db/errors.ts';
 import { Lane, type LaneOptions } from '#src/db/pipeline/lane.ts';

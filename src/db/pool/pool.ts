@@ -104,11 +104,7 @@ export class ConnectionPool {
 
   /** @param taker whose stack is shown where the connection is held for too long; undefined: it is always put back. */
   async #acquire(signal: AbortSignal | undefined, taker?: Error): Promise<PooledConnection> {
-    const { maxWaiting } = this.#options;
     if (this.#isEnded) throw closed();
-    if (this.#line.length >= maxWaiting) {
-      throw new PoolExhaustedError(`more than ${maxWaiting} queries wait for a connection`);
-    }
     const startedAt = performance.now();
     try {
       const taken = this.#takeIdle() ?? (await this.#wait(signal));
@@ -163,7 +159,12 @@ export class ConnectionPool {
     return undefined;
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<Open> {
+  async #wait(signal: AbortSignal | undefined): Promise<Open> {
+    const { maxWaiting, poolMax } = this.#options;
+    // A caller for whom a connection can be opened does not wait for a turn.
+    if (this.#line.length >= maxWaiting + poolMax - this.#open.size) {
+      throw new PoolExhaustedError(`more than ${maxWaiting} queries wait for a connection`);
+    }
     const onTimeout = () => (this.#open.size > 0 ? noneFreeInTime() : noneOpenedInTime());
     const waiting = this.#line.wait({ timeoutMs: this.#options.acquireTimeoutMs, onTimeout, signal });
     this.#openMore();

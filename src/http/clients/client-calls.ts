@@ -1,55 +1,55 @@
 import { createForwardedClient, type ForwardedField } from '#src/http/clients/forwarded-client.ts';
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
-import type { Exchange } from '#src/http/exchange.ts';
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
-/** Tells the clients behind trusted proxies apart. */
+/** Identifies the clients behind trusted proxies. */
 export interface ClientCalls {
   /**
-   * Writes into an exchange that came from a trusted proxy whose it is.
+   * Records the client address of a call that came from a trusted proxy.
    *
-   * @param fields of the request, names and values in turn.
+   * @param fields of the request: names and values alternate.
    */
-  readonly identify: (exchange: Exchange, fields: readonly string[]) => void;
+  readonly identify: (call: CallRecord, fields: readonly string[]) => void;
   /**
-   * Counts an exchange that was identified, until it ends, or refuses it where its client has as many in flight as one may have.
-   * To be called once, for one that will end.
+   * Counts an identified call until it ends, or refuses it if its client has too many in flight. Must be called at most once for each
+   * call, and the call must end.
    */
-  readonly admit: (exchange: Exchange) => Rejection | undefined;
+  readonly admit: (call: CallRecord) => Rejection | undefined;
 }
 
 export interface ClientCallsOptions {
   readonly isTrusted: TrustedProxies;
-  /** Where proxies name their clients; unset: as createForwardedClient has it. */
+  /** The field in which proxies name their clients; unset: as for createForwardedClient. */
   readonly field?: ForwardedField | undefined;
   /** The most calls in flight of one address, or one IPv6 network of 64 bits; 0: no limit. */
   readonly perAddress: number;
 }
 
 /**
- * The limit per address for clients that share the connections of a proxy. The number is that for connections: over HTTP/1.1 a
- * client that came by itself would need one for each call.
+ * The limit per address for clients that share the connections of a proxy. The number is that for connections, because over HTTP/1.1 a
+ * direct client needs a connection for each concurrent call.
  *
- * A trusted proxy itself has no limit: its health checks, and clients that it does not name, are never refused as a group.
+ * A trusted proxy itself has no limit. Its health checks, and clients that it does not name, are never refused as a group.
  */
 export function createClientCalls({ isTrusted, field, perAddress }: ClientCallsOptions): ClientCalls {
   const clientOf = createForwardedClient(isTrusted, field);
   const inFlight = new Map<string, number>();
 
   return {
-    identify(exchange, fields) {
-      exchange.remoteAddress = clientOf(exchange.remoteAddress, fields);
+    identify(call, fields) {
+      call.remoteAddress = clientOf(call.remoteAddress, fields);
     },
-    admit(exchange) {
-      const { remoteAddress } = exchange;
+    admit(call) {
+      const { remoteAddress } = call;
       if (perAddress === 0 || isTrusted(remoteAddress)) return undefined;
       const network = networkOf(remoteAddress);
       const before = inFlight.get(network) ?? 0;
       if (before >= perAddress) return REJECTIONS.tooManyCalls;
       inFlight.set(network, before + 1);
-      exchange.release = () => {
-        exchange.release = undefined;
+      call.release = () => {
+        call.release = undefined;
         const left = (inFlight.get(network) ?? 0) - 1;
         if (left > 0) inFlight.set(network, left);
         else inFlight.delete(network);

@@ -5,16 +5,15 @@ import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
 export type ForwardedField = 'x-forwarded-for' | 'forwarded';
 
 /**
- * Finds the client of a request that came from a trusted proxy: each proxy names, at the end of the list, whom it got the
- * request from. So the list is read from its end, for as long as a trusted proxy wrote what is read. What is left of that may be
- * the client's invention.
+ * Finds the client of a request from a trusted proxy. Each proxy appends the address from which it got the request. So the list is read
+ * from its end, as long as a trusted proxy wrote the entry. The client may have invented the rest.
  *
- * A proxy that does not say, or says `unknown` or an obfuscated identifier (RFC 7239, 6), stands for its clients itself.
+ * A proxy that names no address, or `unknown`, or an obfuscated identifier (RFC 7239, 6), counts as the client.
  *
  * @param isTrusted whether an address is that of a trusted proxy.
- * @param field the only one that counts. Unset: X-Forwarded-For, which nearly all proxies set, and Forwarded where a request has
- *   no X-Forwarded-For.
- * @returns the client's address. It takes the peer's, and the request's fields, names and values in turn.
+ * @param field the only field that counts. Unset: X-Forwarded-For, which nearly all proxies set, or Forwarded if a request has no
+ *   X-Forwarded-For.
+ * @returns a function from the peer's address and the request's fields (names and values alternate) to the client's address.
  */
 export function createForwardedClient(
   isTrusted: TrustedProxies,
@@ -40,7 +39,7 @@ function nodesFromEnd(fields: readonly string[], field: ForwardedField | undefin
   return forwardedFromEnd(linesOf(fields, 'forwarded'));
 }
 
-/** The last line first: together they are one list (RFC 9110, 5.3). */
+/** The last line first. Together the lines are one list (RFC 9110, 5.3). */
 function linesOf(fields: readonly string[], name: ForwardedField): string[] {
   const lines: string[] = [];
   for (let i = fields.length - 2; i >= 0; i -= 2) {
@@ -62,12 +61,12 @@ function* xForwardedForFromEnd(lines: readonly string[]): Generator<string> {
   }
 }
 
-/** The `for` of each element (RFC 7239, 4); undefined where an element has none, or is malformed. */
+/** The `for` of each element (RFC 7239, 4); undefined for an element without it, or a malformed one. */
 function* forwardedFromEnd(lines: readonly string[]): Generator<string | undefined> {
   for (const line of lines) {
     let end = line.length;
     let isQuoted = false;
-    // Also from its end within a line: a client's quotation mark without a partner can't reach what a proxy has added.
+    // Also from the end within a line: an unpaired quotation mark of the client must not reach what a proxy has added.
     for (let i = line.length - 1; i >= -1; i--) {
       const char = line[i];
       if (char === '"' && !isEscaped(line, i)) isQuoted = !isQuoted;
@@ -101,11 +100,11 @@ function forOf(element: string): string | undefined {
   return node;
 }
 
-/** An address, an address in brackets, either with a port; undefined for all else, such as `unknown`. */
+/** An address, possibly in brackets or with a port; undefined for everything else, such as `unknown`. */
 function addressOf(node: string): string | undefined {
   const [, bracketed, withPort] = /^\[([^\]]*)\](?::.*)?$|^(\d+\.[\d.]+):.*$/.exec(node) ?? [];
   return canonicalAddress(bracketed ?? withPort ?? node);
 }
 
-/** A token, `=`, and a token or a quoted string (RFC 9110, 5.6). IPv6 without quotation marks is common, and taken. */
+/** A token, `=`, and a token or a quoted string (RFC 9110, 5.6). IPv6 without quotation marks is common, and accepted. */
 const PAIR = /[ \t]*([!#$%&'*+.^_`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)[ \t]*(?:;|$)/y;

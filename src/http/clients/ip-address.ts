@@ -1,10 +1,10 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /**
- * The one way to write an IP address (RFC 5952), without a zone; an IPv4 address that is mapped to IPv6 as IPv4. So equal addresses
- * are equal texts, and the text is safe in a log line.
+ * The canonical text of an IP address (RFC 5952), without a zone. An IPv4 address that is mapped to IPv6 becomes IPv4. So equal addresses
+ * are equal texts, which are safe in a log line.
  *
- * @returns undefined where the text is not an IP address.
+ * @returns undefined if the text is not an IP address.
  */
 export function canonicalAddress(text: string): string | undefined {
   if (isIPv4(text)) return text;

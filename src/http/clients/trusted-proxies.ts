@@ -2,12 +2,12 @@ import { BlockList, isIPv6 } from 'node:net';
 import { canonicalAddress } from '#src/http/clients/ip-address.ts';
 import { RecentMap } from '#src/rpc/unary/codec/recent-map.ts';
 
-/** Whether an address is that of a proxy which may say for whom it calls. */
+/** Whether an address is that of a proxy which may name its clients. */
 export type TrustedProxies = (address: string) => boolean;
 
 /**
- * @param networks CIDRs such as `10.0.0.0/8` or `2001:db8::/32` (RFC 4632, 3.1), or single addresses, all of them valid.
- * @returns undefined where there are none.
+ * @param networks valid CIDRs such as `10.0.0.0/8` or `2001:db8::/32` (RFC 4632, 3.1), or single addresses.
+ * @returns undefined if there are none.
  */
 export function createTrustedProxies(networks: readonly string[]): TrustedProxies | undefined {
   if (networks.length === 0) return undefined;
@@ -22,7 +22,7 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
     const canonical = canonicalAddress(address);
     return canonical !== undefined && trusted.check(canonical, familyOf(canonical));
   };
-  // A look into the list takes two microseconds, and it is asked twice for each call of a client that calls again and again.
+  // A look-up takes two microseconds, and each call of a client needs two.
   const recent = new RecentMap<boolean>(RECENT_MAX);
   return address => {
     let isTrusted = recent.get(address);
@@ -34,7 +34,7 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
   };
 }
 
-/** Addresses; with both generations at most a megabyte. */
+/** In addresses. Both generations take at most a megabyte. */
 const RECENT_MAX = 4096;
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {

@@ -3,18 +3,17 @@ import { goAwayGracefully, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-
 import { type Connection, retire } from '#src/wire/connection.ts';
 
 export interface ConnectionAgeLimits {
-  /** How old a connection may get, in milliseconds, give or take a tenth by chance; 0: as old as it likes. */
+  /** The greatest age of a connection in milliseconds, plus or minus a tenth by chance; 0: unlimited. */
   readonly maxAgeMs: number;
-  /** How long its calls may take from then on, in milliseconds; longer than any deadline, so that only streams are cut off. */
+  /** How long its calls may take after that, in milliseconds. It is longer than any deadline, so only streams are cut off. */
   readonly maxAgeGraceMs: number;
 }
 
 /**
- * Has clients open new connections from time to time, so that they spread over instances that came later, and find those that
- * a name stands for now. An HTTP/1.1 client is told so with an answer, an HTTP/2 client by GOAWAY, and what either sends before it
- * has heard that is still answered.
+ * Makes clients reconnect from time to time, so that they spread over newer instances and follow changes of DNS. An HTTP/1.1 client learns
+ * it from an answer, and an HTTP/2 client from GOAWAY. What they sent before is still answered.
  *
- * The tenth by chance keeps clients that came together from coming back together.
+ * The tenth by chance keeps clients that came together from returning together.
  */
 export function createConnectionAge(limits: ConnectionAgeLimits, ended: ConnectionEnded): ConnectionCheck {
   const { maxAgeMs, maxAgeGraceMs } = limits;
@@ -35,7 +34,7 @@ export function createConnectionAge(limits: ConnectionAgeLimits, ended: Connecti
       if (connection.session === undefined) retire(connection);
       else goAwayGracefully(connection, HEAR_OF_END_WITHIN_MS);
     } else if (state.stage === 'ending' && now >= state.at + maxAgeGraceMs) {
-      // HTTP/1.1: a call that came after the announcement is the last one, and has its own deadline.
+      // HTTP/1.1: a call after the announcement is the last one, and has its own deadline.
       const isCut = connection.session !== undefined || connection.latestResponse === state.runningThen;
       state.stage = 'over';
       if (isCut && (connection.session !== undefined || connection.answering)) connection.socket.destroy();

@@ -9,25 +9,25 @@ export interface ConnectionLimits {
   readonly max: number;
 }
 
-/** Admits new connections, in two steps: a connection of a proxy tells its client's address only by its first bytes. */
+/** Admits new connections in two steps, because a proxy's connection tells its client's address only in its first bytes. */
 export interface ConnectionAdmission {
-  /** Counts a new connection, until it closes, or resets it where there are as many as there may be. Says whether it may stay. */
+  /** Counts a new connection until it closes, or resets it if there are too many. @returns whether it may stay. */
   readonly arrive: (socket: Socket) => boolean;
-  /** The same for the connections of the client whose it is. To be called once, before its first request. */
+  /** The same for the client's connections. It must be called once, before the first request. */
   readonly admit: (socket: Socket, address: string) => boolean;
-  /** Resets a connection that has arrived. Always false. */
+  /** Resets a new connection. Always false. */
   readonly refuse: (socket: Socket, reason: RefusedConnection, address: string) => false;
 }
 
 /**
- * Admits new connections within limits, and resets the others. Each is counted; the log has a line a second at most.
+ * Admits new connections within limits, and resets the others. Each is counted, and the log has at most a line a second.
  *
- * They get no answer: over TLS it would take the handshake, and in clear text the wait for a request, which is what the limit
- * saves. A reset before the first byte is what a balancer needs to try another instance, and what a client repeats.
+ * A reset connection gets no answer. That would cost a TLS handshake, or in clear text the wait for a request, which the limit must save. A
+ * reset before the first byte tells a balancer to try another instance, and a client to retry.
  *
- * @param isFlooding whether a network is refused for what it did before; not asked where `perAddress` is 0, since all clients
- *   may come from one address then.
- * @param isExempt whether an address is no client's, but that of a proxy: it has no limit, and is never refused for floods.
+ * @param isFlooding whether a network is refused for earlier floods. Not called if `perAddress` is 0, because then all clients may share
+ *   one address.
+ * @param isExempt whether an address is of a proxy, which has no limit, and is never refused for floods.
  */
 export function createConnectionLimits(
   { perAddress, max }: ConnectionLimits,
@@ -81,13 +81,10 @@ export function createConnectionLimits(
   };
 }
 
-/** Why a connection was refused, as the metrics have it. */
+/** Why a connection was refused, in the names of the metrics. */
 export type RefusedConnection = 'TOO_MANY' | 'TOO_MANY_OF_ADDRESS' | 'FLOODED' | 'UNTRUSTED_PROXY' | 'BAD_PROXY_HEADER';
 
-/**
- * What belongs to one customer: an IPv4 address, also where it is written as IPv6, or the first 64 bits of an IPv6 address,
- * which is the least that a customer gets (RFC 6177).
- */
+/** The network of one customer: an IPv4 address, also if it is written as IPv6, or the first 64 bits of an IPv6 address (RFC 6177). */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
@@ -95,7 +92,7 @@ export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [start = '', end] = (address.split('%', 1)[0] as string).split('::');
   const groups = start === '' ? [] : start.split(':');
-  // `::` stands for as many groups of zeros as there is room for.
+  // `::` stands for as many groups of zeros as are missing.
   if (end !== undefined) {
     const last = end === '' ? [] : end.split(':');
     while (groups.length + last.length < 8) groups.push('0');

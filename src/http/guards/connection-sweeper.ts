@@ -1,14 +1,13 @@
 import type { Connection } from '#src/wire/connection.ts';
 
-/** Looks at one connection. @param now as `performance.now()`. */
+/** Checks one connection. @param now `performance.now()`. */
 export type ConnectionCheck = (connection: Connection, now: number) => void;
 
-/** Counts a connection that the service ends, or a response on it. */
+/** Counts a connection, or a response on it, that the service ends. */
 export type ConnectionEnded = (reason: 'MAX_AGE' | 'NO_PONG' | 'FLOOD' | 'STALLED' | 'PROTOCOL_ERROR') => void;
 
 /**
- * Looks at every connection from time to time: one timer for all of them, since a timer each would have to be set again with
- * every call.
+ * Checks every connection from time to time with one timer. A timer for each would have to be set again with every call.
  *
  * @returns a function that ends it.
  */

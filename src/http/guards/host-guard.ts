@@ -2,19 +2,19 @@ import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /**
- * Lets a request pass whose target is a path, or a URL, and which names its host once and well (RFC 9112, 3.2: anything else is
- * 400). A URL as the target (absolute form) names the host in place of the field, which must be there and well-formed all the same.
+ * Accepts a request if its target is a path or a URL, and if it names its host once and validly (RFC 9112, 3.2; otherwise the answer is
+ * 400). A URL as the target (absolute form) names the host instead of the field, which must still be present and valid.
  *
- * `version` is that of HTTP in the request line, such as `1.1`; `fields` are the request's, names and values in turn.
+ * `version` is that of the request line, such as `1.1`. In `fields`, names and values alternate.
  */
 export function createHostGuard(): HostGuard {
-  // Nearly all requests name the same host, so the last good one saves the parsing.
+  // Nearly all requests name the same host, so the last valid one is not parsed again.
   let lastGood: string | undefined;
 
   return (head, isHttp2, version, fields) => {
     const { host, targetHost, target } = head;
     if (head.method === 'CONNECT') return REJECTIONS.tunnel;
-    // `HTTP/2.0` in a request line is a word that the parser knows, and not HTTP/2.
+    // In a request line, the parser accepts `HTTP/2.0`, which is not HTTP/2.
     if (!isHttp2 && version !== '1.1') return REJECTIONS.oldVersion;
     const isOfServer = target === '*' && head.method === 'OPTIONS';
     if ((target.charCodeAt(0) !== SLASH && !isOfServer) || (isHttp2 && targetHost !== undefined))
@@ -39,7 +39,7 @@ type HostGuard = (
 
 const SLASH = 0x2f;
 
-/** HTTP/2: whether `:authority` and `host`, each of which may be missing, don't agree (RFC 9113, 8.3.1). */
+/** HTTP/2: whether `:authority` and `host` differ (RFC 9113, 8.3.1). Each may be missing. */
 function isContradicted(host: string, fields: readonly string[]): boolean {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i];
@@ -49,9 +49,9 @@ function isContradicted(host: string, fields: readonly string[]): boolean {
 }
 
 /**
- * A registered name, an IPv4 address, or an IP literal in brackets, with or without a port (RFC 3986, 3.2.2). So `postservice.1` is one,
- * which is no host of a web URL, and `%2Frun%2Fposts.sock`, by which gRPC clients name a socket. No user information, since HTTP has none
- * here (RFC 9110, 4.2.4), and no escaped control characters.
+ * A registered name, an IPv4 address, or an IP literal in brackets, with or without a port (RFC 3986, 3.2.2). That includes
+ * `postservice.1`, which is not a host of a web URL, and `%2Frun%2Fposts.sock`, with which gRPC clients name a socket. User information is
+ * not allowed (RFC 9110, 4.2.4), and neither are escaped control characters.
  */
 function isAuthority(host: string): boolean {
   const [, literal, port] = AUTHORITY.exec(host) ?? [];

@@ -2,12 +2,12 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 
 /**
- * Watches for an HTTP/2 session that keeps us busy with pings or settings, which cost us an answer each and lead to no call.
+ * Detects an HTTP/2 session that floods the server with pings or settings, which each cost an answer and lead to no call.
  *
- * nghttp2 itself ends those that do not read the answers, send headers without end, or frames that make no sense; stream-resets.ts
- * counts resets.
+ * nghttp2 itself ends sessions that do not read the answers, or that send endless headers or invalid frames. stream-resets.ts counts
+ * resets.
  *
- * Pings that come while we send a response are free: that is how gRPC's clients in Go measure the line.
+ * Pings during a response are free, because gRPC clients in Go use them to measure the line.
  */
 export function guardFromControlFlood(session: ServerHttp2Session, socket: Socket, flooded: () => void): void {
   let tokens = CONTROL_FRAMES_BURST;
@@ -29,8 +29,8 @@ export function guardFromControlFlood(session: ServerHttp2Session, socket: Socke
   session.on('remoteSettings', onControlFrame);
 }
 
-/** As nghttp2 has it for resets. A client pings each second at most, and changes its settings hardly ever. */
+/** The same as nghttp2's limit of resets. A client pings at most once a second, and rarely changes its settings. */
 const CONTROL_FRAMES_BURST = 1000;
 const CONTROL_FRAMES_PER_SECOND = 33;
-/** RFC 9113, 6.7: the answer to a ping; that to settings is shorter. */
+/** RFC 9113, 6.7: the size of a ping's answer. The answer to settings is shorter. */
 const ANSWER_BYTES = 17;

@@ -2,15 +2,14 @@ import { constants, type Http2Session } from 'node:http2';
 import type { Connection } from '#src/wire/connection.ts';
 
 /**
- * Ends an HTTP/2 connection so that no call is lost (RFC 9113, 6.8; gRPC's servers do the same):
+ * Ends an HTTP/2 connection without losing a call (RFC 9113, 6.8; like gRPC's servers):
  *
- * 1. a GOAWAY that names the highest stream there can be: open no more streams here; those on their way are still taken;
- * 2. a PING: its acknowledgement comes behind every stream that the client opened before it heard of the end;
- * 3. then, or after `withinMs`, the GOAWAY that names the last stream taken, and the end when the open streams have ended.
+ * 1. A GOAWAY with the highest possible stream id tells the client to open no more streams. Streams on their way are still accepted.
+ * 2. The acknowledgement of a PING comes after every stream that the client opened before it read the GOAWAY.
+ * 3. Then, or after `withinMs`, a GOAWAY names the last accepted stream, and the connection ends with its open streams.
  *
- * Node has no way to send the first: after `session.goaway` and `session.close` nghttp2 ignores new streams. So the frame goes
- * to the socket past the session, which writes whole frames only; over TLS that needs the carrier of tls-carrier.ts. A
- * connection that was told before is left alone.
+ * Node cannot send the first GOAWAY: after `session.goaway` and `session.close`, nghttp2 ignores new streams. So the frame goes to the
+ * socket past the session, which writes only whole frames. Over TLS that needs tls-carrier.ts. Further calls do nothing.
  *
  * @param withinMs for a client that acknowledges no ping; half of it before the first GOAWAY.
  */
@@ -30,8 +29,8 @@ export function goAwayGracefully(connection: Connection, withinMs: number): void
     clearTimeout(timer);
     timer = setTimeout(settle, withinMs / 2).unref();
     socket.write(GOAWAY_WITH_ALL_STREAMS);
-    // Node's client answers with a GOAWAY of its own, ahead of the streams that it still had to send. Node would close the
-    // session on that, and refuse them.
+    // Node's client answers with its own GOAWAY before the streams that it still has to send. Node would close the session on that, and
+    // refuse them.
     session.close = () => {};
     ping(session, settle);
   };
@@ -41,10 +40,10 @@ export function goAwayGracefully(connection: Connection, withinMs: number): void
 }
 
 /**
- * Waits for a moment in which the client has read all that was sent, or nearly so.
+ * Waits for a moment when the client has read nearly everything that was sent.
  *
- * Node's client that reads an answer and a GOAWAY in one piece drops the call that it began upon the answer, without ever
- * sending it (REFUSED_STREAM), and not every library above it repeats that. A GOAWAY that comes first in a piece does no harm.
+ * If Node's client reads an answer and a GOAWAY in one piece, it drops the call that it began upon the answer, without sending it
+ * (REFUSED_STREAM). Not every library above it retries that. A GOAWAY at the start of a piece does no harm.
  */
 function whenRead(connection: Connection, tries: number, then: () => void): void {
   const { session, socket } = connection;
@@ -60,7 +59,7 @@ function whenRead(connection: Connection, tries: number, then: () => void): void
   });
 }
 
-/** Refused where as many pings as may be wait for their answers: such a client has the whole time. */
+/** Node refuses a ping if too many wait for their answers. Such a client gets the whole time. */
 function ping(session: Http2Session, acknowledged: () => void): void {
   if (session.destroyed) return;
   session.ping(error => {
@@ -71,12 +70,12 @@ function ping(session: Http2Session, acknowledged: () => void): void {
 const endings = new WeakSet<Http2Session>();
 const QUIET_TRIES = 10;
 
-/** How long a client may take to acknowledge that it has heard of the end: a round trip around the world, and a lost packet. */
+/** How long a client may take to acknowledge the end: a round trip around the world, and a lost packet. */
 export const HEAR_OF_END_WITHIN_MS = 1000;
 
 /**
- * Ends a connection whose client costs too much, with all its streams (RFC 9113, 7: ENHANCE_YOUR_CALM). Without an error in
- * this process: the streams have done nothing wrong that whoever serves them should catch.
+ * Ends a connection with all its streams, because its client costs too much (RFC 9113, 7: ENHANCE_YOUR_CALM). The streams get no error in
+ * this process, because they have done nothing wrong.
  */
 export function goAwayEnhanceYourCalm(session: Http2Session): void {
   if (session.destroyed) return;
@@ -84,7 +83,7 @@ export function goAwayEnhanceYourCalm(session: Http2Session): void {
   session.destroy();
 }
 
-/** RFC 9113, 4.1 and 6.8: 8 bytes of type 7, no flags, stream 0; the last stream's id, and the error code. */
+/** RFC 9113, 4.1 and 6.8: 8 bytes of type 7, no flags, stream 0, then the last stream's id and the error code. */
 const GOAWAY_WITH_ALL_STREAMS = Buffer.from([
   ...[0, 0, 8, 7, 0, 0, 0, 0, 0],
   ...[0x7f, 0xff, 0xff, 0xff],

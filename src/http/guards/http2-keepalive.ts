@@ -2,19 +2,19 @@ import type { ConnectionCheck, ConnectionEnded } from '#src/http/guards/connecti
 import type { Connection } from '#src/wire/connection.ts';
 
 export interface Http2KeepaliveTimes {
-  /** A client that has not shown for so long that it is there is asked, in milliseconds. */
+  /** The silence after which a client gets a ping, in milliseconds. */
   readonly idlePingMs: number;
-  /** The same where it has sent bytes meanwhile, and they made no request. */
+  /** The same for a client that has sent bytes which made no request. */
   readonly unprovenPingMs: number;
-  /** It has to answer within this. */
+  /** The time limit of its answer. */
   readonly pongWithinMs: number;
 }
 
 /**
- * Ends HTTP/2 connections whose client is gone, or stops in the middle of a frame or of a header: it can't answer a ping then.
+ * Ends HTTP/2 connections whose client is gone, or stops within a frame or a header, because it cannot answer a ping then.
  *
- * A new request shows that the client is there, and so does its answer to a ping. Bytes alone don't: they may be the
- * beginning of a header that never ends, for which Node has no time limit.
+ * A new request, or the answer to a ping, shows that the client is there. Bytes alone do not: they may begin a header that never ends, for
+ * which Node has no time limit.
  */
 export function createHttp2Keepalive(times: Http2KeepaliveTimes, ended: ConnectionEnded): ConnectionCheck {
   const proofs = new WeakMap<Connection, Proof>();
@@ -43,7 +43,7 @@ export function createHttp2Keepalive(times: Http2KeepaliveTimes, ended: Connecti
     const known = proof;
     const sent = session.ping(error => {
       if (error !== null) return;
-      // What came in one piece with the answer is looked at again after the next silence.
+      // Bytes that came in one piece with the answer are checked again after the next silence.
       Object.assign(known, { at: performance.now(), bytesRead: socket.bytesRead, pingedAt: undefined });
     });
     if (sent) proof.pingedAt = now;
@@ -54,6 +54,6 @@ interface Proof {
   at: number;
   streamsOpened: number;
   bytesRead: number;
-  /** Unset: no answer is awaited. */
+  /** Unset: no answer is expected. */
   pingedAt: number | undefined;
 }

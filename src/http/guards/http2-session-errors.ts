@@ -6,12 +6,12 @@ import type { Connection } from '#src/wire/connection.ts';
 export type SessionErrorReason = 'FLOOD' | 'PROTOCOL_ERROR' | undefined;
 
 /**
- * Answers what nghttp2 ends a session for with the right code, and says afterwards what it was.
+ * Answers a session that nghttp2 ends with the right code, and reports the reason.
  *
- * Node answers INTERNAL_ERROR where nghttp2 gives no code of its own: to a bad preface, which is a PROTOCOL_ERROR (RFC 9113, 3.4), and to
- * floods. Calls of the session are cancelled, as they are when its client goes in another way.
+ * Node answers INTERNAL_ERROR where nghttp2 gives no code: to a bad preface, which is a PROTOCOL_ERROR (RFC 9113, 3.4), and to floods. The
+ * session's calls are cancelled, as when its client leaves in another way.
  *
- * @returns a function that tells why, for the error of `sessionError`.
+ * @returns a function that gives the reason, for the error of `sessionError`.
  */
 export function nameSessionErrors(
   session: ServerHttp2Session,
@@ -26,7 +26,7 @@ export function nameSessionErrors(
     destroy.call(session, error as Error, code ?? codeOf(error));
   };
   return error => {
-    // nghttp2 has no other word for one stream more than is allowed.
+    // nghttp2 has no other code for one stream too many.
     if (isFull || isFlood(error)) return 'FLOOD';
     const beyond = socket.bytesWritten - writtenBefore - ANSWER_TO_CLOSING_CLIENT_BYTES;
     return beyond >= 0 && beyond % PONG_BYTES === 0 ? undefined : 'PROTOCOL_ERROR';
@@ -36,11 +36,11 @@ export function nameSessionErrors(
 export interface Http2SessionError extends Error {
   /** `ERR_HTTP2_ERROR`: an error of nghttp2. */
   readonly code?: string;
-  /** Its number there (nghttp2.h, nghttp2_error). */
+  /** Its number in nghttp2 (nghttp2.h, nghttp2_error). */
   readonly errno?: number;
 }
 
-/** Whether nghttp2 ended the session, rather than its socket. */
+/** Whether nghttp2 ended the session, and not its socket. */
 export function isOfNghttp2(error: Http2SessionError): boolean {
   return error.code === 'ERR_HTTP2_ERROR' || error.code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES';
 }
@@ -58,13 +58,13 @@ function isFlood({ code, errno }: Http2SessionError): boolean {
 }
 
 const BAD_CLIENT_MAGIC = -903;
-/** Streams beyond the limit again and again (Node fails the callback), answers that are not read, CONTINUATION frames without end. */
+/** Repeated streams beyond the limit (Node fails the callback), answers that are not read, endless CONTINUATION frames. */
 const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 
 /**
- * gRPC's client in Go (1.64 and later) closes with a GOAWAY that names its own last stream, where RFC 9113, 6.8, asks for the server's.
- * nghttp2 takes that for an error and answers with a GOAWAY whose text no other error shares in length; nothing else of it gets here.
- * Answers to pings that came in one piece with it may leave with it.
+ * gRPC's client in Go (1.64 and later) closes with a GOAWAY that names its own last stream, where RFC 9113, 6.8, requires the server's.
+ * nghttp2 treats that as an error, and answers with a GOAWAY whose text has a unique length. Nothing else of it arrives here. Answers to
+ * pings that came in one piece with it may leave with it.
  */
 const ANSWER_TO_CLOSING_CLIENT_BYTES = 9 + 8 + 'GOAWAY: invalid last_stream_id'.length;
 /** RFC 9113, 6.7. */

@@ -1,20 +1,19 @@
 import { networkOf } from '#src/http/guards/connection-limits.ts';
 
-/** Remembers who flooded: to cut a session costs us more than it costs its client to open the next one. */
+/** Remembers networks that flooded, because ending a session costs us more than opening the next one costs its client. */
 export interface PenaltyBox {
-  /** A connection from this address was ended for a flood. Not for an error: those say nothing about others behind that address. */
+  /** A connection from this address was ended for a flood. Errors do not count: they say nothing about others behind that address. */
   readonly blame: (address: string) => void;
-  /** Whether a new connection of this network is to be refused. */
+  /** Whether a new connection of this network must be refused. */
   readonly isFlooding: (network: string) => boolean;
 }
 
 /**
- * A connection that floods is ended, and nothing else happens. Only where three of one network were within ten seconds, new connections
- * from there are refused for a second, and after each further one for twice as long, up to ten seconds. Ten seconds without a flood end
- * that. Connections that are open are left alone.
+ * A flooding connection is ended. After three of one network within ten seconds, new connections from there are refused for a second, and
+ * after each further one for twice as long, up to ten seconds. Ten seconds without a flood end that. Open connections stay.
  */
 export function createPenaltyBox(now: () => number = () => performance.now()): PenaltyBox {
-  // The network that was blamed last is last.
+  // The network that was penalised last is last.
   const blamed = new Map<string, { floods: number; at: number; penaltyMs: number; until: number }>();
 
   return {
@@ -42,11 +41,11 @@ function nextPenalty(beforeMs: number): number {
   return beforeMs === 0 ? FIRST_MS : Math.min(LONGEST_MS, beforeMs * 2);
 }
 
-/** How many connections of a network have to be ended for floods before others from there notice. */
+/** The number of floods of a network after which other connections from there are refused. */
 export const FLOODS_MIN = 3;
 const FIRST_MS = 1000;
 const LONGEST_MS = 10_000;
-/** After the last flood, and the last refusal that could have been. */
+/** After the last flood, and the last refusal that it could cause. */
 const FORGET_MS = 10_000;
-/** A megabyte or so. */
+/** About a megabyte. */
 const NETWORKS_MAX = 10_000;

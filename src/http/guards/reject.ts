@@ -6,16 +6,16 @@ import type { HttpRequest, HttpResponse } from '#src/wire/connection.ts';
 import { Http1Response } from '#src/wire/http-messages.ts';
 
 /**
- * Answers a request with a refusal, in the protocol of its caller. A response that has begun already is cut off.
+ * Answers a request with a rejection in its caller's protocol. Cuts off a response that has already begun.
  *
- * @param bare whether the answer is the status alone.
+ * @param bare whether the answer is only a status.
  */
 export function refuse(request: HttpRequest, response: HttpResponse, refusal: Rejection, bare = false): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  // Who sends what no client of ours sends may be out of step with us: nothing more is read from that connection.
+  // A client that sends such bytes may be out of step with us, so nothing more is read from that connection.
   if (refusal.status === 400 && !hasBody(request)) (response as ServerResponse).shouldKeepAlive = false;
   const answer = answerRejection(refusal, request.headers['content-type'], 'stream' in request);
   const { fields, body } = bare ? { fields: refusal.fields, body: undefined } : answer;
@@ -31,9 +31,9 @@ export function refuse(request: HttpRequest, response: HttpResponse, refusal: Re
 }
 
 /**
- * Answers on a bare HTTP/1.1 connection, where there is no response object, and half-closes it.
+ * Answers on a bare HTTP/1.1 connection, which has no response object, and half-closes it.
  *
- * @param contentType of the request, where its head has come.
+ * @param contentType of the request, if its head has arrived.
  */
 export function rejectOnSocket(
   socket: Writable,

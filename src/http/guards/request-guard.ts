@@ -4,17 +4,17 @@ import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** The most header fields of a request. Browsers, gRPC clients and proxies together send about 40. */
 export const HEADERS_MAX_COUNT = 128;
-/** The most bytes of all names and values of a request's header; what proxies take is 8 to 32 KB. */
+/** The most bytes of all names and values of a request's header. Proxies accept 8 to 32 KB. */
 export const HEADERS_MAX_BYTES = 16 * 1024;
-/** HTTP/2: the most that names and values count with 32 bytes more for each field (RFC 9113, 6.5.2), whatever their number. */
+/** HTTP/2: the most bytes of names and values, with 32 more for each field (RFC 9113, 6.5.2). */
 export const HTTP2_HEADERS_MAX_SIZE = HEADERS_MAX_BYTES + HEADERS_MAX_COUNT * 32;
-/** The longest request target: the same as NGINX's and Apache's default, so that what gets here got through them. */
+/** The longest request target: the default of NGINX and Apache, so that everything they accept is accepted here. */
 export const TARGET_MAX_LENGTH = 8 * 1024;
 
 /**
- * @param version of HTTP that the request line names, such as `1.1`; HTTP/2 has none.
- * @param fields of the request, names and values in turn.
- * @returns why a request is refused.
+ * @param version the HTTP version of the request line, such as `1.1`; HTTP/2 has none.
+ * @param fields of the request: names and values alternate.
+ * @returns why the request is rejected; undefined: it is not.
  */
 export type RequestGuard = (
   head: RequestHead,
@@ -24,17 +24,17 @@ export type RequestGuard = (
 ) => Rejection | undefined;
 
 /**
- * Refuses requests that are no well-formed HTTP, whatever they call: those that the RPC library can't take without harm, those that
- * are too large, and those whose framing we do not know.
+ * Rejects requests that are not well-formed HTTP, whatever they call: those that would harm the RPC library, those that are too large, and
+ * those with unknown framing.
  *
- * An Upgrade is ignored (RFC 9110, 7.8): Apache's HttpClient offers TLS with each request, Java's own offers h2c.
+ * An Upgrade is ignored (RFC 9110, 7.8): Apache's HttpClient offers TLS with each request, and Java's own client offers h2c.
  */
 export function createRequestGuard(): RequestGuard {
   const refuseHost = createHostGuard();
   return (head, isHttp2, version, fields) => {
     if (!isHttp2 && fields.length > HEADERS_MAX_COUNT * 2) return REJECTIONS.headersTooLarge;
     if (head.target.length > TARGET_MAX_LENGTH) return REJECTIONS.urlTooLong;
-    // HTTP/1.1: the parser has measured it, and trimmed the values.
+    // HTTP/1.1: the parser has already measured it, and trimmed the values.
     if (isHttp2) {
       const size = http2SizeOf(fields);
       if (size === undefined) return REJECTIONS.malformed;

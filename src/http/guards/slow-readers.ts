@@ -5,19 +5,19 @@ import { goAwayEnhanceYourCalm } from '#src/http/guards/http2-goaway.ts';
 import type { Connection } from '#src/wire/connection.ts';
 
 export interface SlowReaderLimits {
-  /** How long a client may take nothing of a response, in milliseconds. */
+  /** How long a client may read nothing of a response, in milliseconds. */
   readonly stallMs: number;
-  /** A piece that was given to the system at once is given this much longer: its size by this rate, in bytes a second. */
+  /** A piece that went to the system at once gets this much more time: its size at this rate, in bytes a second. */
   readonly minBytesPerSecond: number;
-  /** Above so many bytes that wait for their clients in all, only a short time is given to those that take nothing. */
+  /** Above this many unsent bytes in all, clients that read nothing have only a short time. */
   readonly budgetBytes: number;
 }
 
 /**
- * Resets responses whose client takes nothing of them, and with the last one its connection. Each is held in memory until it has left, and
- * a client needs only a few bytes to ask for the next one.
+ * Resets responses whose client reads nothing of them, and with the last one its connection. Each response is held in memory until it has
+ * left, and a client needs only a few bytes to request the next one.
  *
- * @returns looks at all connections; to be called every second or more often. @param now as `performance.now()`.
+ * @returns a check of all connections, to be called every second or more often. @param now `performance.now()`.
  */
 export function createSlowReaderGuard(
   limits: SlowReaderLimits,
@@ -31,7 +31,7 @@ export function createSlowReaderGuard(
     if (wait === undefined) {
       wait = { unsent, since: now, waiting: true };
       waits.set(writable, wait);
-      // Where pieces of one size follow each other, every look may find the same length.
+      // With pieces of one size, every check may find the same length.
       const known = wait;
       writable.on('drain', () => {
         known.waiting = false;
@@ -77,13 +77,13 @@ function endResponse({ session, socket, openStreams }: Connection, writable: Wri
     return;
   }
   const stream = writable as ServerHttp2Stream;
-  // Any other code is an error of the stream, which would have to be caught wherever it is served.
+  // Any other code is an error of the stream, which all who serve it would have to catch.
   if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
   const isLast = [...openStreams].every(other => other.closed);
   if (isLast) goAwayEnhanceYourCalm(session);
 }
 
-/** How long a client may take nothing while too much waits: a retransmission or two. */
+/** How long a client may read nothing while too much waits: one or two retransmissions. */
 const PRESSED_MS = 1000;
 const PRESSED_BYTES_PER_SECOND = 4 * 1024 * 1024;
 

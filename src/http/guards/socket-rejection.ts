@@ -2,30 +2,23 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { rejectOnSocket } from '#src/http/guards/reject.ts';
 import type { RequestIds } from '#src/http/request-id.ts';
-import { createAccessLog } from '#src/observability/access-log.ts';
-import type { Logger } from '#src/observability/logger.ts';
-import type { Metrics } from '#src/observability/metrics.ts';
 import { REJECTIONS, type Rejection } from '#src/rpc/rejection.ts';
 import { answerRejection } from '#src/rpc/rejection-answer.ts';
+import { CallRecord } from '#src/wire/call-record.ts';
 import { connectionOfSocket, type HttpRequest } from '#src/wire/connection.ts';
 import { closeLingering } from '#src/wire/lingering-close.ts';
 import { readHttp1Head } from '#src/wire/request-head.ts';
 
-/** Answers, logs and counts what came on an HTTP/1.1 connection and has no response object. */
+/** Refuses HTTP/1.1 requests for which Node creates no response object. */
 export interface SocketRejection {
-  /** For what came in place of a request that can be read. Closes the connection. */
+  /** Answers bytes that the parser could not read as a request. Closes the connection. */
   readonly refuseSocket: (socket: Duplex, error: ParserError) => void;
-  /** For CONNECT, for which Node gives no response object. Closes the connection. */
+  /** Answers CONNECT. Closes the connection. */
   readonly refuseTunnel: (request: HttpRequest, socket: Duplex) => void;
 }
 
-export function createSocketRejection(
-  log: Logger,
-  metrics: Pick<Metrics, 'nonRpcEnded'>,
-  ids: RequestIds,
-): SocketRejection {
-  const accessLog = createAccessLog(log);
-
+/** @param onEnd called with the record of each refused request. */
+export function createSocketRejection(ids: RequestIds, onEnd: (call: CallRecord) => void): SocketRejection {
   function refuse(
     socket: Duplex,
     refusal: Rejection,
@@ -35,47 +28,29 @@ export function createSocketRejection(
   ): void {
     const connection = connectionOfSocket(socket);
     const head = readHttp1Head(request?.method ?? '', request?.url ?? '', request?.rawHeaders ?? []);
-    const id = ids.of(head);
+    const call = new CallRecord(ids.of(head), head, request?.httpVersion ?? '1.1', connection, onEnd);
+    call.refusal = refusal;
     if (connection !== undefined) connection.closing = true;
     socket.on('error', () => {});
     if (isMute) socket.end();
-    else rejectOnSocket(socket, refusal, id, contentType);
-    metrics.nonRpcEnded(refusal.reason, refusal.status);
-    accessLog.write({
-      id,
-      method: head.method,
-      path: head.target,
-      httpVersion: request?.httpVersion ?? '1.1',
-      protocol: undefined,
-      procedure: undefined,
-      code: undefined,
-      refused: refusal.reason,
-      status: refusal.status,
-      durationMs: 0,
-      bytesIn: 0,
-      bytesOut: isMute ? 0 : (answerRejection(refusal, contentType, false).body?.byteLength ?? 0),
-      remoteAddress: connection?.remoteAddress ?? '',
-      userAgent: head.userAgent,
-      aborted: false,
-      adapted: false,
-      sampled: 1,
-      cause: undefined,
-    });
+    else rejectOnSocket(socket, refusal, call.id, contentType);
+    const bytesWritten = isMute ? 0 : (answerRejection(refusal, contentType, false).body?.byteLength ?? 0);
+    call.end(refusal.status, 0, bytesWritten, false);
     closeLingering(socket as Socket);
   }
 
   return {
     refuseSocket(socket, error) {
       const connection = connectionOfSocket(socket);
-      // What comes after the last answer is no request.
+      // Bytes after the last response are not a request.
       if (connection?.closing) return;
-      // A connection that went away, or never sent anything, has made no request.
+      // A connection that is gone, or that never sent a byte, has made no request.
       if (!socket.writable || connection === undefined || connection.socket.bytesRead === 0 || isGone(error)) {
         socket.destroy();
         return;
       }
       if (connection.answering) {
-        // The call that this belongs to has its own line; nothing may be written into the middle of its response.
+        // The call in progress has its own log line, and nothing may be written into the middle of its response.
         connection.closing = true;
         const { latestResponse } = connection;
         if (latestResponse?.headersSent) socket.destroy();
@@ -98,8 +73,8 @@ function isGone({ code }: { readonly code?: string }): boolean {
 }
 
 /**
- * Whether the first line is like HTTP/2's preface, and names another protocol than HTTP: its client does not wait for an answer of HTTP/1.1.
- * It is a bad preface, after which the connection closes (RFC 9113, 3.4).
+ * Whether the first line looks like the HTTP/2 preface, but names another protocol than HTTP. After a bad preface the connection closes
+ * (RFC 9113, 3.4), and its client expects no HTTP/1.1 response.
  */
 function isBadPreface({ code, rawPacket }: ParserError): boolean {
   return code === 'HPE_INVALID_METHOD' && /^\S+ \S+ (?!HTTP\/)\S+\r\n/.test(rawPacket?.toString('latin1') ?? '');
@@ -116,17 +91,17 @@ function refusalFor({ code, rawPacket }: ParserError): Rejection {
   return REJECTIONS.malformed;
 }
 
-/** The content type of a request whose head the parser gave up: it is in the same piece of bytes in most cases. */
+/** The content type of a request whose head could not be parsed. The parser's last bytes contain it in most cases. */
 function contentTypeIn({ rawPacket }: ParserError): string | undefined {
   return /^content-type:[ \t]*([^\r\n]*)/im.exec(rawPacket?.toString('latin1') ?? '')?.[1];
 }
 
-/** A length that the parser can't hold: above 2^64 - 1, which has 20 digits. */
+/** A length that overflows the parser: above 2^64 - 1, which has 20 digits. */
 const OVERFLOWN_LENGTH = /^content-length:[ \t]*\d{20,}[ \t]*\r?$/im;
 
-/** What Node says of bytes that it could not read. */
+/** The error of Node's HTTP parser. */
 interface ParserError extends Error {
   readonly code?: string;
-  /** The bytes in which the parser stopped. */
+  /** The chunk in which the parser stopped. */
   readonly rawPacket?: Buffer;
 }

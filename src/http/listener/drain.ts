@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { goAwayGracefully, HEAR_OF_END_WITHIN_MS } from '#src/http/guards/http2-goaway.ts';
 import { type Connection, retire } from '#src/wire/connection.ts';
 
-/** What a listener has open. */
+/** The open servers and sockets of a listener. */
 export interface OpenConnections {
   readonly server: HttpServer | HttpsServer;
   /** Every socket, also before its protocol is known. */
@@ -15,15 +15,15 @@ export interface OpenConnections {
 }
 
 /**
- * Takes no new connections, lets what runs end, and closes.
+ * Accepts no more connections, lets running calls end, and closes.
  *
- * @param graceMs what runs after this is cut off.
- * @returns how many connections were cut off with calls on them.
+ * @param graceMs after this, running calls are cut off.
+ * @returns the number of connections that were cut off with calls.
  */
 export async function drain({ server, sockets, connections }: OpenConnections, graceMs: number): Promise<number> {
   const deadline = performance.now() + graceMs;
   const closed = once(server, 'close');
-  // Not the HTTP server's own close: that one closes idle connections at once, where a request may be on its way.
+  // The HTTP server's own close ends idle connections at once, although a request may be on its way.
   NetServer.prototype.close.call(server);
 
   const endSessions = () => {
@@ -36,7 +36,7 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   for (const connection of connections) {
     if (connection.session === undefined && connection.latestResponse === undefined) connection.socket.destroy();
   }
-  // Also what was accepted before, and has only now said that it speaks HTTP/2.
+  // Also connections that were accepted before, and have only now shown that they speak HTTP/2.
   const endIdle = () => {
     server.closeIdleConnections();
     endSessions();
@@ -49,7 +49,7 @@ export async function drain({ server, sockets, connections }: OpenConnections, g
   const cutOff = [...connections].filter(({ session, answering }) => answering || session?.destroyed === false).length;
   for (const socket of sockets) socket.destroy();
   await closed;
-  // Stops Node's timer that looks for slow requests.
+  // Stops Node's timer for slow requests.
   server.close();
   return cutOff;
 }
@@ -61,8 +61,8 @@ async function earlier(event: Promise<unknown>, ms: number): Promise<void> {
 }
 
 /**
- * How long a client that holds an idle HTTP/1.1 connection may still send a call on it, which is answered, and told to close. A
- * round trip around the world, and a short time for a person who waits for the exit.
+ * How long a client with an idle HTTP/1.1 connection may still send a call, which is answered and told to close. It is a round trip around
+ * the world, and short for a person who waits for the exit.
  */
 const SETTLE_MS = 300;
 const END_IDLE_EVERY_MS = 25;

@@ -14,7 +14,7 @@ import { Http2Request, Http2Response } from '#src/wire/http-messages.ts';
 /**
  * An HTTP/2 server that does not listen: it serves the connections that it is given.
  *
- * @param blame hears the address of each connection that is ended for a flood.
+ * @param blame gets the address of each connection that is ended for a flood.
  */
 export function createHttp2Connections(
   shell: Shell,
@@ -38,7 +38,7 @@ export function createHttp2Connections(
     limitHandshake(session);
   });
   server.on('request', shell.handle);
-  // Node makes a request and a response of each stream; the fast path takes those that it serves before that.
+  // Node makes a request and a response of each stream. The fast path takes the streams that it serves before that.
   const [makeRequest] = server.listeners('stream');
   if (makeRequest === undefined) throw new Error('this version of Node has another kind of request listener');
   server.removeAllListeners('stream');
@@ -54,10 +54,10 @@ export function createHttp2Connections(
       serve();
       return;
     }
-    // A flood of resets is seen when they come, not at their turns.
+    // A flood of resets is detected when they arrive, not at their turns.
     stream.on('error', ignore).on('close', () => connection.streamClosed(stream));
     connection.streamTurns.wait(() => {
-      // A line in the log for each would take longer than all else that a flood does.
+      // A log line for each would cost more than the rest of a flood.
       if (connection.flooded) return;
       if (!stream.closed) {
         serve();
@@ -70,7 +70,7 @@ export function createHttp2Connections(
   server.on('connect', shell.handle);
   server.on('sessionError', err => log.debug({ err }, 'an HTTP/2 session failed'));
 
-  /** Ends a session that floods us, and counts what nghttp2 ends by itself. An error blames nobody: it is that connection's alone. */
+  /** Ends a flooding session, and counts those that nghttp2 ends itself. An error blames nobody: it is of that connection alone. */
   function endFloods(session: ServerHttp2Session, connection: Connection): void {
     const flooded = () => {
       if (connection.flooded) return;
@@ -91,7 +91,7 @@ export function createHttp2Connections(
   }
 
   return connection => {
-    // The HTTP/1.1 server's sockets stay half open when their client ends; a session would wait for ever then.
+    // The HTTP/1.1 server's sockets stay half open when their client ends. A session would then wait for ever.
     const { socket } = connection;
     socket.allowHalfOpen = false;
     arriving = connection;
@@ -100,10 +100,10 @@ export function createHttp2Connections(
   };
 }
 
-/** That a stream failed before its turn: it is found to be closed then. */
+/** A stream that fails before its turn is found to be closed then. */
 function ignore(): void {}
 
-/** Ends a session whose client does not acknowledge our settings: until it does, our limits do not bind it. */
+/** Ends a session whose client does not acknowledge our settings, because until then our limits do not bind it. */
 function limitHandshake(session: ServerHttp2Session): void {
   const timer = setTimeout(() => session.destroy(), HTTP2_HANDSHAKE_TIMEOUT_MS).unref();
   const stop = () => clearTimeout(timer);

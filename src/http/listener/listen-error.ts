@@ -1,4 +1,4 @@
-/** A port could not be opened. The message says which, why, and what to do. */
+/** A port could not be opened. The message names the port, the reason, and the remedy. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
@@ -6,7 +6,7 @@ export class ListenError extends Error {
 /**
  * Explains why a port could not be opened.
  *
- * @param address what was asked for; `setting` names the setting that the port comes from, such as `PORT`.
+ * @param address the requested address; `setting` names the port's setting, such as `PORT`.
  */
 export function explainListenError(
   error: Error & { readonly code?: string },

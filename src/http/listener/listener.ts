@@ -42,17 +42,17 @@ export interface ListenerOptions {
   readonly log: Logger;
   /** Unset: connections are not counted. */
   readonly metrics?: Pick<Metrics, 'connectionRefused' | 'connectionEnded' | 'connectionsChanged'>;
-  /** Unset: as many as come, for as long as they like. */
+  /** Unset: no limits. */
   readonly connections?: ConnectionLimits & ConnectionAgeLimits & { readonly idleTimeoutMs: number };
-  /** Proxies that may say for whom they call; unset: there are none. */
+  /** Proxies that may name their clients; unset: there are none. */
   readonly trustedProxies?: TrustedProxies | undefined;
-  /** Whether each connection begins with a PROXY header, from a trusted proxy or, where there are none, from anyone; default: no. */
+  /** Whether each connection begins with a PROXY header, from a trusted proxy or, if there are none, from anyone. Default: no. */
   readonly proxyProtocol?: boolean;
-  /** Default: as in limits.ts. */
+  /** Default: those of limits.ts. */
   readonly times?: Partial<ConnectionTimes>;
 }
 
-/** Times by which connections are ended, in milliseconds. */
+/** Time limits of connections, in milliseconds. */
 export type ConnectionTimes = Http2KeepaliveTimes & SlowReaderLimits & { readonly lookEveryMs: number };
 
 /** The open public port. Disposing of it closes it without a grace. */
@@ -61,23 +61,22 @@ export interface Listener extends AsyncDisposable {
   /** Such as `http://127.0.0.1:8080`. */
   readonly url: string;
   /**
-   * Takes no new connections, lets the calls that run end, and closes. Clients are told (`Connection: close`, GOAWAY) and
-   * have a moment to hear it, so that none sends a call into a closing connection.
+   * Accepts no more connections, lets running calls end, and closes. Clients are told (`Connection: close`, GOAWAY), and have a moment to
+   * read it, so that none sends a call into a closing connection.
    *
-   * @param graceMs what runs after this is cut off.
-   * @returns how many connections were cut off with calls on them.
+   * @param graceMs after this, running calls are cut off.
+   * @returns the number of connections that were cut off with calls.
    */
   readonly close: (graceMs: number) => Promise<number>;
 }
 
 /**
- * Opens the one public port: HTTP/1.1 and HTTP/2, told apart in clear text by the client's first bytes, over TLS by ALPN.
+ * Opens the public port for HTTP/1.1 and HTTP/2. In clear text the client's first bytes tell the version, and over TLS ALPN does.
  *
- * The HTTP/1.1 server is the one that listens, since Node enforces its time limits only then. Its own listener for
- * connections is taken off, and called for those that turn out to speak HTTP/1.1; the others go to an HTTP/2 server that
- * does not listen.
+ * The HTTP/1.1 server listens, because Node enforces its time limits only then. Its own connection listener is removed, and called for
+ * connections that speak HTTP/1.1. The others go to an HTTP/2 server that does not listen.
  *
- * @throws ListenError where the port can't be opened.
+ * @throws ListenError if the port cannot be opened.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const { tls, shell, log, metrics = UNCOUNTED, connections: limits = UNLIMITED, trustedProxies } = options;
@@ -107,7 +106,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     watchHalfClosed(connection);
     speakHttp1(connection.socket);
   };
-  // Of sockets that are about to speak TLS, whose own sockets come with another event.
+  // Addresses of sockets before TLS. Their TLS sockets arrive with another event.
   const addresses = new WeakMap<Socket, string>();
   const begin = (socket: Socket, address: string) => {
     if (!admission.admit(socket, address)) return;
@@ -176,7 +175,7 @@ const UNCOUNTED = { connectionRefused: () => {}, connectionEnded: () => {}, conn
 const TIMES = { ...HTTP2_KEEPALIVE, ...STALL_LIMITS, lookEveryMs: CONNECTION_LOOK_EVERY_MS };
 const HTTP1_MESSAGES = { IncomingMessage: Http1Request, ServerResponse: Http1Response };
 
-/** Takes off Node's own listener, which speaks HTTP/1.1 with each new connection, and gives it back as a function. */
+/** Removes Node's own listener, which speaks HTTP/1.1 with each new connection, and returns it as a function. */
 function takeOffConnectionListener(server: http.Server | https.Server, event: string): (socket: Socket) => void {
   const [listener, ...others] = server.listeners(event);
   if (listener === undefined || others.length > 0)

@@ -3,10 +3,10 @@ import { type AddressInfo, isIPv6, type Server } from 'node:net';
 import { explainListenError } from '#src/http/listener/listen-error.ts';
 
 /**
- * Has a server listen.
+ * Makes a server listen.
  *
- * @param address `port` 0 picks a free one; `setting` names the setting that the port comes from, for the error.
- * @returns the port that it got, and the `host:port` of its URL.
+ * @param address `port` 0 picks a free one; `setting` names the port's setting, for the error.
+ * @returns the port, and the `host:port` of its URL.
  * @throws ListenError
  */
 export async function openPort(
@@ -25,7 +25,7 @@ export async function openPort(
 }
 
 /**
- * How many connections may wait to be accepted: all clients of an instance come back at once where it was restarted. Of one that finds no
- * room the kernel drops the first packet, and the client tries again after 1 s, 3 s, and 7 s. Kernels allow 4096 by default.
+ * The most connections that wait to be accepted, because all clients of a restarted instance return at once. If there is no room, the
+ * kernel drops the first packet, and the client retries after 1 s, 3 s and 7 s. Kernels allow 4096 by default.
  */
 const BACKLOG = 4096;

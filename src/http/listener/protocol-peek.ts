@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 
 /**
- * Reads the first bytes of a clear-text connection, puts them back, and says whether its client speaks HTTP/2 with prior
- * knowledge (RFC 9113, 3.3) or else HTTP/1.1. A connection that ends, fails or sends nothing in time is dropped.
+ * Reads the first bytes of a clear-text connection, puts them back, and tells whether its client speaks HTTP/2 with prior knowledge (RFC
+ * 9113, 3.3) or HTTP/1.1. A connection that ends, fails or sends nothing in time is dropped.
  *
- * Three bytes tell: HTTP/2's preface begins with `PRI`, as no HTTP/1.1 method does. They may come one by one.
+ * Three bytes suffice: HTTP/2's preface begins with `PRI`, as no HTTP/1.1 method does. They may come one by one.
  */
 export function peekProtocol(socket: Socket, timeoutMs: number, decided: (http2: boolean) => void): void {
   let seen: Buffer | undefined;
@@ -24,7 +24,7 @@ export function peekProtocol(socket: Socket, timeoutMs: number, decided: (http2:
     decided(agrees);
   };
   const drop = () => socket.destroy();
-  // After timers Node reads what sockets have received: where this process was late, and not the client, that is here by then.
+  // After timers, Node reads what sockets have received. So if this process was late, and not the client, the bytes are here by then.
   const onTimeout = () => {
     setImmediate(() => {
       if (!isDecided) drop();

@@ -1,19 +1,19 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { canonicalAddress } from '#src/http/clients/ip-address.ts';
 
-/** The header of the PROXY protocol, with which a proxy says for whom it opened a connection. */
+/** The header of the PROXY protocol, in which a proxy names the client of a connection. */
 export interface ProxyHeader {
-  /** How many bytes it has; what follows is the client's. */
+  /** Its length in bytes. The client's bytes follow. */
   readonly length: number;
-  /** The client's address; undefined: the proxy names none, so that the connection's own peer counts. */
+  /** The client's address; undefined: the proxy names none, so the connection's peer counts. */
   readonly address: string | undefined;
 }
 
 /**
- * Reads a header of version 1 or 2 at the start of what a connection has sent so far
+ * Reads a header of version 1 or 2 at the start of a connection's bytes so far
  * (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt, section 2).
  *
- * LOCAL, UNKNOWN, UNSPEC, and what is not TCP over IPv4 or IPv6 name no address. Extensions (TLVs) are skipped.
+ * LOCAL, UNKNOWN, UNSPEC, and anything but TCP over IPv4 or IPv6, name no address. Extensions (TLVs) are skipped.
  */
 export function parseProxyHeader(bytes: Buffer): ProxyHeader | 'incomplete' | 'malformed' {
   if (beginsWith(bytes, V2_SIGNATURE)) return parseV2(bytes);
@@ -65,14 +65,14 @@ function ipv6Of(bytes: Buffer): string | undefined {
 }
 
 const V1_START = Buffer.from('PROXY ');
-/** With its CRLF, as the specification has it. */
+/** With its CRLF, by the specification. */
 const V1_MAX_BYTES = 107;
-/** Ports have no zeros in front, and addresses no zone. */
+/** Ports have no leading zeros, and addresses have no zone. */
 const V1_TCP = /^PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})$/;
 
 const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const V2_HEAD_BYTES = 16;
-/** With extensions; NGINX takes no more either. The specification asks for 216 at least. */
+/** With extensions; NGINX accepts the same. The specification requires at least 216. */
 const V2_MAX_BODY_BYTES = 4096;
 /** Version and command. */
 const V2_LOCAL = 0x20;

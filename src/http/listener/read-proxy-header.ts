@@ -2,11 +2,11 @@ import type { Socket } from 'node:net';
 import { parseProxyHeader } from '#src/http/listener/proxy-header.ts';
 
 /**
- * Takes the PROXY header off a new connection, in however many pieces it comes, and puts back what follows it: HTTP, or TLS.
- * A connection that ends or fails first is dropped.
+ * Removes the PROXY header from a new connection, in however many pieces it comes, and puts back the HTTP or TLS that follows. A connection
+ * that ends or fails first is dropped.
  *
  * @param timeoutMs for the whole header.
- * @param read hears the client's address; undefined: the proxy names none.
+ * @param read gets the client's address; undefined: the proxy names none.
  * @param failed the header is malformed or late; the connection is still open.
  */
 export function readProxyHeader(

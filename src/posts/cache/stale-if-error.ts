@@ -2,7 +2,7 @@ import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { OutageLog } from '#src/observability/outage-log.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
  * Whether the database fails, as far as who reads it can tell: so that what can be served from a cache does not wait for it, and does

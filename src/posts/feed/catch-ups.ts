@@ -6,7 +6,8 @@ import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.
 import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 import { readPostChanges } from '#src/posts/feed/post-change-query.ts';
 import { SharedBatch } from '#src/posts/feed/shared-batch.ts';
-import { type AdmissionState, OverloadedError } from '#src/resilience/admission.ts';
+import type { AdmissionState } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
  * Reads the past of the change feed for watchers who are behind, in small batches over connections of its own. Nobody else is to notice:

@@ -1,5 +1,5 @@
-import { abortable } from '#src/async/abortable.ts';
 import { LoopTurn } from '#src/async/loop-turn.ts';
+import { abortable } from '#src/async/with-timeout.ts';
 import type { Database } from '#src/db/database.ts';
 import { type CatchUpOptions, CatchUps } from '#src/posts/feed/catch-ups.ts';
 import { Alarm, ChangeBuffer } from '#src/posts/feed/change-buffer.ts';

@@ -1,4 +1,4 @@
-import { abortable } from '#src/async/abortable.ts';
+import { abortable } from '#src/async/with-timeout.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.ts';
 import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 

@@ -3,15 +3,15 @@ import type { PostCursor, PostQuery } from '#src/posts/post-store.ts';
 import { type ListRange, listRanges } from '#src/posts/store/post-list-ranges.ts';
 import { type PostRow, postColumnNames, postColumns } from '#src/posts/store/post-row.ts';
 
-/** A row of a page, with the number of rows that were found before the page was cut to its size in bytes. */
+/** A row of a page, with the number of rows before the page was cut to its size in bytes. */
 export interface PostPageRow extends PostRow {
   readonly found: string;
-  /** Whether the page is whole; false: nobody has read its content. Only there where it was asked for. */
+  /** Whether the page is whole. False: its content was not read. Only set if the query asks for it. */
   readonly fits?: boolean;
 }
 
 /**
- * The query for one page. It asks for one post more than the page holds, which tells whether there is another page.
+ * The query for one page. It reads one post more than the page holds, to know whether there is another page.
  *
  * Each list is the merge of a few ranges, each of one index from the cursor on, so a page costs the same at any depth.
  */
@@ -22,7 +22,7 @@ export function postListQuery(query: PostQuery): RawBuilder<PostPageRow> {
   const ranges = listRanges(query).map(range => sql`(${rangeQuery(range, query, withContent)})`);
   const merged = sql`
     select * from (${sql.join(ranges, sql` union all `)}) merged order by ${order} limit ${query.limit + 1} offset ${query.skip}`;
-  // By tag, the ranges have no more than the places of the posts.
+  // By tag, the ranges have only the positions of the posts.
   const page =
     query.tag === undefined
       ? merged
@@ -50,7 +50,7 @@ export function postListQuery(query: PostQuery): RawBuilder<PostPageRow> {
     order by ${order}`;
 }
 
-/** The posts of one range, from the cursor on. Each has to give as many as the whole page may need. */
+/** The posts of one range, from the cursor on. Each range must give as many as the whole page may need. */
 function rangeQuery(range: ListRange, query: PostQuery, withContent: boolean): RawBuilder<unknown> {
   const { order, after } = query;
   const time = sql.ref(range.time);
@@ -61,14 +61,14 @@ function rangeQuery(range: ListRange, query: PostQuery, withContent: boolean): R
   if (after !== undefined) conditions.push(sql`(${time}, ${id}) ${comparison} ${placeOf(query, after)}`);
   const columns = query.tag === undefined ? postColumns('posts', withContent) : sql`${id} as id`;
   const rows = sql`from ${sql.ref(range.table)} where ${sql.join(conditions, sql` and `)}`;
-  // Few, so they are all read and sorted: behind the fence, Postgres does not look for them along another index.
+  // They are few, so all are read and sorted. Behind the fence, Postgres does not search them along another index.
   const source = range.isSmall ? sql`from (select * ${rows} offset 0) ${sql.ref(range.table)}` : rows;
   return sql`
     select ${columns}, ${time} as order_time ${source}
     order by ${time} ${direction}, ${id} ${direction} limit ${query.skip + query.limit + 1}`;
 }
 
-/** Of scheduled posts, those that have come due since the cursor was given out are passed over at once. */
+/** Skips scheduled posts that have come due since the cursor was given out. */
 function placeOf({ state, order }: PostQuery, after: PostCursor): RawBuilder<unknown> {
   const time = sql`${after.time?.toISOString() ?? 'infinity'}::timestamptz`;
   const id = sql`${after.id}::uuid`;

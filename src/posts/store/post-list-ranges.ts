@@ -2,22 +2,22 @@ import { type RawBuilder, sql } from 'kysely';
 import { IS_WAITING } from '#src/db/migrations/due-posts.ts';
 import type { PostFilter, PostQuery } from '#src/posts/post-store.ts';
 
-/** Rows that are one range of one index, in the order of a time and the id. */
+/** Rows of one range of one index, in the order of a time and the id. */
 export interface ListRange {
-  /** `post_tags` has the places of posts in lists by tag. */
+  /** `post_tags` has the positions of posts in lists by tag. */
   readonly table: 'posts' | 'post_tags';
   readonly time: 'create_time' | 'update_time' | 'publish_order';
   readonly conditions: readonly RawBuilder<unknown>[];
-  /** The range is in another order, and has few rows, whatever the list has. */
+  /** The range has another order, and few rows, however long the list is. */
   readonly isSmall?: boolean;
 }
 
 /**
  * The ranges whose union is the list. No post is in two of them.
  *
- * In the order of the publish time, a state is a part of the order. In others, posts stand on shelves: see src/db/migrations/0005-list-shelves.ts.
- * What a shelf says of "scheduled" and "published" was right at some time, and the exact condition stands beside it; posts that it sends to the wrong
- * shelf are the ranges `due` and `early`.
+ * In the order of the publish time, a state is a part of the order. In other orders, posts are on shelves: see
+ * src/db/migrations/0005-list-shelves.ts. A shelf's "scheduled" or "published" was right at some time, so the exact condition is added. The
+ * ranges `due` and `early` have the posts that are on the wrong shelf.
  */
 export function listRanges(query: PostQuery): ListRange[] {
   if (query.order.by === 'publishTime') return deletedOf(query).map(deleted => byPublishTime(query, deleted));
@@ -42,14 +42,14 @@ function byPublishTime(query: PostQuery, deleted: boolean): ListRange {
   const conditions = isAll
     ? [sql`deleted = ${sql.lit(deleted)}`]
     : [isInList(query, sql`deleted::int`, Number(deleted)), ...isTagged(query)];
-  // The bound on the cursor's side is no bound of the index: it is the weaker one, and a scan would begin there and not at the cursor.
+  // The bound on the cursor's side must not reach the index: it is the weaker one, and a scan would begin there, and not at the cursor.
   const [lower, upper] = BOUNDS[state ?? 'any'];
   if (lower !== undefined) conditions.push(after === undefined || order.descending ? lower : unseen(lower));
   if (upper !== undefined) conditions.push(after === undefined || !order.descending ? upper : unseen(upper));
   return { table: tableOf(query), time: 'publish_order', conditions };
 }
 
-/** Of drafts not that they are equal to infinity: Postgres would take their order for one by id, and look for them along all posts. */
+/** Drafts must not be compared as equal to infinity: Postgres would then order them by id, and search them along all posts. */
 const BOUNDS = {
   any: [undefined, undefined],
   draft: [sql`publish_order >= 'infinity'`, undefined],
@@ -57,7 +57,7 @@ const BOUNDS = {
   published: [undefined, sql`publish_order <= now()`],
 } as const;
 
-/** Posts that have never been updated stand in the order of their update time where they stand in that of their creation. */
+/** Posts that were never updated have the same position in the orders of update and creation. */
 function byShelf(query: PostQuery, orderTime: 'create_time' | 'update_time', shelf: Shelf): ListRange {
   const number = (shelf.deleted ? 6 : 0) + (shelf.updated ? 3 : 0) + STATES[shelf.state];
   const conditions = [isInList(query, SHELF, number), ...isTagged(query), ...isInState(query)];
@@ -66,12 +66,12 @@ function byShelf(query: PostQuery, orderTime: 'create_time' | 'update_time', she
   return { table: tableOf(query), time, conditions };
 }
 
-/** Posts that have come due and wait on their shelf to be noted, and such whose update time is in the future, by another clock. */
+/** Posts that have come due and are not noted yet, and posts whose update time is in the future, by another clock. */
 function misplaced(query: PostQuery, time: 'create_time' | 'update_time'): ListRange[] {
   if (query.state !== 'published' && query.state !== 'scheduled') return [];
   const conditions = [...postConditions(query)];
   if (query.state === 'published') {
-    // A limit of which the planner can't see how much it holds: it is nearly nothing, and not what the order of all posts makes it believe.
+    // The planner cannot estimate this limit. It matches nearly nothing, contrary to what the order of all posts suggests.
     const past = sql`publish_order >= (select '-infinity'::timestamptz) and publish_order <= (select now())`;
     return [{ table: 'posts', time, conditions: [...conditions, IS_WAITING, past], isSmall: true }];
   }
@@ -84,7 +84,7 @@ function misplaced(query: PostQuery, time: 'create_time' | 'update_time'): ListR
   });
 }
 
-/** The same as the filter says, of a row of `posts`. */
+/** The condition of the filter on a row of `posts`. */
 function postConditions({ author, tag, showDeleted }: PostFilter): RawBuilder<unknown>[] {
   return [
     ...(author === undefined ? [] : [sql`author = ${author}`]),
@@ -93,7 +93,7 @@ function postConditions({ author, tag, showDeleted }: PostFilter): RawBuilder<un
   ];
 }
 
-/** The first columns of an index, as src/db/migrations/list-indexes.ts has them. */
+/** The first columns of an index of src/db/migrations/list-indexes.ts. */
 function isInList({ author, tag }: PostFilter, list: RawBuilder<unknown>, number: number): RawBuilder<unknown> {
   const keyOf = (code: RawBuilder<unknown>, a: RawBuilder<unknown>, t: RawBuilder<unknown>) => {
     if (author === undefined && tag === undefined) return code;
@@ -104,7 +104,7 @@ function isInList({ author, tag }: PostFilter, list: RawBuilder<unknown>, number
   return sql`${keyOf(list, sql`author`, sql`tag`)} = ${keyOf(sql.lit(number), sql`${author}::text`, sql`${tag}::text`)}`;
 }
 
-/** What a key stands for: it is a hash. */
+/** The condition that a key stands for, because the key is a hash. */
 function isTagged({ author, tag }: PostFilter): RawBuilder<unknown>[] {
   return [
     ...(author === undefined ? [] : [unseen(sql`author = ${author}`)]),
@@ -112,13 +112,13 @@ function isTagged({ author, tag }: PostFilter): RawBuilder<unknown>[] {
   ];
 }
 
-/** What a shelf stands for, as of now. */
+/** The condition that a shelf stands for, as of now. */
 function isInState({ state }: PostFilter): RawBuilder<unknown>[] {
   if (state === 'scheduled') return [unseen(sql`publish_order > now()`)];
   return state === 'published' ? [unseen(sql`publish_order <= now()`)] : [];
 }
 
-/** A condition that nearly all rows of a range fulfil. Postgres must not find it in an index, nor count it as one that leaves few. */
+/** A condition that nearly all rows of a range fulfil. Postgres must not search it in an index, or estimate that few rows remain. */
 function unseen(condition: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`coalesce(${condition}, false)`;
 }

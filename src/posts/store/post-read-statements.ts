@@ -1,8 +1,8 @@
 import { type PostRow, postColumnNames } from '#src/posts/store/post-row.ts';
 
 /**
- * The reads of posts by key, written out, so that nothing is compiled for a call. Each says in `taken` which snapshot of the
- * database it is of, in a row that is there without a post too: its other columns are null then.
+ * The reads of posts by key, as constant texts, so that nothing is compiled for a call. `taken` is the snapshot of the read. There is always
+ * a row with it; without a post, its other columns are null.
  */
 export const POST_STATEMENTS = {
   /** `$1`: an id. */
@@ -12,7 +12,7 @@ export const POST_STATEMENTS = {
   },
 
   /**
-   * `$1`: a slug. The live post, or else the one that was deleted last.
+   * `$1`: a slug. The live post, or the post that was deleted last.
    *
    * Two index look-ups: live slugs have a unique index, those of deleted posts one with the time of deletion.
    */
@@ -25,7 +25,7 @@ export const POST_STATEMENTS = {
       limit 1) q on true`,
   },
 
-  /** `$1`: ids; `$2`: the most bytes of content. Contents are null, and `fits` is false, where there are more. */
+  /** `$1`: ids; `$2`: the most bytes of content. If the posts have more, their contents are null, and `fits` is false. */
   many: {
     name: 'many_posts',
     text: `with found as (
@@ -45,7 +45,7 @@ function columns(table: string, content = `${table}.content`): string {
   return [...postColumnNames.map(name => `${table}.${name}`), content].join(', ');
 }
 
-/** Once a statement, and not once a row. */
+/** Evaluated once a statement, and not once a row. */
 function taken(): string {
   return '(select pg_current_snapshot()::text as taken offset 0) s';
 }

@@ -4,9 +4,8 @@ import { compressionBrotli } from '@connectrpc/connect-node';
 import { rpcError } from '#src/rpc/error-details.ts';
 
 /**
- * Brotli that can't be made to take more memory than a message may. The decoder sets aside the whole window that the first bits name, up to
- * 16 MiB, before it knows how little there is to decode. A message of up to 4 MiB gains nothing from a window above that, and encoders by
- * default use none.
+ * Brotli whose decoder cannot take more memory than a message may. A decoder allocates the whole window that the first bits name, up to 16
+ * MiB. A message of up to 4 MiB gains nothing from a larger window, and encoders do not use one by default.
  */
 export const boundedBrotli: Compression = {
   name: compressionBrotli.name,
@@ -16,7 +15,7 @@ export const boundedBrotli: Compression = {
     const window = (bytes[0] ?? 0) & 0b1111;
     if (window === 0b1101 || window === 0b1111) {
       const reason = { reason: 'MESSAGE_TOO_LARGE' as const, metadata: { max_window_bytes: String(2 ** 22) } };
-      throw rpcError(Code.ResourceExhausted, 'brotli with a window of more than 4 MiB is refused', reason);
+      throw rpcError(Code.ResourceExhausted, 'the window of brotli must be at most 4 MiB', reason);
     }
     return compressionBrotli.decompress(bytes, readMaxBytes);
   },

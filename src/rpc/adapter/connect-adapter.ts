@@ -9,19 +9,16 @@ import { DirectResponses } from '#src/rpc/adapter/direct-responses.ts';
 import { writeHttp2Response } from '#src/rpc/adapter/http2-response.ts';
 import { inPieces } from '#src/rpc/adapter/large-adapted-answers.ts';
 import { type RequestLimits, strictRequest } from '#src/rpc/adapter/strict-requests.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { type Format, formatOf } from '#src/rpc/media-type.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { answerUnquotable, explainProtocolError, type ProtocolErrorOptions } from '#src/rpc/protocol-error.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 
-/**
- * Answers, by @connectrpc/connect-node, a normalized POST of the route that `call` names. What it learns of the call it writes into
- * `call`.
- */
+/** Answers a normalized POST through @connectrpc/connect-node, and writes what it learns of the call into `call`, which names the route. */
 export type ConnectAdapter = (
   request: IncomingMessage | Http2ServerRequest,
   response: ServerResponse | Http2ServerResponse,
-  call: Call,
+  call: CallRecord,
 ) => void;
 
 export interface ConnectAdapterOptions extends RequestLimits {
@@ -30,7 +27,7 @@ export interface ConnectAdapterOptions extends RequestLimits {
   readonly protocolErrors?: ProtocolErrorOptions;
 }
 
-/** Puts around the library's handlers what it lacks: strict decoding, limits that are met at once, and errors in our words. */
+/** Adds to the library's handlers: strict decoding, limits that apply at once, and errors in our words. */
 export function createConnectAdapter(
   handlers: readonly UniversalHandler[],
   options: ConnectAdapterOptions,
@@ -41,7 +38,7 @@ export function createConnectAdapter(
       .filter(({ method }) => method.methodKind === 'server_streaming')
       .map(({ requestPath, method }) => [requestPath, new DirectResponses(method)]),
   );
-  // The library would have each call listen to the one signal: with thousands of streams each new one is compared with all of them.
+  // The library would have each call listen to one signal. With thousands of streams, each new listener is compared with all others.
   const running = new Set<AbortController>();
   options.shutdownSignal.addEventListener('abort', () => {
     for (const ending of running) ending.abort(options.shutdownSignal.reason);
@@ -61,7 +58,7 @@ export function createConnectAdapter(
     const ending = new AbortController();
     if (options.shutdownSignal.aborted) ending.abort(options.shutdownSignal.reason);
     running.add(ending);
-    // What becomes of the answer connect-node does not always say.
+    // connect-node does not always report the end of the answer.
     response.once('close', () => {
       running.delete(ending);
       call.held?.giveBack();
@@ -84,7 +81,7 @@ export function createConnectAdapter(
         if ('stream' in response) await writeHttp2Response(answer, response);
         else await universalResponseToNodeResponse(answer, response);
       } catch (error) {
-        // The client went away, or there is a fault in a handler's frame; in both cases there is nobody to tell.
+        // The client went away, or a handler's frame has a fault. In both cases nobody can be told.
         call.cause ??= error;
         cut(response, constants.NGHTTP2_INTERNAL_ERROR);
       }
@@ -92,7 +89,7 @@ export function createConnectAdapter(
   };
 }
 
-/** Names the encodings that a request may have, where it may have had another one: connect-node does not. */
+/** Names the accepted encodings of a request that had another one, which connect-node does not. */
 function withAcceptedEncodings(
   answer: UniversalServerResponse,
   format: Format,
@@ -117,7 +114,10 @@ function withAcceptedEncodings(
   return { ...answer, header };
 }
 
-/** Ends a response that can't be finished, or that its reader does not take. A stream of HTTP/2 that ends without an error is one that clients wait on for ever. */
+/**
+ * Ends a response that cannot be finished, or that its client does not read. Clients wait for ever on an HTTP/2 stream that ends without an
+ * error.
+ */
 function cut(response: ServerResponse | Http2ServerResponse, code: number): void {
   if ('stream' in response) response.stream.close(code);
   else response.destroy();

@@ -1,15 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type DeadlineBounds, parseConnectTimeout, parseGrpcTimeout } from '#src/rpc/unary/protocol/timeout.ts';
 
-/** The bounds of calls that stay open, such as a watch: no deadline but the client's own, and none that a timer can't hold. */
+/** The bounds of calls that stay open, such as a watch: only the client's own deadline applies, up to what a timer can hold. */
 export const UNBOUNDED: DeadlineBounds = Object.freeze({ defaultMs: undefined, maxMs: 2 ** 31 - 1 });
 
 /**
- * Brings the deadline in a request's headers within bounds, in place, before the RPC library reads it. Sets the default
- * where there is none. What can't be a deadline (`abc`, -1, 0) is left, or rewritten, so that the library answers
- * INVALID_ARGUMENT; without this a 0, or a number above 2^31 - 1, expires at once.
+ * Bounds the deadline in a request's headers, in place, before the RPC library reads it. Sets the default if there is none. An invalid
+ * deadline (`abc`, -1, 0) stays, or is rewritten, so that the library answers INVALID_ARGUMENT. Otherwise 0, or a number above 2^31 - 1,
+ * would expire at once.
  *
- * The header is `grpc-timeout` for gRPC and gRPC-Web, as their content type says, and else Connect's.
+ * The header is `grpc-timeout` for gRPC and gRPC-Web, by their content type, and Connect's otherwise.
  */
 export function boundDeadline(headers: IncomingHttpHeaders, bounds: DeadlineBounds): void {
   const grpc = headers['content-type']?.startsWith('application/grpc') === true;
@@ -29,6 +29,6 @@ export function boundDeadline(headers: IncomingHttpHeaders, bounds: DeadlineBoun
 
 function format(timeoutMs: number, grpc: boolean): string {
   if (!grpc) return String(timeoutMs);
-  // A gRPC timeout has 8 digits at most: above 27 hours it is told in seconds.
+  // A gRPC timeout has at most 8 digits, so above 27 hours its unit is seconds.
   return timeoutMs <= 99_999_999 ? `${timeoutMs}m` : `${Math.floor(timeoutMs / 1000)}S`;
 }

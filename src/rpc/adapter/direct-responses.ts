@@ -7,9 +7,10 @@ import { createJsonWriter } from '#src/rpc/unary/codec/json-writer.ts';
 import { EncodedMessage } from '#src/wire/encoded-message.ts';
 
 /**
- * Makes the senders of one RPC with a stream of responses. All protocols put the same envelope around a message.
+ * Makes the senders of an RPC with a stream of responses. All protocols use the same envelope for a message.
  *
- * A frozen message won't change, so its envelope is made once for all who are sent it. None is large: changes of posts have no content.
+ * A frozen message does not change, so its envelope is made once for all receivers. None is large, because changes of posts have no
+ * content.
  */
 export class DirectResponses {
   readonly #binary = new WeakMap<Message, Buffer>();
@@ -21,7 +22,7 @@ export class DirectResponses {
     this.#encode = (message, binary) => (binary ? toBinary(output, message) : toJson(message));
   }
 
-  /** @param binary whether messages are protobuf, or else JSON. */
+  /** @param binary whether messages are protobuf. Otherwise they are JSON. */
   to(response: ServerResponse | Http2ServerResponse, binary: boolean): ResponseSender {
     const write = 'stream' in response ? writeHttp2 : writeHttp1;
     return { send: message => write(response as never, this.#envelope(message, binary)) };

@@ -3,15 +3,14 @@ import type { Interceptor } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
 import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
-import type { Call } from '#src/rpc/call.ts';
 import { callKey } from '#src/rpc/outcome.ts';
 import { createMessageWeigher } from '#src/rpc/unary/codec/message-parts.ts';
 import { LARGE_ANSWER_BYTES } from '#src/rpc/unary/protocol/unary-call.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import { piecesOf } from '#src/wire/pieces.ts';
 
 /**
- * The stage for calls that go through connect-node: a large answer takes the memory for it of the budget, and it is given back when the
- * response has ended.
+ * The stage for calls through connect-node: a large answer takes its memory from the budget, and gives it back when the response has ended.
  */
 export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   const weigh = createMessageWeigher();
@@ -29,8 +28,8 @@ export function largeAdaptedAnswers(budget: ByteBudget): Interceptor {
   };
 }
 
-/** The same answer, whose large body is written piece by piece, so that it is known whether its reader takes some of it. */
-export function inPieces(answer: UniversalServerResponse, call: Call, cut: () => void): UniversalServerResponse {
+/** The same answer with its large body written in pieces, so that the client's progress is known. */
+export function inPieces(answer: UniversalServerResponse, call: CallRecord, cut: () => void): UniversalServerResponse {
   const { held } = call;
   if (held === undefined || answer.body === undefined) return answer;
   held.sends(cut);
@@ -46,5 +45,5 @@ async function* pieces(body: AsyncIterable<Uint8Array>, moved: () => void): Asyn
   }
 }
 
-/** The library holds a message several times in JSON, with six bytes for a character at worst. */
+/** The library holds a message several times in JSON, with at most six bytes for a character. */
 const BYTES_PER_UNIT = 6;

@@ -7,10 +7,10 @@ import { contentCodingOf } from '#src/wire/content-coding.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /**
- * Brings a request into the forms that connect-node reads, in place. HTTP allows more than it takes: a target in absolute form, hosts of
- * which no URL can be made (it throws then), content types with parameters or in capitals, and other names of codings.
+ * Rewrites a request, in place, into the forms that connect-node reads. HTTP allows more: a target in absolute form, hosts that are not
+ * valid in a URL, content types with parameters or capitals, and other names of codings.
  *
- * @param bounds of the deadline, which is brought within them.
+ * @param bounds of the deadline, which is changed to be within them.
  */
 export function normalizeRequest(
   request: IncomingMessage | Http2ServerRequest,
@@ -35,5 +35,5 @@ export function normalizeRequest(
 }
 
 const CODING_FIELDS = ['content-encoding', 'connect-content-encoding', 'grpc-encoding'];
-/** Nothing but a URL is made of it. */
+/** It is used only to make a URL. */
 const UNNAMED_HOST = 'unnamed.invalid';

@@ -15,20 +15,19 @@ import type { Format } from '#src/rpc/media-type.ts';
 import { malformed } from '#src/rpc/unary/codec/decode-request.ts';
 import { tooLarge } from '#src/rpc/unary/protocol/unary-call.ts';
 
-/** How requests may be compressed, and how large their messages may be. */
+/** The accepted compressions of requests, and the largest size of their messages. */
 export interface RequestLimits {
   readonly acceptCompression: readonly Compression[];
   readonly requestMaxBytes: number;
 }
 
 /**
- * Checks the messages of a POST before connect-node decodes them, since it has no place where a decoder could be given. They come
- * out as they were sent, or, where protobuf-es would misread them, in other bytes that mean the same; and uncompressed.
+ * Checks the messages of a POST before connect-node decodes them, because connect-node accepts no other decoder. The messages leave
+ * unchanged, or as other bytes with the same meaning if protobuf-es would misread them, and uncompressed.
  *
- * Flags that no client may set are refused, and so is, before it comes, a body that says that it is too large. What else is wrong with a
- * request is left to connect-node, which says so.
+ * It refuses invalid flags, and a body that announces too large a size before it arrives. connect-node reports other faults.
  *
- * @returns the request with another body, which fails with a ConnectError where its bytes are wrong.
+ * @returns the request with another body, which fails with a ConnectError if its bytes are wrong.
  */
 export function strictRequest(
   request: UniversalServerRequest,
@@ -53,7 +52,7 @@ export function strictRequest(
   const plain = new Headers(header);
   plain.delete('content-encoding');
   plain.delete('content-length');
-  // Who says nothing of what it takes gets what it sends.
+  // A client that names no accepted encoding gets the one that it sends.
   if (compression !== undefined && !header.get('accept-encoding')) plain.set('accept-encoding', encoding);
   return {
     ...request,
@@ -85,7 +84,7 @@ async function* strictEnvelopes(
       throw new ConnectError(`the flags of a message must be 0 or 1, not ${flags}`, Code.InvalidArgument);
     }
     if (flags === 0) yield encodeEnvelope(0, check(data));
-    // Of a compression that nothing names, connect-node says what is wrong.
+    // connect-node reports a compression that no header names.
     else if (compression === undefined) yield encodeEnvelope(flags, data);
     else yield encodeEnvelope(0, check(await compression.decompress(data, requestMaxBytes)));
   }
@@ -110,7 +109,7 @@ function checked(input: DescMessage, message: Uint8Array, binary: boolean): Uint
     return checkBinary(input, message);
   } catch (error) {
     const refusal = malformed(error);
-    // In full, since the error passes connect-node in the form in which it is sent, without its cause.
+    // With all details, because the error passes connect-node in the form in which it is sent, without its cause.
     throw refusal instanceof ConnectError ? explainFramingError(refusal) : refusal;
   }
 }
@@ -125,7 +124,7 @@ const ENCODING_FIELDS: Readonly<Record<Format['protocol'], string>> = {
   grpc: 'grpc-encoding',
   'grpc-web': 'grpc-encoding',
 };
-/** What stands in front of a message: a byte of flags, and four of its length. */
+/** The prefix of a message: one byte of flags, and four bytes of length. */
 const FRAMING_BYTES: Readonly<Record<Format['protocol'], number>> = {
   connect: 0,
   'connect-stream': 5,

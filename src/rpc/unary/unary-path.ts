@@ -14,25 +14,25 @@ import { GrpcCall } from '#src/rpc/unary/protocol/grpc-call.ts';
 import { type DeadlineBounds, parseTimeout } from '#src/rpc/unary/protocol/timeout.ts';
 import type { UnaryHooks, UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
 import { unknownCompression } from '#src/rpc/unary/protocol/unknown-compression.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import { createCompressor } from '#src/wire/compressor.ts';
 import { contentCodingOf } from '#src/wire/content-coding.ts';
-import type { CallRecord, HttpExchange } from '#src/wire/http-exchange.ts';
+import type { HttpExchange } from '#src/wire/http-exchange.ts';
 import { Http1Exchange, type Http1Request } from '#src/wire/http1-exchange.ts';
 import { Http2Exchange } from '#src/wire/http2-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
 /**
- * Serves unary calls of Connect and gRPC with nothing between the socket and the handler but what the protocols ask for. Of calls by
- * POST it takes what clients really send, and declines the rest, for which @connectrpc/connect-node stands behind it.
+ * Serves unary calls of Connect and gRPC with only what the protocols require between socket and handler. Of calls by POST it serves what
+ * clients really send, and declines the rest, which @connectrpc/connect-node serves.
  *
- * Calls by GET it serves all, however odd, since caches rely on what their answers promise: ETag, Vary, Cache-Control, 304, and no-store
- * for errors.
+ * It serves all calls by GET, because caches rely on their answers: ETag, Vary, Cache-Control, 304, and no-store for errors.
  */
 export interface UnaryPath {
   /**
-   * Takes a request over HTTP/1.1; false where it declines it, with nothing done to it.
+   * Serves a request over HTTP/1.1, or returns false and leaves it untouched.
    *
-   * @param fields names, in lower case, and values of what each response has, such as the request's id.
+   * @param fields names in lower case and values, in turn, of every response, such as the request's id.
    * @param record handed to the hooks.
    */
   readonly takeHttp1: (
@@ -42,7 +42,7 @@ export interface UnaryPath {
     fields: string[],
     record: CallRecord,
   ) => boolean;
-  /** The same for a stream of HTTP/2, with what Node gives with it. */
+  /** The same for a stream of HTTP/2, with the arguments of Node's event. */
   readonly takeHttp2: (
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
@@ -55,21 +55,21 @@ export interface UnaryPath {
 
 export interface UnaryPathOptions extends UnaryHooks {
   readonly methods: readonly UnaryMethodInit[];
-  /** Whether calls by POST are taken. */
+  /** Whether it serves calls by POST. */
   readonly takesPost: boolean;
   /** The most bytes of a request message, as sent and as inflated, and of a response message. */
   readonly readMaxBytes: number;
   readonly writeMaxBytes: number;
-  /** What large answers take. */
+  /** The memory budget of large answers. */
   readonly largeAnswers: ByteBudget;
-  /** How requests may be compressed. */
+  /** The accepted compressions of requests. */
   readonly acceptCompression: readonly Compression[];
-  /** From how many bytes on responses are compressed, and how many at once. */
+  /** The size in bytes from which responses are compressed, and how many at once. */
   readonly compressResponses: { readonly minBytes: number; readonly concurrency: number };
   readonly deadline: DeadlineBounds;
   /** How long a request's body may take to arrive, in milliseconds. */
   readonly bodyTimeoutMs: number;
-  /** The field Cache-Control of answers to GET, by procedure, such as `blog.v1.PostService/GetPost`. */
+  /** Cache-Control of answers to GET, by procedure, such as `blog.v1.PostService/GetPost`. */
   readonly cacheControl: Readonly<Record<string, string>>;
   /** Aborted with a ConnectError when the server no longer waits for calls to end. */
   readonly shutdownSignal: AbortSignal;
@@ -100,7 +100,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     for (const call of settings.running) call.abort(options.shutdownSignal.reason);
   });
 
-  /** Clients ask for the same things with the same URLs. */
+  /** Clients use the same URLs for the same requests. */
   function readQuery(text: string): GetQuery {
     if (text.length > QUERY_MAX_LENGTH) return parseGetQuery(text);
     let query = recentQueries.get(text);
@@ -111,7 +111,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     return query;
   }
 
-  /** Takes a request, or says false. `carry` is called for one that is taken. */
+  /** Serves a request, or returns false. Calls `carry` only for a request that it serves. */
   function take(
     head: RequestHead,
     fields: string[],
@@ -126,7 +126,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     const format = formatOf(head.contentType);
     if (format === undefined || Number(head.contentLength) > options.readMaxBytes) return false;
     const grpc = format.protocol === 'grpc';
-    // gRPC is not spoken over HTTP/1.1.
+    // gRPC needs HTTP/2.
     if (grpc ? !http2 : format.protocol !== 'connect') return false;
     if (!grpc && head.connectProtocolVersion !== undefined && head.connectProtocolVersion !== '1') return false;
     const timeoutMs = parseTimeout(head, grpc, options.deadline);
@@ -136,7 +136,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
     const init: UnaryCallInit = { method, settings, httpExchange: carry(), head, fields, record, timeoutMs };
     const call = grpc ? new GrpcCall(init, format.binary) : new ConnectCall(init, format.binary);
     const coding = contentCodingOf(grpc ? head.grpcEncoding : head.contentEncoding);
-    // Whatever the body holds: a client that counts on a compression is told so at its first call.
+    // Whatever the body holds: a client learns of an unknown compression at its first call.
     if (coding !== undefined && !decompressions.has(coding)) call.refuse(unknownCompression(coding, encodings));
     else call.readBody();
     return true;
@@ -181,7 +181,7 @@ export function createUnaryPath(options: UnaryPathOptions): UnaryPath {
   };
 }
 
-/** With both generations at most 2 MB of queries are remembered, and as much of what they mean. */
+/** Both generations hold at most 2 MB of queries, and as much of their meaning. */
 const RECENT_QUERIES_MAX = 1024;
 const QUERY_MAX_LENGTH = 1024;
 

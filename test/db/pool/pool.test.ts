@@ -154,6 +154,14 @@ describe('ConnectionPool', () => {
     (await waiting).release();
   });
 
+  it('opens connections for callers up to its size when none may wait', async () => {
+    await using pool = openPool({ poolMax: 2, maxWaiting: 0 });
+    const taken = await Promise.all([pool.acquire(), pool.acquire()]);
+    await expect(pool.acquire()).rejects.toThrow(/more than 0 queries wait/);
+    for (const connection of taken) connection.release();
+    (await pool.acquire()).release();
+  });
+
   it('lets a caller whose call is aborted leave the queue at once, and keeps the others in their order', async () => {
     await using pool = openPool({ poolMax: 1, acquireTimeoutMs: 60_000, maxWaiting: 3 });
     const held = await pool.acquire();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DatabaseUnavailableError, PoolExhaustedError, StatementTimeoutError } from '#src/db/errors.ts';
 import { createLogger } from '#src/observability/logger.ts';
 import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 
 async function anOutage(isQueueing = false): Promise<StaleIfError> {

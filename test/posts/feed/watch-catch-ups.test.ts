@@ -10,7 +10,7 @@ import { type PostChangePosition, PostChangesExpiredError } from '#src/posts/fee
 import { readPosition } from '#src/posts/feed/post-change-query.ts';
 import { PostWatches, type WatchFilter } from '#src/posts/feed/post-watches.ts';
 import { PostgresPostStore } from '#src/posts/store/postgres-post-store.ts';
-import { OverloadedError } from '#src/resilience/admission.ts';
+import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 import { untilConnected } from '#test/support/feed-ledger.ts';
 import { LogLines } from '#test/support/log-lines.ts';
 import { aNewPost } from '#test/support/post-builder.ts';

@@ -119,7 +119,7 @@ describe('The service', () => {
     const { post } = await service.client.createPost({ post: { title: 'To go' } });
     await service.client.deletePost({ id: post?.id ?? '' });
     await query(service.databaseUrl, 'update posts set purge_time = now()');
-    expect(await service.log.line({ msg: 'purged what is no longer kept' })).toMatchObject({ rows: { posts: 1 } });
+    expect(await service.log.line({ msg: 'purged expired rows' })).toMatchObject({ rows: { posts: 1 } });
   });
 });
 

@@ -14,17 +14,18 @@ export declare const file_blog_v1_post: GenFile;
 /**
  * A blog post.
  *
- * A post is a draft while `publish_time` is unset, scheduled while it lies in the future, and published from then on.
- * Text fields hold well-formed Unicode without U+0000, and come back exactly as they were stored: nothing is trimmed,
- * normalised, rendered or fetched. Escape them for the place where you show them.
+ * A post is a draft while `publish_time` is unset. It is scheduled while `publish_time` lies in the future, and published
+ * from then on.
+ * Text fields hold well-formed Unicode without U+0000. The server returns them exactly as they were stored: it does not
+ * trim, normalise, render or fetch anything. Escape them where you show them.
  *
  * @generated from message blog.v1.Post
  */
 export declare type Post = Message<"blog.v1.Post"> & {
   /**
    * The identifier: a UUIDv7 (RFC 9562) in lower case, such as `019a8f3c-5b7e-7c1a-9d2e-0f4b6a8c1d3e`.
-   * Output only: assigned by the server when the post is created, ignored on input except by UpdatePost, which takes
-   * from it which post to update. Never reused.
+   * Output only: the server assigns it when the post is created, and never reuses it. On input it is ignored, except by
+   * UpdatePost, which updates the post that it names.
    *
    * @generated from field: string id = 1;
    */
@@ -32,10 +33,10 @@ export declare type Post = Message<"blog.v1.Post"> & {
 
   /**
    * The human-readable name used in URLs: 1 to 200 characters out of `a-z`, `0-9` and `-`.
-   * Unique among the posts that are not deleted. When empty on create, it is derived from the title, in Latin letters:
-   * "Hello, World!" becomes `hello-world`, "Урок 1" `urok-1`. Where a live post has that one, six digits of the post's `id`
-   * stand behind it, such as `hello-world-8c1d3e`: a derived slug never refuses a post. Where the title has no letter or
-   * digit, the slug is the post's `id`.
+   * Unique among the posts that are not deleted. If empty on create, the server derives it from the title, in Latin
+   * letters: "Hello, World!" becomes `hello-world`, "Урок 1" becomes `urok-1`. If a live post has that slug, six digits of
+   * the post's `id` follow it, such as `hello-world-8c1d3e`. So a derived slug never refuses a post. If the title has no
+   * letter or digit, the slug is the post's `id`.
    *
    * @generated from field: string slug = 2;
    */
@@ -57,7 +58,7 @@ export declare type Post = Message<"blog.v1.Post"> & {
   content: string;
 
   /**
-   * Who wrote it, plain text, up to 255 characters. May be empty.
+   * The author, plain text, up to 255 characters. May be empty.
    *
    * @generated from field: string author = 5;
    */
@@ -71,8 +72,8 @@ export declare type Post = Message<"blog.v1.Post"> & {
   tags: string[];
 
   /**
-   * When the post is, or will be, published. Unset: a draft.
-   * Kept to the millisecond: finer digits are dropped.
+   * When the post was or will be published. Unset: the post is a draft.
+   * Stored to the millisecond; finer digits are dropped.
    *
    * @generated from field: google.protobuf.Timestamp publish_time = 7;
    */
@@ -100,17 +101,17 @@ export declare type Post = Message<"blog.v1.Post"> & {
   deleteTime?: Timestamp | undefined;
 
   /**
-   * When a soft-deleted post is due to be removed for good: 30 days after `delete_time`, until which UndeletePost brings
-   * it back. Output only; unset while the post is live.
+   * When a soft-deleted post will be removed for good: 30 days after `delete_time`. Until then UndeletePost restores it.
+   * Output only; unset while the post is live.
    *
    * @generated from field: google.protobuf.Timestamp purge_time = 11;
    */
   purgeTime?: Timestamp | undefined;
 
   /**
-   * An opaque mark of this version of the post, which changes with every write (AIP-154).
-   * Send it back with UpdatePost, DeletePost or UndeletePost to have the call refused with ABORTED if somebody else
-   * changed the post in between. Up to 128 characters.
+   * An opaque mark of this version of the post, which changes with every write (AIP-154). Up to 128 characters.
+   * Send it with UpdatePost, DeletePost or UndeletePost. The call then fails with ABORTED if somebody else has changed the
+   * post meanwhile.
    *
    * @generated from field: string etag = 12;
    */
@@ -137,15 +138,15 @@ export declare const PostView: {
   readonly UNSPECIFIED: 0,
 
   /**
-   * Everything but `content`, which the server does not even read. The default, since it is what a list page shows.
+   * Everything but `content`, which the server does not read. The default, because a list page shows no content.
    *
    * @generated from enum value: POST_VIEW_BASIC = 1;
    */
   readonly BASIC: 1,
 
   /**
-   * The whole post, `content` included. A page holds at most 3 MiB of content, and stays below 4 MiB (4,194,304 bytes) of
-   * protobuf with all of its fields: it ends early (with a `next_page_token`) when that is reached.
+   * The whole post, `content` included. A page has at most 3 MiB of content, and less than 4 MiB (4,194,304 bytes) of
+   * protobuf. When it reaches a limit, it ends early, with a `next_page_token`.
    *
    * @generated from enum value: POST_VIEW_FULL = 2;
    */
@@ -165,7 +166,7 @@ export declare type PostView = (typeof PostView)[keyof typeof PostView] | Unknow
 export declare const PostViewSchema: GenEnum<PostView>;
 
 /**
- * Where a post stands between draft and publication, at the moment of the call by the server's clock.
+ * The state of a post between draft and publication, by the server's clock at the time of the call.
  *
  * @generated from enum blog.v1.PublishState
  */
@@ -192,7 +193,7 @@ export declare const PublishState: {
   readonly SCHEDULED: 2,
 
   /**
-   * `publish_time` has come.
+   * `publish_time` has passed.
    *
    * @generated from enum value: PUBLISH_STATE_PUBLISHED = 3;
    */
@@ -200,7 +201,7 @@ export declare const PublishState: {
 };
 
 /**
- * Where a post stands between draft and publication, at the moment of the call by the server's clock.
+ * The state of a post between draft and publication, by the server's clock at the time of the call.
  *
  * @generated from enum blog.v1.PublishState
  */

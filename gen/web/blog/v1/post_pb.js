@@ -39,7 +39,7 @@ export const PublishStateSchema = /*@__PURE__*/
   enumDesc(file_blog_v1_post, 1);
 
 /**
- * Where a post stands between draft and publication, at the moment of the call by the server's clock.
+ * The state of a post between draft and publication, by the server's clock at the time of the call.
  *
  * @generated from enum blog.v1.PublishState
  */

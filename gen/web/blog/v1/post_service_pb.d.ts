@@ -115,33 +115,33 @@ export declare const BatchGetPostsResponseSchema: GenMessage<BatchGetPostsRespon
  */
 export declare type ListPostsRequest = Message<"blog.v1.ListPostsRequest"> & {
   /**
-   * The most posts to return. 0 means 20; above 100 is taken as 100; a negative number is INVALID_ARGUMENT.
-   * A page may have fewer posts than this and still not be the last. May change from page to page.
+   * The most posts to return. 0 means 20. A number above 100 means 100. A negative number is INVALID_ARGUMENT.
+   * A page with fewer posts need not be the last. The number may differ from page to page.
    *
    * @generated from field: int32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * Where to go on: the `next_page_token` of the page before. Empty: the first page.
-   * All other fields but `page_size`, `skip` and `view` must be those of the request that the token came from.
+   * The `next_page_token` of the page before. Empty: the first page.
+   * All fields but `page_size`, `skip` and `view` must be the same as in the request that returned the token.
    *
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
 
   /**
-   * How many posts to pass over, counted from `page_token`, or from the start without one (AIP-158). 0 to 1,000,000.
-   * For page-number habits: passing over posts costs time in proportion, whereas `page_token` costs the same at any depth.
+   * How many posts to skip, from `page_token` on, or from the start without one (AIP-158). 0 to 1,000,000.
+   * The cost grows with the number, whereas `page_token` costs the same at any depth.
    *
    * @generated from field: int32 skip = 3;
    */
   skip: number;
 
   /**
-   * The order: `create_time`, `update_time` or `publish_time`, ascending, or descending with ` desc` behind it.
-   * Default: `create_time desc`, the newest first. Posts with equal times are ordered by id. In the order of
-   * `publish_time` drafts stand as if published in an infinitely far future.
+   * The order: `create_time`, `update_time` or `publish_time`, ascending, or descending with ` desc` after it.
+   * Default: `create_time desc`, the newest first. Posts with equal times are ordered by id. By `publish_time`, drafts are
+   * later than all other posts.
    *
    * @generated from field: string order_by = 4;
    */
@@ -155,14 +155,14 @@ export declare type ListPostsRequest = Message<"blog.v1.ListPostsRequest"> & {
   view: PostView;
 
   /**
-   * Only posts whose `author` is exactly this. Empty: any. Up to 255 characters.
+   * Only posts with exactly this `author`. Empty: any. Up to 255 characters.
    *
    * @generated from field: string author = 6;
    */
   author: string;
 
   /**
-   * Only posts that have exactly this tag. Empty: any. Up to 64 characters.
+   * Only posts with exactly this tag. Empty: any. Up to 64 characters.
    *
    * @generated from field: string tag = 7;
    */
@@ -196,14 +196,14 @@ export declare const ListPostsRequestSchema: GenMessage<ListPostsRequest>;
  */
 export declare type ListPostsResponse = Message<"blog.v1.ListPostsResponse"> & {
   /**
-   * The posts of this page, in the order asked for.
+   * The posts of this page, in the order of the request.
    *
    * @generated from field: repeated blog.v1.Post posts = 1;
    */
   posts: Post[];
 
   /**
-   * Send this as `page_token` for the next page. Empty: this page is the last; that is the only end mark.
+   * Send this as `page_token` for the next page. Empty: this page is the last one. Nothing else marks the end.
    * Opaque, safe in a URL, and good on every instance of the service.
    *
    * @generated from field: string next_page_token = 2;
@@ -231,16 +231,16 @@ export declare type CreatePostRequest = Message<"blog.v1.CreatePostRequest"> & {
   post?: Post | undefined;
 
   /**
-   * A UUID of the caller's choice that makes the call safe to repeat (AIP-155): with the same `request_id` and the same
-   * payload the first result is returned and nothing is written. Kept for at least 24 hours. Empty: every call creates.
+   * A UUID of the caller's choice that makes the call safe to repeat (AIP-155). With the same `request_id` and the same
+   * payload, the server returns the first result and writes nothing. Kept for at least 24 hours. Empty: every call creates.
    *
    * @generated from field: string request_id = 2;
    */
   requestId: string;
 
   /**
-   * Whether to do everything but write (AIP-163): the answer, or the error, is what the call would give.
-   * The id in the answer is then not that of any post.
+   * Whether to do everything but write (AIP-163). The response, or the error, is the one that the call would return.
+   * The id in the response is then of no post.
    *
    * @generated from field: bool validate_only = 3;
    */
@@ -280,8 +280,8 @@ export declare const CreatePostResponseSchema: GenMessage<CreatePostResponse>;
  */
 export declare type BatchCreatePostsRequest = Message<"blog.v1.BatchCreatePostsRequest"> & {
   /**
-   * The posts to create: 1 to 100. Each may have a `request_id` of its own, no two the same. `validate_only` is set on
-   * all of them or on none.
+   * The posts to create: 1 to 100. Each may have its own `request_id`; two must not have the same. `validate_only` must be
+   * set on all of them or on none.
    *
    * @generated from field: repeated blog.v1.CreatePostRequest requests = 1;
    */
@@ -321,10 +321,10 @@ export declare const BatchCreatePostsResponseSchema: GenMessage<BatchCreatePosts
  */
 export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
   /**
-   * The new values, and in `id` the post they are for. Both are required. With `etag` set, the post is updated only if that
-   * is its current version.
-   * The rules of Post hold, but for a `title` that is empty and not to be set. No rule can say that here: the service says it,
-   * and so does the client package.
+   * The new values, and the `id` of the post. Both are required. If `etag` is set, the post is updated only if that is its
+   * current version.
+   * The rules of Post apply, but the `title` may be empty if it is not to be set. No rule can say that here, so the service
+   * and the client package check it.
    *
    * @generated from field: blog.v1.Post post = 1;
    */
@@ -332,16 +332,16 @@ export declare type UpdatePostRequest = Message<"blog.v1.UpdatePostRequest"> & {
 
   /**
    * Which fields to set: `slug`, `title`, `content`, `author`, `tags`, `publish_time` (AIP-134, AIP-161).
-   * Absent: those that are populated in `post`. `*`: all of these. A field that is named and not populated is cleared;
-   * `title` can't be cleared, and a cleared `slug` is derived from the title, as by CreatePost, and the title then has to be named too. Output-only fields are ignored;
-   * an unknown path is INVALID_ARGUMENT.
+   * Absent: those that are populated in `post`. `*`: all of these. A field that is named and not populated is cleared.
+   * `title` cannot be cleared. A cleared `slug` is derived from the title, as by CreatePost, so the mask must then name the
+   * title too. Output-only fields are ignored. An unknown path is INVALID_ARGUMENT.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
   updateMask?: FieldMask | undefined;
 
   /**
-   * Whether to do everything but write (AIP-163): the answer, or the error, is what the call would give.
+   * Whether to do everything but write (AIP-163). The response, or the error, is the one that the call would return.
    *
    * @generated from field: bool validate_only = 3;
    */
@@ -395,7 +395,7 @@ export declare type DeletePostRequest = Message<"blog.v1.DeletePostRequest"> & {
   etag: string;
 
   /**
-   * Whether a post that is absent or deleted already is a success (AIP-135), which changes nothing. Default: no.
+   * Whether the call succeeds, and changes nothing, if the post is absent or already deleted (AIP-135). Default: no.
    *
    * @generated from field: bool allow_missing = 3;
    */
@@ -415,7 +415,7 @@ export declare const DeletePostRequestSchema: GenMessage<DeletePostRequest>;
  */
 export declare type DeletePostResponse = Message<"blog.v1.DeletePostResponse"> & {
   /**
-   * The deleted post. Unset where `allow_missing` was given and there is no such post.
+   * The deleted post. Unset if `allow_missing` was set and the post is absent.
    *
    * @generated from field: blog.v1.Post post = 1;
    */
@@ -482,21 +482,21 @@ export declare const UndeletePostResponseSchema: GenMessage<UndeletePostResponse
  */
 export declare type WatchPostsRequest = Message<"blog.v1.WatchPostsRequest"> & {
   /**
-   * Where to go on: the `resume_token` of the last response that was handled. Empty: from now on.
+   * The `resume_token` of the last response that was handled. Empty: the stream begins now.
    *
    * @generated from field: string resume_token = 1;
    */
   resumeToken: string;
 
   /**
-   * Only changes of posts whose `author` is exactly this, or was before the change. Empty: any. Up to 255 characters.
+   * Only changes of posts with exactly this `author`, after or before the change. Empty: any. Up to 255 characters.
    *
    * @generated from field: string author = 2;
    */
   author: string;
 
   /**
-   * Only changes of posts that have exactly this tag, or had it before the change. Empty: any. Up to 64 characters.
+   * Only changes of posts with exactly this tag, after or before the change. Empty: any. Up to 64 characters.
    *
    * @generated from field: string tag = 3;
    */
@@ -510,21 +510,21 @@ export declare type WatchPostsRequest = Message<"blog.v1.WatchPostsRequest"> & {
 export declare const WatchPostsRequestSchema: GenMessage<WatchPostsRequest>;
 
 /**
- * A change, or a sign of life. The first response comes at once, and one comes every 15 seconds at least.
+ * A change or a heartbeat. The first response comes at once, and then one at least every 15 seconds.
  *
  * @generated from message blog.v1.WatchPostsResponse
  */
 export declare type WatchPostsResponse = Message<"blog.v1.WatchPostsResponse"> & {
   /**
-   * The place in the stream behind this response. Opaque and URL-safe; good for as long as changes are kept, 7 days by default. May be
-   * used with other filters.
+   * The position in the stream after this response. Opaque and URL-safe. Valid for as long as changes are kept: 7 days by
+   * default. It may be used with other filters.
    *
    * @generated from field: string resume_token = 1;
    */
   resumeToken: string;
 
   /**
-   * What has changed. Unset: nothing, the stream is alive.
+   * The change. Unset: this response is a heartbeat.
    *
    * @generated from field: blog.v1.PostChange change = 2;
    */
@@ -551,7 +551,7 @@ export declare type PostChange = Message<"blog.v1.PostChange"> & {
   kind: PostChangeKind;
 
   /**
-   * The post as it was right after the change, without its `content`; purged: as it was before.
+   * The post right after the change, without its `content`. For a purged post: right before the change.
    *
    * @generated from field: blog.v1.Post post = 2;
    */
@@ -606,7 +606,7 @@ export declare const PostChangeKind: {
   readonly DELETED: 3,
 
   /**
-   * It was brought back.
+   * It was undeleted.
    *
    * @generated from enum value: POST_CHANGE_KIND_UNDELETED = 4;
    */
@@ -637,14 +637,14 @@ export declare const PostChangeKindSchema: GenEnum<PostChangeKind>;
  *
  * The methods follow Google's API Improvement Proposals (AIP-131 to 135, 154, 155, 158, 163, 164, 231 and 233).
  *
- * Every error carries exactly one `google.rpc.ErrorInfo` with the domain `blog.v1.PostService`, a `reason` to branch on, and
- * the values of the case as metadata. Any method may answer:
- * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule; `google.rpc.BadRequest` names
- *   each field, or the first 20 of more. Do not retry.
+ * Every error has exactly one `google.rpc.ErrorInfo`: the domain `blog.v1.PostService`, a `reason` to branch on, and
+ * the values of the case as metadata. Any method may return:
+ * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule. `google.rpc.BadRequest` names
+ *   the fields, 20 at most. Do not retry.
  * - RESOURCE_EXHAUSTED: a message is too large (reason MESSAGE_TOO_LARGE).
- * - UNAVAILABLE with `google.rpc.RetryInfo`: the server can't answer now. The only code to retry, after the delay given.
- * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened all the same: repeat it with the same
- *   `request_id` or `etag`.
+ * - UNAVAILABLE with `google.rpc.RetryInfo`: the server cannot answer now. Retry this code, and no other, after the given delay.
+ * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened: repeat it with the same `request_id` or
+ *   `etag`.
  *
  * @generated from service blog.v1.PostService
  */
@@ -652,8 +652,8 @@ export declare const PostService: GenService<{
   /**
    * Returns one post by its id or slug.
    *
-   * A soft-deleted post is returned too, with its `delete_time`. By slug, the live post comes first; where there is none,
-   * the one deleted last.
+   * A soft-deleted post is returned too, with its `delete_time`. By slug, the live post is returned. If there is none, the
+   * post that was deleted last is returned.
    *
    * Errors: NOT_FOUND (reason POST_NOT_FOUND).
    *
@@ -665,13 +665,13 @@ export declare const PostService: GenService<{
     output: typeof GetPostResponseSchema;
   },
   /**
-   * Returns up to 100 posts by id, in the order asked for, all or none.
+   * Returns up to 100 posts by id, in the order of the request, all or none.
    *
    * Soft-deleted posts are returned too. An id given twice is returned twice.
    *
    * Errors: NOT_FOUND (reason POST_NOT_FOUND) with a `google.rpc.ResourceInfo` for each id that is absent, or the first 20.
-   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) where the posts have more than 3 MiB of content together, or the answer would have 4 MiB
-   * (4,194,304 bytes) of protobuf or more: ask for fewer.
+   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) if the posts have more than 3 MiB of content together, or the response would
+   * reach 4 MiB (4,194,304 bytes) of protobuf: request fewer posts.
    *
    * @generated from rpc blog.v1.PostService.BatchGetPosts
    */
@@ -683,10 +683,10 @@ export declare const PostService: GenService<{
   /**
    * Lists posts, a page at a time, in a chosen order.
    *
-   * A page costs the same wherever it stands in the list, and no post that is there throughout is skipped or repeated
-   * while others are created and deleted.
+   * A page costs the same at any depth of the list. While others create and delete posts, a post that exists throughout is
+   * neither skipped nor repeated.
    *
-   * Errors: INVALID_ARGUMENT for a bad `order_by` (reason INVALID_ORDER_BY), or a `page_token` that was altered or comes from
+   * Errors: INVALID_ARGUMENT for a bad `order_by` (reason INVALID_ORDER_BY), or for a `page_token` that was altered or is of
    * another query (reason INVALID_PAGE_TOKEN).
    *
    * @generated from rpc blog.v1.PostService.ListPosts
@@ -699,8 +699,8 @@ export declare const PostService: GenService<{
   /**
    * Creates a post.
    *
-   * Errors: ALREADY_EXISTS (reason SLUG_TAKEN) where a live post has the slug that was sent; INVALID_ARGUMENT (reason
-   * REQUEST_ID_REUSED) where the `request_id` came before with another payload.
+   * Errors: ALREADY_EXISTS (reason SLUG_TAKEN) if a live post has the given slug. INVALID_ARGUMENT (reason
+   * REQUEST_ID_REUSED) if the `request_id` was used with another payload.
    *
    * @generated from rpc blog.v1.PostService.CreatePost
    */
@@ -712,8 +712,9 @@ export declare const PostService: GenService<{
   /**
    * Creates up to 100 posts in one transaction: all of them or none.
    *
-   * Errors: as CreatePost; a fault of one post refuses the whole batch. The whole request may have up to 4 MiB. RESOURCE_EXHAUSTED
-   * (reason RESPONSE_TOO_LARGE), with nothing written, where the answer would have 4 MiB (4,194,304 bytes) of protobuf or more.
+   * Errors: as CreatePost; a fault of one post refuses the whole batch. The whole request may have up to 4 MiB.
+   * RESOURCE_EXHAUSTED (reason RESPONSE_TOO_LARGE) if the response would reach 4 MiB (4,194,304 bytes) of protobuf. Nothing is
+   * written then.
    *
    * @generated from rpc blog.v1.PostService.BatchCreatePosts
    */
@@ -725,9 +726,9 @@ export declare const PostService: GenService<{
   /**
    * Updates the fields of a live post that `update_mask` names.
    *
-   * Errors: NOT_FOUND (reason POST_NOT_FOUND, or POST_DELETED: undelete it first); ABORTED (reason ETAG_MISMATCH) where
-   * `post.etag` is set and not current; ALREADY_EXISTS (reason SLUG_TAKEN) where another live post has the slug that was
-   * sent; INVALID_ARGUMENT (reason INVALID_UPDATE_MASK).
+   * Errors: NOT_FOUND (reason POST_NOT_FOUND, or POST_DELETED: undelete the post first). ABORTED (reason ETAG_MISMATCH) if
+   * `post.etag` is set and not current. ALREADY_EXISTS (reason SLUG_TAKEN) if another live post has the given slug.
+   * INVALID_ARGUMENT (reason INVALID_UPDATE_MASK).
    *
    * @generated from rpc blog.v1.PostService.UpdatePost
    */
@@ -739,9 +740,9 @@ export declare const PostService: GenService<{
   /**
    * Soft-deletes a post and returns it with its `delete_time` and `purge_time`.
    *
-   * Its slug becomes free. Until `purge_time` UndeletePost brings it back.
+   * Its slug becomes free. Until `purge_time`, UndeletePost restores it.
    *
-   * Errors: NOT_FOUND (reason POST_NOT_FOUND, or POST_DELETED where it is deleted already), unless `allow_missing`;
+   * Errors: NOT_FOUND (reason POST_NOT_FOUND, or POST_DELETED if it is already deleted), unless `allow_missing` is set.
    * ABORTED (reason ETAG_MISMATCH).
    *
    * @generated from rpc blog.v1.PostService.DeletePost
@@ -752,10 +753,10 @@ export declare const PostService: GenService<{
     output: typeof DeletePostResponseSchema;
   },
   /**
-   * Brings a soft-deleted post back and returns it.
+   * Restores a soft-deleted post and returns it.
    *
-   * Errors: NOT_FOUND (reason POST_NOT_FOUND); ALREADY_EXISTS (reason POST_NOT_DELETED) where the post is live;
-   * ALREADY_EXISTS (reason SLUG_TAKEN) where another live post has its slug by now; ABORTED (reason ETAG_MISMATCH).
+   * Errors: NOT_FOUND (reason POST_NOT_FOUND). ALREADY_EXISTS (reason POST_NOT_DELETED) if the post is live.
+   * ALREADY_EXISTS (reason SLUG_TAKEN) if another live post now has its slug. ABORTED (reason ETAG_MISMATCH).
    *
    * @generated from rpc blog.v1.PostService.UndeletePost
    */
@@ -767,14 +768,15 @@ export declare const PostService: GenService<{
   /**
    * Streams the changes of posts, a few milliseconds after each was committed, until the client ends the call.
    *
-   * Each response carries a `resume_token`. A client that keeps the one of the last response that it has handled, and sends it with
-   * the next call, on whichever instance, gets every change once: nothing is lost and nothing is repeated. A change is a committed
-   * one, by this API or by hand. The changes of one post come in their order; a change that was committed before another was begun
-   * comes before that one. The server ends the stream without an error where it shuts down: resume.
+   * Each response has a `resume_token`. Keep the token of the last response that you have handled, and send it with the next
+   * call, to any instance: nothing is lost and nothing is repeated. The stream has every committed change, also those made
+   * by hand. The changes of one post come in their order. A change that was committed before another one began comes before
+   * it. When the server shuts down, it ends the stream without an error: resume.
    *
-   * Errors: OUT_OF_RANGE (reason RESUME_TOKEN_EXPIRED) where changes since the token have been removed for their age: list what is of
-   * interest anew, and watch without a token. INVALID_ARGUMENT (reason INVALID_RESUME_TOKEN). UNAVAILABLE (reason WATCHER_TOO_SLOW) where
-   * the client left thousands of changes unread and read nothing for 10 seconds: resume.
+   * Errors: OUT_OF_RANGE (reason RESUME_TOKEN_EXPIRED) if changes since the token were removed for their age, or the database
+   * was replaced by another one: list the posts anew, and watch without a token. INVALID_ARGUMENT (reason
+   * INVALID_RESUME_TOKEN). UNAVAILABLE (reason WATCHER_TOO_SLOW) if the client left thousands of changes unread and read
+   * nothing for 10 seconds: resume.
    *
    * @generated from rpc blog.v1.PostService.WatchPosts
    */

@@ -164,14 +164,14 @@ export const PostChangeKind = /*@__PURE__*/
  *
  * The methods follow Google's API Improvement Proposals (AIP-131 to 135, 154, 155, 158, 163, 164, 231 and 233).
  *
- * Every error carries exactly one `google.rpc.ErrorInfo` with the domain `blog.v1.PostService`, a `reason` to branch on, and
- * the values of the case as metadata. Any method may answer:
- * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule; `google.rpc.BadRequest` names
- *   each field, or the first 20 of more. Do not retry.
+ * Every error has exactly one `google.rpc.ErrorInfo`: the domain `blog.v1.PostService`, a `reason` to branch on, and
+ * the values of the case as metadata. Any method may return:
+ * - INVALID_ARGUMENT, reason VALIDATION_FAILED or MALFORMED_REQUEST: the request breaks a rule. `google.rpc.BadRequest` names
+ *   the fields, 20 at most. Do not retry.
  * - RESOURCE_EXHAUSTED: a message is too large (reason MESSAGE_TOO_LARGE).
- * - UNAVAILABLE with `google.rpc.RetryInfo`: the server can't answer now. The only code to retry, after the delay given.
- * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened all the same: repeat it with the same
- *   `request_id` or `etag`.
+ * - UNAVAILABLE with `google.rpc.RetryInfo`: the server cannot answer now. Retry this code, and no other, after the given delay.
+ * - DEADLINE_EXCEEDED: the call's deadline passed. A write may have happened: repeat it with the same `request_id` or
+ *   `etag`.
  *
  * @generated from service blog.v1.PostService
  */

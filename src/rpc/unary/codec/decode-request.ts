@@ -3,9 +3,9 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { decodeBinary, decodeJson, MalformedMessageError } from '#client/strict-messages.ts';
 
 /**
- * Reads a request's message, from binary protobuf or JSON, strictly.
+ * Reads a request's message strictly, from binary protobuf or JSON.
  *
- * @throws ConnectError INVALID_ARGUMENT, whose cause is a MalformedMessageError, where the request is no such message.
+ * @throws ConnectError INVALID_ARGUMENT, caused by a MalformedMessageError, if the request is not such a message.
  */
 export function decodeRequest(
   schema: DescMessage,
@@ -21,11 +21,11 @@ export function decodeRequest(
   }
 }
 
-/** The error for a message that can't be read; other errors are given back as they are. */
+/** The error of an unreadable message. Other errors are returned unchanged. */
 export function malformed(error: unknown): unknown {
   if (!(error instanceof MalformedMessageError)) return error;
   return new ConnectError(error.message, Code.InvalidArgument, undefined, undefined, error);
 }
 
-/** Nobody looks at them. */
+/** They are never read. */
 const IGNORE_UNKNOWN = { readUnknownFields: false };

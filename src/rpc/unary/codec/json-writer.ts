@@ -4,18 +4,18 @@ import { FeatureSet_FieldPresence as Presence, TimestampSchema } from '@bufbuild
 import { formatTimestamp } from '#src/rpc/unary/codec/timestamp-text.ts';
 
 /**
- * Makes what writes messages of one type in JSON: the text that toJsonString gives, in less than half the time, since no
- * object is made in between. Whatever a message holds that is rarer than texts, numbers, enums, timestamps and messages or
- * lists of those, and whatever can't be written, goes to toJsonString, and so do its errors.
+ * Makes a writer of JSON for one message type. Its text is that of toJsonString, in less than half the time, because it makes no
+ * intermediate object. It leaves rare kinds of fields, and values that cannot be written, to toJsonString with its errors. It writes texts,
+ * numbers, enums, timestamps, and messages or lists of those.
  *
- * @param options as toJsonString takes them; the registry is for what goes there.
+ * @param options those of toJsonString; the registry is for what is left to it.
  */
 export function createJsonWriter(type: DescMessage, options?: Partial<JsonWriteOptions>): (message: Message) => string {
   const write = messageWriter(type, new Map());
   return message => write?.(message as unknown as Fields) ?? toJsonString(type, message, options);
 }
 
-/** @returns undefined where messages of this type are left to toJsonString. */
+/** @returns undefined if messages of this type are left to toJsonString. */
 function messageWriter(type: DescMessage, known: Map<DescMessage, WriteValue>): WriteValue | undefined {
   if (type.typeName === TimestampSchema.typeName)
     return value => formatTimestamp(value as Parameters<typeof formatTimestamp>[0]);
@@ -25,7 +25,7 @@ function messageWriter(type: DescMessage, known: Map<DescMessage, WriteValue>): 
   const writers: WriteField[] = [];
   const write: WriteValue = value => {
     const message = value as Fields;
-    // Of another type, or with fields that an extension may explain.
+    // A message of another type, or with fields that an extension may explain.
     if (message.$typeName !== type.typeName || message.$unknown !== undefined) return undefined;
     let text = '{';
     for (const writeField of writers) {
@@ -35,7 +35,7 @@ function messageWriter(type: DescMessage, known: Map<DescMessage, WriteValue>): 
     }
     return `${text}}`;
   };
-  // Before its fields, which may be messages of this same type.
+  // Before its fields, which may be messages of the same type.
   known.set(type, write);
   for (const field of type.fields.toSorted((a, b) => a.number - b.number)) {
     const writeField = fieldWriter(field, known);
@@ -82,7 +82,7 @@ function fieldWriter(field: DescField, known: Map<DescMessage, WriteValue>): Wri
   return message => (message[localName] === zero ? '' : named(message[localName]));
 }
 
-/** What writes a value of a field, or an item of a list. */
+/** Writes a value of a field, or an item of a list. */
 function valueWriter(field: DescField, known: Map<DescMessage, WriteValue>): WriteValue | undefined {
   if (field.message !== undefined && field.fieldKind !== 'map') return messageWriter(field.message, known);
   if (field.enum !== undefined && field.fieldKind !== 'map') {
@@ -97,14 +97,14 @@ function valueWriter(field: DescField, known: Map<DescMessage, WriteValue>): Wri
 
 const writeText: WriteValue = value => {
   if (typeof value !== 'string') return undefined;
-  // Most texts hold nothing that JSON escapes, which is sooner seen than done.
+  // Most texts need no escapes, and a test is faster than escaping.
   return value.length < SHORT && !ESCAPED.test(value) ? `"${value}"` : JSON.stringify(value);
 };
 const writeBoolean: WriteValue = value => (typeof value === 'boolean' ? String(value) : undefined);
-// An infinity, or no number, is a text in JSON.
+// JSON writes an infinity, or NaN, as text.
 const writeNumber: WriteValue = value => (Number.isFinite(value) ? String(value) : undefined);
 
-/** Halves of surrogate pairs too, which are escaped where the other half is missing. */
+/** Also surrogates, which are escaped if they are unpaired. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const ESCAPED = /[\u0000-\u001f"\\\ud800-\udfff]/;
 const SHORT = 256;
@@ -124,7 +124,7 @@ const ZERO = {
 
 /** A message, by the names of its fields. */
 type Fields = Readonly<Record<string, unknown>>;
-/** @returns undefined for a value that is not for it. */
+/** @returns undefined for a value that it does not write. */
 type WriteValue = (value: unknown) => string | undefined;
-/** @returns a name and a value; nothing where the field is not set; undefined for a value that is not for it. */
+/** @returns a name and a value; empty if the field is not set; undefined for a value that it does not write. */
 type WriteField = (message: Fields) => string | undefined;

@@ -5,8 +5,8 @@ import type { AnswerMessage } from '#src/wire/http-exchange.ts';
 import { StreamedMessage } from '#src/wire/streamed-message.ts';
 
 /**
- * Encodes messages of one type. A frozen message says that it won't change (`Object.freeze`), so its bytes are remembered for
- * as long as it lives: what is served again is neither encoded nor copied again.
+ * Encodes messages of one type. A frozen message does not change, so its bytes are kept as long as it lives. A repeated answer is neither
+ * encoded nor copied again.
  */
 export class MessageEncoder {
   readonly #binary = new WeakMap<object, EncodedMessage>();
@@ -40,12 +40,12 @@ export class MessageEncoder {
   }
 }
 
-/** How messages of one type are written. */
+/** The formats of one message type. */
 export interface MessageFormat {
   readonly toBinary: (message: Message) => Uint8Array;
   readonly toJson: (message: Message) => string;
   readonly parts: MessageParts;
 }
 
-/** So many UTF-16 code units of long texts: below, its bytes are soon made, and worth to be remembered. */
+/** In UTF-16 code units of long texts. Shorter messages are encoded quickly, and worth keeping. */
 const STREAMED_FROM = 256 * 1024;

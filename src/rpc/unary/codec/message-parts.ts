@@ -4,24 +4,24 @@ import { FeatureSet_FieldPresence as Presence } from '@bufbuild/protobuf/wkt';
 import { escapedText, plainText } from '#src/wire/large-text.ts';
 import type { MessagePart } from '#src/wire/streamed-message.ts';
 
-/** Takes messages of one type apart, into their long texts and all that is around them. */
+/** Splits messages of one type into their long texts and the parts around them. */
 export interface MessageParts {
-  /** How many UTF-16 code units their long texts have together. */
+  /** The length of their long texts together, in UTF-16 code units. */
   readonly weigh: (message: Message) => number;
-  /** Whether none of them has half of a surrogate pair, of which the formats make different things. */
+  /** Whether none of them has an unpaired surrogate, which the formats treat differently. */
   readonly isWellFormed: (message: Message) => boolean;
   readonly binary: (message: Message) => MessagePart[];
   readonly json: (message: Message) => MessagePart[];
 }
 
-/** Makes what tells how many UTF-16 code units the long texts of a message have together. */
+/** Makes a function that measures the long texts of a message, in UTF-16 code units. */
 export function createMessageWeigher(): (type: DescMessage, message: Message) => number {
   const known = new Map<DescMessage, Shape>();
   return (type, message) => weigh(shapeOf(type, known), message as unknown as Fields);
 }
 
 /**
- * Long texts are found in fields of strings and messages, single or repeated; what others hold is no long text.
+ * Finds long texts in string and message fields, single or repeated. Texts elsewhere do not count as long.
  *
  * @param toJson writes a message of the type.
  */
@@ -59,7 +59,7 @@ function textsOf(shape: Shape, message: Fields): string[] {
   return [...shape.texts.map(name => message[name] as string), ...inner];
 }
 
-/** The order of fields is of no meaning, but for those of one number. */
+/** The order of fields has no meaning, except among fields of one number. */
 function binaryParts(shape: Shape, message: Fields): MessagePart[] {
   const rest = copyOf(message);
   const parts: MessagePart[] = [];
@@ -81,7 +81,7 @@ function binaryParts(shape: Shape, message: Fields): MessagePart[] {
   return [Buffer.from(toBinary(shape.type, rest as unknown as Message)), ...parts];
 }
 
-/** A copy in which something short stands for each long text. */
+/** A copy with a short text in place of each long one. */
 function slimOf(shape: Shape, message: Fields, shorten: (text: string) => string): Fields {
   const slim = copyOf(message);
   for (const name of shape.texts) {
@@ -99,7 +99,7 @@ function jsonInQuotes(text: string): MessagePart[] {
   return [QUOTE, escapedText(text), QUOTE];
 }
 
-/** The tag of a field whose value has its length in front, and the length. */
+/** The tag of a length-delimited field, and its length. */
 function prefix(number: number, length: number): Buffer {
   return Buffer.from([...varint(number * 8 + LENGTH_DELIMITED), ...varint(length)]);
 }
@@ -140,7 +140,7 @@ function shapeOf(type: DescMessage, known: Map<DescMessage, Shape>): Shape {
   return shape;
 }
 
-/** Where texts may be in messages of a type. */
+/** The positions of texts in messages of a type. */
 interface Shape {
   readonly type: DescMessage;
   readonly texts: readonly string[];
@@ -153,7 +153,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** In UTF-16 code units. */
 const LONG = 1024;
-/** Nobody can guess it, so it is in no text of a client's. */
+/** Random, so no client's text contains it. */
 const MARK = `${randomUUID()} `;
 const MARKED = new RegExp(`"${MARK}(\\d+)"`);
 const QUOTE = Buffer.from('"');

@@ -1,13 +1,10 @@
-/**
- * A map that forgets: what was not asked for while as many others as it holds were set is gone. Two generations do that for less
- * than an order by use costs.
- */
+/** A bounded map with approximate LRU eviction by two generations, which costs less than an exact order. */
 export class RecentMap<V> {
   readonly #max: number;
   #young = new Map<string, V>();
   #old = new Map<string, V>();
 
-  /** @param max how many entries a generation has; there are two. */
+  /** @param max the most entries of a generation; there are two. */
   constructor(max: number) {
     this.#max = max;
   }

@@ -1,14 +1,14 @@
 import type { Message } from '@bufbuild/protobuf';
 import { RecentMap } from '#src/rpc/unary/codec/recent-map.ts';
 
-/** Parses a request's message out of its bytes, or of JSON text. */
+/** Parses a request's message from bytes, or from JSON text. */
 export type ParseRequest = (request: Buffer | string, binary: boolean) => Message;
 
 /**
- * Remembers what small requests mean: those for the same thing are the same bytes, and come again and again, such as for a post
- * that many read. Parsing one costs several microseconds, finding it a tenth of that.
+ * Keeps the messages of small requests, because equal requests are equal bytes and come often, such as for a popular post. Parsing takes
+ * several microseconds, and a look-up a tenth of that.
  *
- * What is remembered is frozen, all of it, since many calls share it.
+ * Kept messages are frozen, because many calls share them.
  */
 export function createRequestCache(parse: ParseRequest): ParseRequest {
   const recent = new RecentMap<Message>(GENERATION_MAX);
@@ -16,7 +16,7 @@ export function createRequestCache(parse: ParseRequest): ParseRequest {
   return (request, binary) => {
     if (request.length > REQUEST_MAX_LENGTH) return parse(request, binary);
     const text = typeof request === 'string' ? request : request.toString('latin1');
-    // A text that came as such may have other characters than Latin-1 for the same bytes.
+    // A text may have characters other than Latin-1 for the same bytes.
     const key = `${binary ? 'b' : typeof request === 'string' ? 't' : 'j'}${text}`;
     let message = recent.get(key);
     if (message === undefined) {
@@ -27,9 +27,9 @@ export function createRequestCache(parse: ParseRequest): ParseRequest {
   };
 }
 
-/** What is larger is no look-up of a few things by name. */
+/** A larger request is not a look-up of a few names. */
 const REQUEST_MAX_LENGTH = 256;
-/** With both generations at most 2 MB for each RPC. */
+/** Both generations hold at most 2 MB for each RPC. */
 const GENERATION_MAX = 1024;
 
 function deepFreeze<T extends object>(value: T): T {

@@ -1,8 +1,8 @@
 /**
- * A google.protobuf.Timestamp as its JSON has it, between quotes, such as `"2026-03-01T09:00:00.250Z"`: in UTC, with 0, 3, 6 or
- * 9 digits of the second. A third of the time that Date takes, which prints all of its parts through a format.
+ * A google.protobuf.Timestamp in its JSON form, with quotes, such as `"2026-03-01T09:00:00.250Z"`: UTC, with 0, 3, 6 or 9 digits of the
+ * second. It takes a third of the time of Date.
  *
- * @returns undefined where it is outside of the years 1 to 9999, or its nanoseconds are outside of a second.
+ * @returns undefined if it is outside the years 1 to 9999, or its nanoseconds are outside a second.
  */
 export function formatTimestamp({ seconds, nanos }: Timestamp): string | undefined {
   const second = Number(seconds);

@@ -15,46 +15,45 @@ import { messageParts } from '#src/rpc/unary/codec/message-parts.ts';
 import { createRequestCache } from '#src/rpc/unary/codec/request-cache.ts';
 import type { AnswerMessage } from '#src/wire/http-exchange.ts';
 
-/** A unary RPC, with all that can be worked out before the first call. */
+/** A unary RPC, with everything that is computed before the first call. */
 export interface UnaryMethod {
   readonly method: DescMethodUnary;
   /** Such as `blog.v1.PostService/GetPost`. */
   readonly procedure: string;
   /** Whether GET may call it. */
   readonly isSafe: boolean;
-  /** The field Cache-Control of answers to GET; undefined: none. */
+  /** Cache-Control of answers to GET; undefined: none. */
   readonly cacheControl: string | undefined;
   /**
-   * Unknown fields are ignored. A small request of an RPC without side effects is remembered, and frozen: who asks for the same
-   * thing again is given the same message.
+   * Ignores unknown fields. A small request of an RPC without side effects is kept and frozen, and equal requests get the same message.
    *
-   * @throws ConnectError INVALID_ARGUMENT where the request is no such message.
+   * @throws ConnectError INVALID_ARGUMENT if the request is not such a message.
    */
   readonly parse: (request: Buffer | string, binary: boolean) => Message;
   readonly invoke: UnaryImpl;
-  /** How many UTF-16 code units the long texts of an answer have together, which costs far less than to encode it. */
+  /** The length of the answer's long texts in UTF-16 code units. That costs far less than encoding it. */
   readonly weigh: (response: object) => number;
-  /** @param response what the handler returned: a message, or what one is made of. */
+  /** @param response the handler's result: a message, or its initializer. */
   readonly encode: (response: object, binary: boolean) => AnswerMessage;
 }
 
 /** The handler of a unary RPC. */
 export type UnaryImpl = (request: Message, context: HandlerContext) => object | Promise<object>;
 
-/** What a unary RPC is made of. */
+/** The parts of a unary RPC. */
 export interface UnaryMethodInit {
   readonly method: DescMethodUnary;
   readonly invoke: UnaryImpl;
-  /** Such as the registry that messages in an Any need. */
+  /** For example the registry for messages in an Any. */
   readonly jsonOptions?: Partial<JsonReadOptions & JsonWriteOptions> | undefined;
 }
 
-/** @param cacheControl the field Cache-Control of answers to GET. */
+/** @param cacheControl the Cache-Control field of answers to GET. */
 export function createUnaryMethod(
   { method, invoke, jsonOptions }: UnaryMethodInit,
   cacheControl: string | undefined,
 ): UnaryMethod {
-  // As connect-node has it.
+  // Like connect-node.
   const json = { ignoreUnknownFields: true, ...jsonOptions };
   const { input, output } = method;
   const parse = (request: Buffer | string, binary: boolean) => decodeRequest(input, request, binary, json);

@@ -2,10 +2,11 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type ConnectError, type ContextValues, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import type { UnaryMethod } from '#src/rpc/unary/codec/unary-method.ts';
 import type { UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
-import type { CallRecord, HttpExchange } from '#src/wire/http-exchange.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
+import type { HttpExchange } from '#src/wire/http-exchange.ts';
 import type { RequestHead } from '#src/wire/request-head.ts';
 
-/** What the handler of a unary call gets. What it may never ask for (signal, headers) is made when it asks. */
+/** The context of a unary call's handler. Rarely used parts (signal, headers) are made on demand. */
 export abstract class CallContext implements HandlerContext {
   abstract readonly protocolName: string;
   protected readonly init: UnaryCallInit;
@@ -36,7 +37,7 @@ export abstract class CallContext implements HandlerContext {
     return this.init.httpExchange.url;
   }
 
-  /** Aborted at the deadline, when the client is gone, and at shutdown; not when the call ends well. */
+  /** Aborted at the deadline, when the client is gone, and at shutdown, but not when the call succeeds. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -45,7 +46,7 @@ export abstract class CallContext implements HandlerContext {
     return this.#controller.signal;
   }
 
-  /** A function of its own, since handlers take it off the context. */
+  /** A bound function, because handlers take it off the context. */
   get timeoutMs(): () => number | undefined {
     return () => {
       const { timeoutMs } = this.init;
@@ -60,7 +61,7 @@ export abstract class CallContext implements HandlerContext {
     return this.#requestHeader;
   }
 
-  /** One field of the request's header, whose name is given in lower case, without making Headers of all. */
+  /** One header field of the request, by its name in lower case, without making Headers of all. */
   get requestField(): (name: string) => string | undefined {
     return name => {
       const { fields } = this.init.httpExchange;
@@ -88,7 +89,7 @@ export abstract class CallContext implements HandlerContext {
     return this.#values;
   }
 
-  /** Why the signal was aborted; undefined: it was not. */
+  /** The reason of the abort; undefined: none. */
   protected get abortReason(): ConnectError | undefined {
     return this.#abortReason;
   }
@@ -98,7 +99,7 @@ export abstract class CallContext implements HandlerContext {
     this.#controller?.abort(reason);
   }
 
-  /** Whether the handler has asked for the response's header, or trailer: only then can there be any. */
+  /** Whether the handler has used the response's header or trailer. Only then can they have fields. */
   protected get hasResponseHeader(): boolean {
     return this.#responseHeader !== undefined;
   }
@@ -108,16 +109,16 @@ export abstract class CallContext implements HandlerContext {
   }
 }
 
-/** What a call is made of. */
+/** The parts of a call. */
 export interface UnaryCallInit {
   readonly method: UnaryMethod;
   readonly settings: UnarySettings;
   readonly httpExchange: HttpExchange;
   readonly head: RequestHead;
   readonly record: CallRecord;
-  /** Undefined: it has no deadline. */
+  /** Undefined: no deadline. */
   readonly timeoutMs: number | undefined;
-  /** Names, in lower case, and values of what the response has whatever becomes of the call; it is added to. */
+  /** Names in lower case and values, in turn, of every response to the call. Fields are added to it. */
   readonly fields: string[];
 }
 
@@ -130,5 +131,5 @@ function toHeaders(fields: IncomingHttpHeaders): Headers {
   return headers;
 }
 
-/** HTTP/2's pseudo fields begin with it. */
+/** The first character of HTTP/2's pseudo fields. */
 const COLON = 0x3a;

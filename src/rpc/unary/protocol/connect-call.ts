@@ -24,14 +24,14 @@ export class ConnectCall extends UnaryCall {
     this.binary = binary;
   }
 
-  /** Starts a call by GET, whose message is in the URL. */
+  /** Starts a call by GET, with its message in the URL. */
   readQuery({ message, compression }: GetQuery): void {
     this.watch(Number.POSITIVE_INFINITY);
     if (compression === undefined) this.parse(message);
     else this.decompress(compression, message as Buffer);
   }
 
-  /** Answers a call by GET that can't be read, with this HTTP status. */
+  /** Answers an unreadable call by GET with this HTTP status. */
   refuseQuery(error: ConnectError | undefined, status: number): void {
     this.#refusedStatus = status;
     this.refuse(error);
@@ -39,8 +39,8 @@ export class ConnectCall extends UnaryCall {
 
   protected override get acceptedEncodings(): string | undefined {
     const { acceptEncoding, contentEncoding, method } = this.init.head;
-    // A client that compresses and says nothing else can read what it writes. With GET it writes nothing, and caches look at
-    // Accept-Encoding alone.
+    // A client that compresses, and names no accepted encoding, can read the same. With GET it sends no body, and caches look only at
+    // Accept-Encoding.
     return method === 'POST' ? (acceptEncoding ?? contentEncoding) : acceptEncoding;
   }
 
@@ -61,7 +61,7 @@ export class ConnectCall extends UnaryCall {
       return;
     }
     const { cacheControl } = this.init.method;
-    // What the handler says of this answer counts for more than what is set for all.
+    // The handler's value for this answer wins over the configured one.
     const isSaid = this.hasResponseHeader && this.responseHeader.has('cache-control');
     if (cacheControl !== undefined && !isSaid) fields.push('cache-control', cacheControl);
     const vary = fields.indexOf('vary');
@@ -79,9 +79,9 @@ export class ConnectCall extends UnaryCall {
   protected override sendError(error: ConnectError): void {
     const { fields } = this.init;
     fields.push('content-type', 'application/json');
-    // RFC 9110, 12.5.3: what would have been taken.
+    // RFC 9110, 12.5.3: the encodings that would have been accepted.
     if (error.code === Code.Unimplemented) fields.push('accept-encoding', this.init.settings.encodings.join(', '));
-    // Some errors may be cached by default, such as a 404 (RFC 9110, 15.1).
+    // Caches may keep some errors by default, such as a 404 (RFC 9110, 15.1).
     if (this.init.head.method !== 'POST') fields.push('cache-control', 'no-store');
     this.#pushMetadata(fields);
     pushMetadata(fields, error.metadata, '');
@@ -92,7 +92,7 @@ export class ConnectCall extends UnaryCall {
 
   #pushMetadata(fields: string[]): void {
     if (this.hasResponseHeader) pushMetadata(fields, this.responseHeader, '');
-    // Unary calls have their trailers among the header, by this prefix.
+    // The trailers of unary calls are header fields with this prefix.
     if (this.hasResponseTrailer) pushMetadata(fields, this.responseTrailer, 'trailer-');
   }
 }

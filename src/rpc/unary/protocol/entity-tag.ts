@@ -1,6 +1,6 @@
 /**
- * Whether a field If-None-Match names this entity tag, or any (RFC 9110, 13.1.2). Compared weakly: a cache on the way may have
- * made it weak.
+ * Whether If-None-Match names this entity tag, or any (RFC 9110, 13.1.2). The comparison is weak, because a cache may have weakened the
+ * tag.
  */
 export function matches(ifNoneMatch: string, etag: string): boolean {
   if (ifNoneMatch === etag || ifNoneMatch === '*') return true;

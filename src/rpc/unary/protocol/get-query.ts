@@ -1,16 +1,16 @@
 /** The query of a unary call by GET (https://connectrpc.com/docs/protocol#unary-get-request). */
 export interface GetQuery {
-  /** Whether the message is binary protobuf, or else JSON. */
+  /** Whether the message is binary protobuf. Otherwise it is JSON. */
   readonly binary: boolean;
-  /** How the message is compressed, such as `gzip`; undefined: it is not. */
+  /** The compression of the message, such as `gzip`; undefined: none. */
   readonly compression: string | undefined;
   readonly message: Buffer | string;
 }
 
-/** A query that can't be read. The message names the parameter, and says what it must be. */
+/** The query is not valid. The message names the parameter, and what it must be. */
 export class GetQueryError extends Error {
   override readonly name = 'GetQueryError';
-  /** The HTTP status. An unknown codec is 415, as the protocol has it for POST, and everything else 400. */
+  /** The HTTP status: 415 for an unknown codec, as for POST, and otherwise 400. */
   readonly status: 400 | 415;
 
   constructor(message: string, status: 400 | 415 = 400) {
@@ -20,12 +20,12 @@ export class GetQueryError extends Error {
 }
 
 /**
- * Reads a query. Names and values may be escaped, of a parameter that comes twice the first counts, and others are ignored. What
- * follows a `#` belongs to no request.
+ * Reads a query. Names and values may be escaped. The first of repeated parameters counts, and unknown ones are ignored. A fragment (`#`)
+ * does not belong to a request.
  *
- * Bytes are kept as they are: an escape of binary protobuf is a byte, not a character.
+ * Bytes stay as they are: an escape of binary protobuf is a byte, not a character.
  *
- * @throws GetQueryError where a parameter is missing or malformed, or asks for what the protocol does not have.
+ * @throws GetQueryError if a parameter is missing or malformed, or not in the protocol.
  */
 export function parseGetQuery(query: string): GetQuery {
   const { message, encoding, base64, compression, connect } = parametersOf(query);
@@ -50,7 +50,7 @@ export function parseGetQuery(query: string): GetQuery {
   };
 }
 
-/** The parameters that count, the message as it came, the others unescaped. */
+/** The known parameters: the message unchanged, the others unescaped. */
 function parametersOf(query: string): Partial<Record<(typeof NAMES)[number], string>> {
   const found: Partial<Record<string, string>> = {};
   const end = query.indexOf('#');
@@ -71,7 +71,7 @@ function unescapeText(name: string, text: string): string {
   return plain;
 }
 
-/** @returns undefined where an escape is malformed, or its bytes are not UTF-8. */
+/** @returns undefined if an escape is malformed, or its bytes are not UTF-8. */
 function tryUnescape(text: string): string | undefined {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
@@ -89,7 +89,7 @@ function unescapeBytes(text: string): Buffer {
   return Buffer.from(unescaped, 'latin1');
 }
 
-/** Both alphabets, padded or not. A plus that was not escaped has become a space. */
+/** Both alphabets, with or without padding. A plus without an escape has become a space. */
 function decodeBase64(text: string): Buffer {
   const plain = unescapeText('message', text).replaceAll(' ', '+');
   if (!BASE64.test(plain) || plain.replaceAll('=', '').length % 4 === 1) {
@@ -99,7 +99,7 @@ function decodeBase64(text: string): Buffer {
 }
 
 const NAMES = ['message', 'encoding', 'base64', 'compression', 'connect'] as const;
-/** Nothing in it is escaped. */
+/** It has no escapes. */
 const PLAIN = /^[^%+]*$/;
 const MALFORMED_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;

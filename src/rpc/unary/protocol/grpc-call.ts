@@ -82,12 +82,11 @@ export class GrpcCall extends UnaryCall {
     });
     trailers['grpc-message'] = percentEncode(error.rawMessage);
     const fields = this.#fields();
-    // "The response will include a grpc-accept-encoding" (gRPC, "Compression"): what would have been taken.
+    // "The response will include a grpc-accept-encoding" (gRPC, "Compression"): the encodings that would have been accepted.
     if (error.code === Code.Unimplemented) {
       fields.push('grpc-accept-encoding', ['identity', ...this.init.settings.encodings].join(','));
     }
-    // In one block, where nothing has to stand in another one: some clients stop sending their body once an answer has begun, and would
-    // never see its end.
+    // In one block if possible: some clients stop sending their body once an answer has begun, and would never see its end.
     this.send({ status: 200, fields, body: undefined, trailers, isTrailersOnly: !this.hasResponseHeader });
   }
 
@@ -99,19 +98,19 @@ export class GrpcCall extends UnaryCall {
   }
 }
 
-/** The error with a message that can be escaped: half of a surrogate pair, as of a cut text, can't. */
+/** The error with a message that can be escaped, which an unpaired surrogate cannot. */
 function wellFormed(error: ConnectError): ConnectError {
   const { rawMessage, code, metadata, details } = error;
   if (rawMessage.isWellFormed()) return error;
   return Object.assign(new ConnectError(rawMessage.toWellFormed(), code, metadata), { details });
 }
 
-/** What the prefix says; -1 where it is not here in full. */
+/** The length in the prefix; -1 if the prefix is incomplete. */
 function messageLength(envelope: Buffer): number {
   return envelope.length < PREFIX_LENGTH ? -1 : envelope.readUInt32BE(1);
 }
 
-/** A byte of flags and four of length. */
+/** One byte of flags and four bytes of length. */
 const PREFIX_LENGTH = 5;
 const COMPRESSED = 1;
 const OK = Object.freeze({ 'grpc-status': '0' });

@@ -1,6 +1,6 @@
 /**
- * Appends metadata that a handler or an error has set to a response's fields. What belongs to the protocol is left out, as
- * connect-node and connect-go do it.
+ * Appends the metadata of a handler or an error to a response's fields. It leaves out fields of the protocol, like connect-node and
+ * connect-go.
  */
 export function pushMetadata(fields: string[], metadata: Headers, prefix: string): void {
   metadata.forEach((value, name) => {

@@ -2,16 +2,13 @@ import type { RequestHead } from '#src/wire/request-head.ts';
 
 /** The bounds of deadlines, in whole milliseconds. */
 export interface DeadlineBounds {
-  /** For calls that set none; undefined: they have none. */
+  /** The deadline of calls that set none; undefined: none. */
   readonly defaultMs: number | undefined;
-  /** Longer ones are cut to this. At most 2^31 - 1: a timer above that overflows and fires at once. */
+  /** The longest deadline. At most 2^31 - 1: a timer above that overflows and fires at once. */
   readonly maxMs: number;
 }
 
-/**
- * How long a call may take, in milliseconds, within bounds; undefined: as long as it wants. Null for what can't be a deadline
- * (`abc`, -1, 0).
- */
+/** The timeout of a call in milliseconds, within bounds. Undefined: no limit. Null: the text is not a timeout (`abc`, -1, 0). */
 export function parseTimeout(head: RequestHead, grpc: boolean, bounds: DeadlineBounds): number | undefined | null {
   const given = grpc ? head.grpcTimeout : head.connectTimeout;
   if (given === undefined) return bounds.defaultMs;

@@ -3,22 +3,22 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { HeldBytes } from '#src/resilience/byte-budget.ts';
 import { CRITICALITY_FIELD, parseCriticality } from '#src/resilience/criticality.ts';
 import { CallContext } from '#src/rpc/unary/protocol/call-context.ts';
-import type { AnswerMessage, ResponseEnd, UnaryResponse } from '#src/wire/http-exchange.ts';
+import type { AnswerMessage, UnaryResponse } from '#src/wire/http-exchange.ts';
 
 /**
- * One unary call, and at the same time the context that its handler gets. Whatever happens, it settles once: with the handler's
- * message, with an error, at its deadline, or when the client is gone.
+ * One unary call, which is also its handler's context. It settles once: with the handler's message, with an error, at its deadline, or when
+ * the client is gone.
  */
 export abstract class UnaryCall extends CallContext {
-  /** Of the deadline wheel. */
+  /** Its slot in the timer wheel. */
   wheelTick = -1;
-  /** Memory that its answer has taken; undefined: it is a small one. */
+  /** The memory that its answer has taken; undefined for a small answer. */
   #held: HeldBytes | undefined;
   #encoded: AnswerMessage | undefined;
   #requestRead = false;
   #settled = false;
 
-  /** Starts the call: its deadline runs, and its body is read. */
+  /** Starts the call and its deadline, and reads its body. */
   readBody(): void {
     const { readMaxBytes } = this.init.settings;
     this.watch(this.init.settings.bodyTimeoutMs);
@@ -30,7 +30,7 @@ export abstract class UnaryCall extends CallContext {
     });
   }
 
-  /** From now on the deadline, a client that goes and the shutdown end the call. */
+  /** From now on, the deadline, a departed client and the shutdown end the call. */
   protected watch(bodyTimeoutMs: number): void {
     const { settings, httpExchange, timeoutMs } = this.init;
     settings.running.add(this);
@@ -39,7 +39,7 @@ export abstract class UnaryCall extends CallContext {
     if (firstMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, firstMs, this.init.record.startedAt);
   }
 
-  /** Inflates the request's message, then goes on with `parse`. */
+  /** Inflates the request's message, and continues with `parse`. */
   protected decompress(name: string, bytes: Buffer): void {
     this.init.settings.decompress(name, bytes).then(
       inflated => this.parse(Buffer.from(inflated.buffer, inflated.byteOffset, inflated.length)),
@@ -47,11 +47,11 @@ export abstract class UnaryCall extends CallContext {
     );
   }
 
-  /** Parses the request's message, validates it and has it handled. What is known at once is answered in the same tick. */
+  /** Parses and validates the request's message, and calls the handler. A result that is known at once is sent in the same tick. */
   protected parse(bytes: Buffer | string): void {
     if (this.#settled) return;
     const { settings, method, timeoutMs, record } = this.init;
-    // The wheel turns once in 10 ms, and later where there is much to do: no work is begun that nobody waits for.
+    // The wheel turns every 10 ms, and later under load. No work begins after the deadline.
     if (timeoutMs !== undefined && performance.now() - record.startedAt >= timeoutMs) {
       this.expire();
       return;
@@ -85,7 +85,7 @@ export abstract class UnaryCall extends CallContext {
     const { method, settings } = this.init;
     const { compressor, writeMaxBytes } = settings;
     try {
-      // Before it is encoded: many may have waited for the same answer, and most of them be refused.
+      // Before it is encoded: many calls may have waited for the same answer, and most of them may be refused.
       const units = method.weigh(response);
       if (units >= LARGE_ANSWER_BYTES) this.#hold(2 * units);
       const encoded = method.encode(response, this.binary);
@@ -109,7 +109,7 @@ export abstract class UnaryCall extends CallContext {
     }
   }
 
-  /** What was written can't be refused any more. @throws OverloadedError. */
+  /** An answer to a write must not be refused any more. @throws OverloadedError. */
   #hold(bytes: number): void {
     const { method, settings } = this.init;
     const criticality = parseCriticality(this.requestField(CRITICALITY_FIELD));
@@ -117,7 +117,7 @@ export abstract class UnaryCall extends CallContext {
     this.#held = settings.largeAnswers.take(bytes, criticality, { mustHave: !method.isSafe, free });
   }
 
-  /** The client is gone: there is nobody to make an answer for, which matters where calls are started and reset in floods. */
+  /** The client is gone, so no answer is made. That matters when calls are started and reset in floods. */
   #leave(): void {
     if (this.#settled) return;
     const { settings, record, httpExchange } = this.init;
@@ -125,7 +125,7 @@ export abstract class UnaryCall extends CallContext {
     this.#held?.giveBack();
     this.abortSignal(CLIENT_GONE);
     settings.failed(record, CLIENT_GONE, CLIENT_GONE);
-    record.ended({ status: undefined, bytesWritten: 0, aborted: true }, httpExchange);
+    record.end(undefined, httpExchange.bytesRead, 0, true);
   }
 
   #settle(): void {
@@ -142,19 +142,19 @@ export abstract class UnaryCall extends CallContext {
     this.fail(reason);
   }
 
-  /** The deadline wheel says that the time is over. */
+  /** The timer wheel calls this at the deadline. */
   expire(): void {
     const { timeoutMs = Number.POSITIVE_INFINITY, settings } = this.init;
     const leftMs = timeoutMs - (performance.now() - this.init.record.startedAt);
     if (leftMs > 0 && this.#requestRead) {
-      // It was the body's time that the wheel had, and the body is here.
+      // The time limit was the body's, and the body has arrived.
       if (leftMs < Number.POSITIVE_INFINITY) settings.deadlines.add(this, leftMs, performance.now());
       return;
     }
     this.abort(new ConnectError('the operation timed out', Code.DeadlineExceeded));
   }
 
-  /** Answers a request that can't be read. */
+  /** Answers an unreadable request. */
   refuse(error: unknown): void {
     if (this.#settled) return;
     const { settings, record } = this.init;
@@ -166,7 +166,7 @@ export abstract class UnaryCall extends CallContext {
     this.#answerError(this.init.settings.failed(this.init.record, error, this.abortReason));
   }
 
-  /** Answers with an error, or where it can't be written, such as for a bad detail, with one that can. */
+  /** Answers with an error. If it cannot be written, for example for a bad detail, it answers with another one. */
   #answerError(error: ConnectError): void {
     const { fields, settings, record } = this.init;
     const { length } = fields;
@@ -184,33 +184,33 @@ export abstract class UnaryCall extends CallContext {
     this.#settle();
     const held = this.#held;
     held?.sends(() => httpExchange.cut('stalled'));
-    const ended = (end: ResponseEnd) => {
+    const ended = (bytesWritten: number, aborted: boolean) => {
       held?.giveBack();
-      record.ended(end, httpExchange);
+      record.end(response.status, httpExchange.bytesRead, bytesWritten, aborted);
     };
     try {
       httpExchange.send(response, ended, () => held?.moved());
     } catch (error) {
-      // A field that HTTP does not allow, which a handler has set. Half of a response may have left.
+      // A handler has set a field that HTTP does not allow. Half of a response may have left.
       settings.failed(record, error, undefined);
       httpExchange.cut('fault');
-      ended({ status: response.status, bytesWritten: 0, aborted: true });
+      ended(0, true);
     }
   }
 
-  /** Whether messages are binary protobuf, or else JSON. */
+  /** Whether messages are binary protobuf. Otherwise they are JSON. */
   protected abstract readonly binary: boolean;
 
-  /** Bytes that the protocol may add to a message. */
+  /** The most bytes that the protocol adds to a message. */
   protected abstract readonly framingBytes: number;
 
-  /** The encodings that the client says it takes. */
+  /** The encodings that the client accepts. */
   protected abstract readonly acceptedEncodings: string | undefined;
 
-  /** The body is here. */
+  /** The body has arrived. */
   protected abstract receive(body: Buffer): void;
 
-  /** @param encoding what the message is compressed with. */
+  /** @param encoding the compression of the message. */
   protected abstract sendMessage(message: AnswerMessage, encoding: string | undefined): void;
 
   protected abstract sendError(error: ConnectError): void;
@@ -221,8 +221,8 @@ export function tooLarge(maxBytes: number): ConnectError {
   return new ConnectError(`the message is larger than ${maxBytes} bytes`, Code.ResourceExhausted);
 }
 
-/** From so many bytes of memory on, an answer has to take them of the budget. */
+/** From this size in bytes, an answer takes its memory from the budget. */
 export const LARGE_ANSWER_BYTES = 64 * 1024;
 
-/** One for all calls: to make it takes longer than all else of a call that is started and reset. */
+/** Shared by all calls: making it takes longer than the rest of a call that is started and reset. */
 const CLIENT_GONE = new ConnectError('the client is gone', Code.Canceled);

@@ -2,43 +2,43 @@ import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { ConnectError } from '@connectrpc/connect';
 import type { TimerWheel } from '#src/async/timer-wheel.ts';
 import type { ByteBudget } from '#src/resilience/byte-budget.ts';
+import type { CallRecord } from '#src/wire/call-record.ts';
 import type { Compressor } from '#src/wire/compressor.ts';
-import type { CallRecord } from '#src/wire/http-exchange.ts';
 
-/** What all unary calls share. */
+/** The settings and state that all unary calls share. */
 export interface UnarySettings extends UnaryHooks {
   /** The most bytes of a request message, as sent and as inflated. */
   readonly readMaxBytes: number;
   /** The most bytes of a response message. */
   readonly writeMaxBytes: number;
   readonly compressor: Compressor;
-  /** What large answers take. */
+  /** The memory budget of large answers. */
   readonly largeAnswers: ByteBudget;
-  /** The names of the encodings that requests may be compressed with. */
+  /** The accepted encodings of requests. */
   readonly encodings: readonly string[];
-  /** Inflates a request; rejects with a ConnectError what is too large or no such format. */
+  /** Inflates a request. Rejects with a ConnectError if it is too large or not in that format. */
   readonly decompress: (name: string, bytes: Uint8Array) => Promise<Uint8Array>;
   readonly deadlines: TimerWheel;
   /** How long a request's body may take to arrive, in milliseconds. */
   readonly bodyTimeoutMs: number;
-  /** The calls that have not settled. */
+  /** Calls that have not settled yet. */
   readonly running: Set<{ abort(reason: ConnectError): void }>;
 }
 
-/** What is done with every call outside of its handler. */
+/** The stages of a call outside its handler. */
 export interface UnaryHooks {
-  /** Throws where the call is not to be served now. `field` gives a field of the request's header by its name in lower case. */
+  /** Throws if the call must not be served now. `field` gives a header field of the request by its name in lower case. */
   admit(method: DescMethodUnary, field: (name: string) => string | undefined): void;
-  /** Validates a request; throws where it breaks a rule. */
+  /** Validates a request. Throws if it breaks a rule. */
   check(method: DescMethodUnary, message: Message): void;
-  /** The call is about to be answered with a message. */
+  /** Records the success of a call, before its message is sent. */
   succeeded(record: CallRecord): void;
   /**
-   * Makes the client's error of what the validation or the handler has thrown.
+   * Records a failure, and translates the error of the validation or the handler.
    *
-   * @param aborted why the call ended before its handler was done: its deadline, its client, the shutdown.
+   * @param aborted why the call ended before its handler did: its deadline, its client, the shutdown.
    */
   failed(record: CallRecord, error: unknown, aborted: ConnectError | undefined): ConnectError;
-  /** Makes the client's error of one that arose while the request was read. */
+  /** Records a failure, and translates an error of reading the request. */
   unreadable(record: CallRecord, error: ConnectError): ConnectError;
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Histogram, type Metric, Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
-import { DurationHistogram } from '#src/observability/duration-histogram.ts';
+import { DurationHistogram } from '#src/observability/fast-metrics.ts';
 
 const NAME = 'duration_seconds';
 const LABELS = ['procedure', 'protocol', 'code'] as const;

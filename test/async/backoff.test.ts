@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ReconnectPause } from '#src/async/reconnect-pause.ts';
+import { ReconnectPause } from '#src/async/backoff.ts';
 
 describe('The pause before a connection is made anew', () => {
   it('is 10 ms at most after one that was open for a second', () => {
