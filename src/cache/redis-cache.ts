@@ -7,10 +7,10 @@ import { OutageLog } from '#src/observability/outage-log.ts';
 import type { CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
 
 /**
- * Text by key in Redis, for all instances. Nothing of it rejects, and nothing takes longer than the timeout: a fault of Redis is the
- * answer `unavailable`, which comes at once while there is no connection, or while the circuit breaker is open.
+ * Text by key in Redis, for all instances. Nothing rejects, and nothing takes longer than the timeout. A fault of Redis is the result
+ * `unavailable`, at once while there is no connection or while the circuit breaker is open.
  *
- * It connects, and connects again, by itself, and finds the servers again when they have moved. Commands are never kept for later.
+ * It reconnects by itself, and finds servers that have moved. Commands are never queued for later.
  */
 export class RedisCache implements AsyncDisposable {
   readonly #timeoutMs: number;
@@ -18,7 +18,7 @@ export class RedisCache implements AsyncDisposable {
   readonly #log: OutageLog;
   readonly #onError: () => void;
   #lastError: unknown;
-  /** Further commands would wait in this process, and most of them for longer than they may: they fail at once. */
+  /** Further commands fail at once, because most would wait in this process for longer than the timeout. */
   readonly #bulkhead = bulkhead(IN_FLIGHT_MAX, 0);
   #isDisposed = false;
 
@@ -33,7 +33,7 @@ export class RedisCache implements AsyncDisposable {
     this.#servers = new RedisServers(url, {
       namespace: options.namespace,
       onStateChange: state => {
-        // One command that takes long is no outage.
+        // One slow command is not an outage.
         if (state === 'open') this.#log.begin(this.#lastError);
         options.onStateChange?.(state);
       },
@@ -46,26 +46,26 @@ export class RedisCache implements AsyncDisposable {
     await this.#servers[Symbol.asyncDispose]();
   }
 
-  /** What is under the key; undefined where nothing is. */
+  /** The value of the key; undefined: none. */
   async get(key: string): Promise<SharedEntry | undefined | Unavailable> {
     return this.#try(key, redis => this.#read(redis, key));
   }
 
-  /** Puts it there for so many milliseconds. */
+  /** Sets the value for this many milliseconds. */
   async set(key: string, text: string, ttlMs: number): Promise<void> {
     await this.#try(key, ({ keyv }) => keyv.set(tagged(key), text, Math.max(1, Math.round(ttlMs))));
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    // One by one, since they may be on several servers; on each they leave together.
+    // One by one, because they may be on several servers. To each server they leave together.
     await Promise.all(keys.map(key => this.#try(key, ({ keyv }) => keyv.delete(tagged(key)))));
   }
 
   /**
-   * Claims what is under the key, for who makes it anew.
+   * Takes the lease of the key, to load its value.
    *
-   * @param ttlMs after which it ends by itself, should this process have died.
-   * @returns `taken` where another one has claimed it.
+   * @param ttlMs after which the lease expires, should this process have died.
+   * @returns `taken` if another process has the lease.
    */
   async claim(key: string, ttlMs: number): Promise<Claim | 'taken' | Unavailable> {
     const token = randomUUID();
@@ -80,7 +80,7 @@ export class RedisCache implements AsyncDisposable {
     };
   }
 
-  /** Whether somebody has claimed the key, and then what is under it: so a claim that has ended has left what it was for. */
+  /** Checks the lease first and the value second, so that a lease that has ended has left its value. */
   async look(key: string): Promise<Look | Unavailable> {
     return this.#try(key, async redis => {
       const [isClaimed, entry] = await Promise.all([redis.leases.isHeld(tagged(key)), this.#read(redis, key)]);
@@ -124,9 +124,9 @@ export class RedisCache implements AsyncDisposable {
 }
 
 export interface RedisCacheOptions {
-  /** Before all keys: who has another one, shares nothing with this. */
+  /** The prefix of all keys. Services with different namespaces share nothing. */
   readonly namespace: string;
-  /** For each command, in milliseconds. */
+  /** The time limit of each command, in milliseconds. */
   readonly timeoutMs: number;
   readonly log: Logger;
   readonly onStateChange?: (state: CircuitBreakerState) => void;
@@ -135,12 +135,12 @@ export interface RedisCacheOptions {
 
 export interface SharedEntry {
   readonly text: string;
-  /** Until it is gone, in milliseconds. */
+  /** The milliseconds until it expires. */
   readonly leftMs: number;
 }
 
 export interface Claim {
-  /** Ends it, unless it has ended by itself and is another one's now. */
+  /** Ends the lease, unless it has expired and belongs to another process. */
   release(): Promise<void>;
 }
 
@@ -151,11 +151,11 @@ export interface Look {
 
 export type Unavailable = typeof UNAVAILABLE;
 
-/** With its braces a key and its lock have one slot, so they are on one server of a cluster. */
+/** The braces give a key and its lease one slot, so they are on one server of a cluster. */
 function tagged(key: string): string {
   return `{${key}}`;
 }
 
 const UNAVAILABLE = 'unavailable';
-/** Commands, pipelined on one connection: Redis does some hundred thousand a second. */
+/** The most pipelined commands of one connection. Redis does some hundred thousand a second. */
 const IN_FLIGHT_MAX = 1000;

@@ -16,7 +16,7 @@ import {
 import { parseRedisUrl, type RedisHost, type RedisUrl } from '#src/config/redis-url.ts';
 import { CircuitBreaker, type CircuitBreakerState } from '#src/resilience/circuit-breaker.ts';
 
-/** One server, with a connection that is made again by itself. */
+/** One server with a connection that reconnects by itself. */
 export interface RedisServer {
   readonly client: RedisClientType;
   readonly keyv: Keyv<string>;
@@ -27,10 +27,10 @@ export interface RedisServer {
 /**
  * The servers of a Redis, each with one connection: one server, the master that sentinels name, or the masters of a cluster.
  *
- * Where they have moved is found out when a connection fails, when a server says that it is not the one, and every ten seconds. Node's own
- * clients for Sentinel and Cluster keep commands meanwhile, and an old copy could replace a newer one; here there is no server meanwhile.
+ * It searches them anew when a connection fails, when a server says that it is not the right one, and every ten seconds. Node's own clients
+ * for Sentinel and Cluster queue commands during a search, so an old copy could replace a newer one. Here there is no server meanwhile.
  *
- * It loads Redis' client, which takes longer than anything else of a start, and which nobody has to wait for.
+ * It loads the Redis client, which takes longer than anything else of a start, and which no call waits for.
  */
 export class RedisServers implements AsyncDisposable {
   readonly #url: RedisUrl;
@@ -56,19 +56,19 @@ export class RedisServers implements AsyncDisposable {
     await this.#running;
   }
 
-  /** The one that has a key; undefined where it is not known, or has no connection now. */
+  /** The server of a key; undefined if it is unknown, or has no connection now. */
   of(key: string): RedisServer | undefined {
     if (this.#disposed.signal.aborted) return undefined;
     const server = this.#url.kind === 'cluster' ? this.#bySlot[slotOfKey(key)] : this.#bySlot[0];
     return server?.client.isReady ? server : undefined;
   }
 
-  /** A server has answered with an error: it may say that it is not the one any more. */
+  /** A server has answered with an error, which may say that it is not the right one any more. */
   refused(error: unknown): void {
     if (error instanceof Error && MOVED.test(error.message)) this.#searchSoon();
   }
 
-  /** Of the breakers: the worst. */
+  /** The worst state of the breakers. */
   get state(): CircuitBreakerState {
     const states = [...this.#servers.values()].map(({ breaker }) => breaker.state);
     return STATES.find(state => states.includes(state)) ?? 'closed';
@@ -81,9 +81,9 @@ export class RedisServers implements AsyncDisposable {
       const login = of === 'sentinel' ? { password: sentinelPassword } : { username, password, database };
       const client = createClient({
         ...(defined(login) as object),
-        // A command that waits for a connection would be answered when nobody wants it any more.
+        // A command that waits for a connection would be answered too late.
         disableOfflineQueue: true,
-        // Without these a connection whose other end is gone is found out by nothing: a reply ends the wait for it.
+        // Without these, a dead connection would never be noticed: only a reply ends the wait for it.
         pingInterval: PING_MS,
         socket: {
           ...host,
@@ -93,14 +93,14 @@ export class RedisServers implements AsyncDisposable {
           ...socket,
         } as never,
       }) as RedisClientType;
-      // Before it connects: an error that nobody listens to would end the process.
+      // Before it connects, because an error without a listener would end the process.
       client.on('error', error => {
         if (of === 'server') this.#failed(error);
       });
       return client;
     };
     const ask: AskRedis = async (host, command, of) => {
-      // To open one takes a millisecond, in which calls wait.
+      // Opening a connection takes a millisecond of the event loop.
       const known = of === 'server' ? this.#servers.get(nameOf(host))?.client : undefined;
       if (known?.isReady) return withTimeout(CONNECT_TIMEOUT_MS, known.sendCommand([...command]));
       const client = connect(host, of, { reconnectStrategy: false });
@@ -116,7 +116,7 @@ export class RedisServers implements AsyncDisposable {
       const { namespace } = this.#options;
       const store = new Adapter<string>(client as never, { namespace, throwOnErrors: true });
       const keyv = new Keyv<string>({ ...PLAIN_TEXT, store, namespace, useKeyPrefix: false, throwOnErrors: true });
-      // Whoever sent the command is told of its error.
+      // The sender of the command gets its error.
       keyv.on('error', () => {});
       void client.connect().catch(error => this.#failed(error));
       const breaker = new CircuitBreaker({
@@ -140,7 +140,7 @@ export class RedisServers implements AsyncDisposable {
       }
       unchanged = hasMoved ? 0 : unchanged + 1;
       const pauseMs = backoffMs(unchanged, SEARCH_PAUSE);
-      // One that does not move is never asked again.
+      // A single server is never searched again.
       if (this.#url.kind === 'server') return;
       await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
       await sleep(SEARCH_EACH_MS, undefined, { signal: AbortSignal.any([signal, soon.signal]), ref: false }).catch(
@@ -149,7 +149,7 @@ export class RedisServers implements AsyncDisposable {
     }
   }
 
-  /** @returns whether they are others than before. */
+  /** @returns whether they have changed. */
   #become(shards: readonly RedisShard[], open: (host: RedisHost) => RedisServer): boolean {
     if (this.#disposed.signal.aborted || isDeepStrictEqual(shards, this.#shards)) return false;
     const bySlot = new Array<RedisServer | undefined>(SLOTS);
@@ -187,15 +187,15 @@ export class RedisServers implements AsyncDisposable {
 }
 
 export interface RedisServersOptions {
-  /** Before all keys. */
+  /** The prefix of all keys. */
   readonly namespace: string;
-  /** Of all breakers together. */
+  /** The state of all breakers together. */
   readonly onStateChange: (state: CircuitBreakerState) => void;
-  /** A connection failed, or nobody says where the servers are. */
+  /** A connection failed, or the servers cannot be found. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Not by close(), which waits for replies. */
+/** Not close(), which waits for replies. */
 function close(client: RedisClientType): void {
   if (client.isOpen) client.destroy();
 }
@@ -212,7 +212,7 @@ function reconnectPauseMs(failures: number): number {
   return backoffMs(failures, { initialMs: 50, maxMs: 1000 });
 }
 
-/** Values are texts, and Redis alone knows when they end: Keyv would ask the wall clock, which jumps. */
+/** Values are text, and only Redis knows their expiry. Keyv would use the wall clock, which jumps. */
 const PLAIN_TEXT: Pick<KeyvOptions, 'serialize' | 'deserialize'> = {
   serialize: ({ value }) => value as string,
   deserialize: text => ({ value: text as never }),
@@ -220,12 +220,12 @@ const PLAIN_TEXT: Pick<KeyvOptions, 'serialize' | 'deserialize'> = {
 const BREAKER = { failureRate: 0.5, windowMs: 1000, minCalls: 10, consecutiveFailures: 5, openMs: 5000 };
 /** The worst first. */
 const STATES: readonly CircuitBreakerState[] = ['open', 'half-open'];
-/** What a server says that has given a key to another one, or has another master now. */
+/** Errors of a server that has moved a key, or is a replica now. */
 const MOVED = /^(MOVED|READONLY|CLUSTERDOWN|MASTERDOWN)\b/;
 const CONNECT_TIMEOUT_MS = 1000;
-/** Of a connection on which nothing comes, not even the answer to a ping. */
+/** The time limit of a connection without any reply, even to a ping. */
 const SOCKET_TIMEOUT_MS = 2500;
 const PING_MS = 1000;
-/** Between two searches: longer while they find nothing new. */
+/** The pause between two searches: longer while they find nothing new. */
 const SEARCH_PAUSE = { initialMs: 125, maxMs: 1000 };
 const SEARCH_EACH_MS = 10_000;

@@ -1,22 +1,22 @@
 import type { RedisHost, RedisUrl } from '#src/config/redis-url.ts';
 
-/** A server, and the slots that it has, from the first to the last. */
+/** A server and its ranges of slots, from the first to the last. */
 export interface RedisShard extends RedisHost {
   readonly slots: readonly (readonly [first: number, last: number])[];
 }
 
-/** Asks one server a question over a connection of its own. Rejects where that takes too long. */
+/** Sends one command to a server over its own connection. Rejects if that takes too long. */
 export type AskRedis = (host: RedisHost, command: readonly string[], password: PasswordOf) => Promise<unknown>;
 
-/** Whose user and password a connection has. */
+/** Which user and password a connection uses. */
 export type PasswordOf = 'sentinel' | 'server';
 
 /**
- * Finds out which servers hold what now: asks the hosts, one after the other, until one answers.
+ * Finds which servers have which slots: asks the hosts one after the other, until one answers.
  *
- * @param known servers that were found before, which may know more than those that are named.
- * @param turn which of the hosts is asked first: another one each time, since one may be cut off from the others and know only what was.
- * @throws what the last of them failed of.
+ * @param known servers of earlier searches, which may know more than the configured hosts.
+ * @param turn which host is asked first: another one each time, because one may be cut off and out of date.
+ * @throws the error of the last host.
  */
 export async function findShards(
   url: RedisUrl,
@@ -51,7 +51,7 @@ async function askCluster(host: RedisHost, ask: AskRedis): Promise<RedisShard[]>
   if (answer.length === 0) throw new Error(`${host.host}:${host.port} has heard of no slots yet`);
   const shards = new Map<string, RedisHost & { readonly slots: (readonly [number, number])[] }>();
   for (const [first, last, [name, port]] of answer) {
-    // Where it does not know its own name, it is the one that it was asked by.
+    // A server that does not know its own name is the one that was asked.
     const shard = shards.get(`${name}:${port}`) ?? { host: name || host.host, port, slots: [] };
     shard.slots.push([first, last]);
     shards.set(`${name}:${port}`, shard);
@@ -64,7 +64,7 @@ export const SLOTS = 16_384;
 const ALL_SLOTS = [[0, SLOTS - 1]] as const;
 
 /**
- * The slot that a key has in a cluster of Redis: CRC16 (XMODEM) of what stands between its first braces, or else of all of it.
+ * The slot of a key in a cluster: CRC16 (XMODEM) of the text in its first braces, or otherwise of the whole key.
  * https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
  */
 export function slotOfKey(key: string): number {

@@ -2,24 +2,24 @@ import { Snapshot } from '#src/db/snapshot.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostPage, StoreCall } from '#src/posts/post-store.ts';
 
-/** What the cache keeps: an answer of the store, and when and of what it was read. It does not change any more. */
+/** An entry of the cache: an answer of the store, when it was read, and at which snapshot. It is immutable. */
 export interface CacheEntry<T = EntryValue> {
-  /** Undefined: there is no such post. */
+  /** Undefined: the post does not exist. */
   readonly value: T;
   readonly snapshot: Snapshot;
-  /** The feed's when the read began: within one era snapshots can be compared. Undefined: it was not known. */
+  /** The feed's era when the read began. Within one era snapshots can be compared. Undefined: it was unknown. */
   readonly era: number | undefined;
   /** On the cache's clock, in milliseconds. */
   readonly readAt: number;
   /** How long it may be used, in milliseconds. */
   readonly ttlMs: number;
-  /** Whose later writes make it useless. */
+  /** The cache tags: a later write of any of them makes the entry useless. */
   readonly dependencies: readonly string[];
 }
 
 export type EntryValue = Post | PostPage | undefined;
 
-/** About how many bytes of memory an answer takes, with the bytes of the messages that are made of it and remembered. */
+/** About how many bytes of memory an answer takes, with the kept encodings of its messages. */
 export function sizeOfEntry({ value, dependencies }: CacheEntry): number {
   const keys = dependencies.reduce((sum, key) => sum + key.length, 0);
   if (value === undefined) return 300 + keys;
@@ -27,16 +27,16 @@ export function sizeOfEntry({ value, dependencies }: CacheEntry): number {
   return posts.reduce((sum, post) => sum + 1200 + COPIES * textLength(post), 300 + keys);
 }
 
-/** For the shared cache. */
+/** The text of an entry for Redis. */
 export function encodeEntry({ value, snapshot, ttlMs, dependencies }: CacheEntry): string {
   return JSON.stringify({ version: VERSION, snapshot: snapshot.text, ttlMs, dependencies, value });
 }
 
 /**
- * @param era that it was put there in.
+ * @param era in which it was written.
  * @param now on the cache's clock.
- * @param leftMs of its time. How old an answer is, is told by the shared cache alone: clocks of processes differ, and jump.
- * @returns undefined for what is no answer, or one of another version of this code.
+ * @param leftMs its remaining time. Only Redis knows the age of an entry: clocks of processes differ, and jump.
+ * @returns undefined for text that is not an entry, or is of another version of this code.
  */
 export function decodeEntry(text: string, era: number, now: number, leftMs: number): CacheEntry | undefined {
   try {
@@ -57,9 +57,9 @@ function reviveTimes(key: string, value: unknown): unknown {
   return key === 'time' || (key.endsWith('Time') && typeof value === 'string') ? new Date(value as string) : value;
 }
 
-/** Of another one than this are misses. */
+/** Entries of another version are misses. */
 const VERSION = 1;
-/** The text itself, two bytes a character at worst, and its encoding in protobuf and in JSON. */
+/** The text at two bytes a character, and its encodings in protobuf and JSON. */
 const COPIES = 3;
 
 /** Reads from the store, and adds when, at which snapshot and in which era it was read. @param era when the read begins. */

@@ -2,31 +2,31 @@ import type { PostChange } from '#src/posts/feed/post-change.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostQuery } from '#src/posts/post-store.ts';
 
-/** What the answer to a look-up by id depends on. */
+/** The cache tags of a look-up by id. */
 export function tagsOfId(id: string): string[] {
   return [idKey(id)];
 }
 
-/** What the answer to a look-up by slug depends on: who has the slug, and the post that was found. */
+/** The cache tags of a look-up by slug: the slug, and the post that was found. */
 export function tagsOfSlug(slug: string, found: Post | undefined): string[] {
   return found === undefined ? [slugKey(slug)] : [slugKey(slug), idKey(found.id)];
 }
 
-/** What a page of a list depends on: the posts of its author, or with its tag, or all. */
+/** The cache tags of a page of a list: its author, or its tag, or all posts. */
 export function tagsOfList({ author, tag }: PostQuery): string[] {
   if (author !== undefined) return [ANY_LIST, `author:${author}`];
   return [ANY_LIST, tag === undefined ? EVERY_POST : `tag:${tag}`];
 }
 
-/** What answers may depend on and was written. */
+/** The cache tags of written posts. */
 export interface Written {
-  /** By id and by slug: answers are kept under these. */
+  /** By id and by slug: the keys of entries. */
   readonly posts: ReadonlySet<string>;
-  /** Lists depend on others than they are kept under. */
+  /** Tags of lists, which are not the keys of entries. */
   readonly lists: ReadonlySet<string>;
 }
 
-/** All that changes which were told by the feed change. */
+/** The tags of changes from the feed. */
 export function writtenByChanges(changes: readonly PostChange[]): Written {
   const posts = new Set<string>();
   const lists = new Set<string>();
@@ -42,7 +42,7 @@ export function writtenByChanges(changes: readonly PostChange[]): Written {
   return { posts, lists };
 }
 
-/** All that a write of this process changes: what the post was before is not known, so it may be in any list. */
+/** The tags of a write of this process. The post's state before is unknown, so it may be in any list. */
 export function writtenPosts(posts: readonly Pick<Post, 'id' | 'slug'>[]): Written {
   const keys = posts.flatMap(({ id, slug }) => [idKey(id), slugKey(slug)]);
   return { posts: new Set(keys), lists: new Set([ANY_LIST]) };

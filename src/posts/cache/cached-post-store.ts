@@ -14,13 +14,13 @@ import {
 } from '#src/posts/post-store.ts';
 
 /**
- * A store that remembers what it read: posts by id and by slug, that there is none, and first pages of lists. It keeps them in this process
- * and, where there is one, in a cache that instances share.
+ * A store with a cache of posts by id and by slug, of absent posts, and of first pages of lists: in this process and, if configured, in
+ * Redis, which instances share.
  *
- * - After a write is acknowledged, this process gives nothing older; others follow when the change feed tells them, and in no case
- *   later than the time of an answer. A call that names a write sees it, wherever it was made.
+ * - After a write is acknowledged, this process returns nothing older. Other instances follow when the change feed delivers it, and at the
+ * -   latest when the time of an answer is over. A call that names a write sees it, wherever it was made.
  * - Callers that miss at the same time share one statement.
- * - Where the database fails, answers are used beyond their time, and the caller is told.
+ * - If the database fails, answers are used beyond their time, and the caller is told.
  * - A fault of the cache is a miss.
  */
 export class CachedPostStore implements PostStore, Disposable {
@@ -48,7 +48,7 @@ export class CachedPostStore implements PostStore, Disposable {
   }
 
   getBySlug(slug: string, call?: StoreCall): Promise<Post | undefined> {
-    // No text of Postgres can hold it: the store answers without looking, so there is nothing to remember.
+    // Postgres cannot store such text. The store answers without a read, so there is nothing to keep.
     if (slug.includes('\0')) return this.#store.getBySlug(slug, call);
     return this.#answers.read<Post | undefined>(slugKey(slug), call, {
       load: loading => this.#store.getBySlug(slug, loading),
@@ -87,7 +87,7 @@ export class CachedPostStore implements PostStore, Disposable {
     return this.#answers.read<PostPage>(`list:${JSON.stringify(query)}`, call, {
       load: loading => this.#store.list(query, loading),
       dependencies: () => tagsOfList(query),
-      // What is published changes with the time alone.
+      // The set of published posts changes with time alone.
       ttlMs: this.#options.listTtlMs,
     });
   }
@@ -111,7 +111,7 @@ export class CachedPostStore implements PostStore, Disposable {
     return post as Post;
   }
 
-  /** @param stale what is kept of the missing ones beyond its time: it serves only if it is all of them. */
+  /** @param stale entries of the missing posts beyond their time. They serve only if they cover all of them. */
   async #loadMany(
     ids: readonly string[],
     stale: readonly CacheEntry[],
@@ -137,7 +137,7 @@ export class CachedPostStore implements PostStore, Disposable {
     return stale.flatMap(({ value }) => (value as Post | undefined) ?? []);
   }
 
-  /** Reads once more, what is committed by now, where what was read first lacks a write that is known: it may be a replica's. */
+  /** Reads again, and everything that is committed by now, if the first read lacks a known write: it may be of a replica. */
   async #readCurrent<T>(
     call: StoreCall | undefined,
     read: (call: StoreCall) => Promise<{ readonly value: T; readonly answers: readonly CacheEntry[] }>,

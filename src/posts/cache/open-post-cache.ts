@@ -11,7 +11,7 @@ import { StaleIfError } from '#src/posts/cache/stale-if-error.ts';
 import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import type { PostStore } from '#src/posts/post-store.ts';
 
-/** The store with a cache in front of it, as the settings want it; without one where they want none. Nobody waits for Redis. */
+/** The store with the cache that the settings configure, or without one. It does not wait for Redis. */
 export async function openPostCache(
   store: PostStore,
   config: Pick<Config, 'cache' | 'redis' | 'database'>,
@@ -46,19 +46,19 @@ export async function openPostCache(
   };
 }
 
-/** Ends, when it is disposed of, what was opened for the store. */
+/** Disposing of it ends what was opened for the store. */
 export interface OpenPostCache extends AsyncDisposable {
   readonly store: PostStore;
-  /** Whether there is something to serve while the database fails, and it has not failed for too long. */
+  /** Whether it has entries to serve while the database fails, and the failure has not lasted too long. */
   readonly canServeStale: () => boolean;
-  /** For operators. */
+  /** The state for operators. */
   readonly state: () => CacheState;
 }
 
 export interface CacheState {
   readonly nearEntries?: number;
   readonly nearBytes?: number;
-  /** Of the circuit breaker; undefined: there is no Redis. */
+  /** The state of the circuit breaker; undefined: there is no Redis. */
   readonly redis?: string;
 }
 
@@ -66,9 +66,11 @@ export interface PostCacheUses {
   readonly feed: ChangeFeed;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Whether calls wait for their turn to read from the database. */
+  /** Whether reads queue for the database. */
   readonly isQueueing: () => boolean;
-  /** The same on all instances that share a cache, and on no others: so that two services can have one Redis. */
+  /**
+   * The secret of the keys' namespace, so that two services can share one Redis. Instances that share a cache must have the same secret.
+   */
   readonly secret: string;
 }
 
@@ -78,7 +80,7 @@ async function openSharedCache(
   parts: AsyncDisposableStack,
 ): Promise<RedisCache | undefined> {
   if (url === undefined) return undefined;
-  // Who has no Redis is spared the time that it takes to load.
+  // Loaded only with Redis, because it takes time.
   const { RedisCache: Cache } = await import('#src/cache/redis-cache.ts');
   const service = createHmac('sha256', secret).update('postservice shared cache v1').digest('base64url').slice(0, 12);
   const cache = parts.use(

@@ -45,14 +45,14 @@ export class ReadThroughCache implements Disposable {
     this.#stopListening();
   }
 
-  /** From what is kept, or from a work that is under way for another caller, or from a work of its own. */
+  /** Returns an entry, or joins the read of another caller, or reads. */
   async read<T extends EntryValue>(key: string, call: StoreCall | undefined, look: LookUp<T>): Promise<T> {
     const { keyv, peek } = this.#near;
     const found = peek === undefined ? await keyv.get<CacheEntry>(key) : peek(key);
     const kept = this.#usable(key, found, call) as CacheEntry<T> | undefined;
     const ageMs = kept === undefined ? 0 : this.ageMs(kept);
     if (kept !== undefined && this.isFresh(kept)) {
-      // Before its time is over, so that nobody has to wait for what is asked for all the time.
+      // Before its time is over, so that no caller waits for a popular answer.
       if (ageMs >= kept.ttlMs * REFRESH_AT) this.#refreshSoon(key, look);
       this.served(kept, ageMs, call);
       return kept.value;
@@ -70,33 +70,33 @@ export class ReadThroughCache implements Disposable {
     return this.#load(key, call, look);
   }
 
-  /** What is kept and has all that this call has to see; unless it is fresh, it may serve only while the database fails. */
+  /** The entry that has everything this call must see. If it is not fresh, it may serve only while the database fails. */
   async find(key: string, call: StoreCall | undefined): Promise<CacheEntry | undefined> {
     return this.#usable(key, await this.#near.keyv.get<CacheEntry>(key), call);
   }
 
-  /** Whether it may serve without a look into the database. */
+  /** Whether an entry may serve without a read. */
   isFresh(kept: CacheEntry): boolean {
     return kept.era === this.#coherence.era && this.ageMs(kept) < kept.ttlMs;
   }
 
-  /** What the store answers, and when, at which snapshot and in which era it was read. */
+  /** Reads from the store, and adds when, at which snapshot and in which era. */
   load<T>(call: StoreCall, load: (call: StoreCall) => Promise<T>) {
     return readWithSnapshot(this.#feed.era, this.#options.now, call, load);
   }
 
-  /** In milliseconds. */
+  /** The age of an entry in milliseconds. */
   ageMs({ readAt }: CacheEntry): number {
     return this.#options.now() - readAt;
   }
 
-  /** Counts an answer that serves within its time; where nothing is heard of changes, the call is told that it may be old. */
+  /** Counts an answer within its time. If the feed is silent, the call is told that it may be stale. */
   served({ value }: CacheEntry, ageMs: number, call: StoreCall | undefined): void {
     if (this.#feed.era === undefined || this.#feed.lagMs > FEED_SILENT_MS) this.servedStale(ageMs, call);
     else this.#options.onOutcome?.(value === undefined ? 'negative' : 'hit');
   }
 
-  /** Counts an answer that serves because nothing better is to be had, and tells the call. */
+  /** Counts a stale answer, and tells the call. */
   servedStale(ageMs: number, call: StoreCall | undefined): void {
     this.#options.onOutcome?.('stale');
     call?.servedStale?.(ageMs);
@@ -106,31 +106,31 @@ export class ReadThroughCache implements Disposable {
     this.#options.onOutcome?.('miss');
   }
 
-  /** Keeps what was read, unless it is known to be useless, or something later is kept. */
+  /** Keeps an answer, unless it is known to be useless, or a later one is kept. */
   async keep(key: string, answer: CacheEntry): Promise<void> {
-    // Before the feed is there, nobody tells of later writes.
+    // Without the feed, later writes would not be noticed.
     if (this.#feed.era === undefined || !this.mayUse(answer, undefined)) return;
     const { keyv } = this.#near;
     const before = await keyv.get<CacheEntry>(key);
     if (before?.era === answer.era && before !== undefined && !answer.snapshot.covers(before.snapshot)) return;
     await keyv.set(key, answer);
-    // A write that came meanwhile has dropped what was there before.
+    // A write during the set has dropped only the earlier entry.
     if (!this.mayUse(answer, undefined)) await keyv.delete(key);
   }
 
-  /** This process has written these, and the write is committed. */
+  /** This process has committed this write. */
   wrote(written: Written, xid: bigint): void {
     this.#coherence.wrote(written, xid);
     this.#drop(written.posts);
   }
 
-  /** How long an answer is used, in milliseconds: with jitter, so that what was read together is not read again together. */
+  /** How long an answer is used, in milliseconds, with jitter, so that answers that were read together do not expire together. */
   ttlMs(value: EntryValue, ttlMs = this.#options.ttlMs): number {
     const longest = value === undefined ? this.#options.negativeTtlMs : ttlMs;
     return longest * (1 - JITTER * (this.#options.random ?? Math.random)());
   }
 
-  /** Whether an answer that was just read has all that is known to have been written, and all that this call has to see. */
+  /** Whether an answer that was just read has all known writes, and all that this call must see. */
   mayUse(answer: CacheEntry, call: StoreCall | undefined): boolean {
     return this.#coherence.mayUse(answer, call);
   }
@@ -139,7 +139,7 @@ export class ReadThroughCache implements Disposable {
     if (found === undefined || call?.fresh) return undefined;
     if (this.ageMs(found) < found.ttlMs + this.#options.staleIfErrorMs)
       return this.#coherence.mayServe(found, call) ? found : undefined;
-    // Of no use to anybody any more, and no reason to call this instance ready.
+    // It is useless now, and must not count for readiness.
     void this.#near.keyv.delete(key);
     return undefined;
   }
@@ -148,7 +148,7 @@ export class ReadThroughCache implements Disposable {
     for (let attempt = 0; attempt < SHARED_ATTEMPTS && !this.#coherence.isIncomparable(call); attempt++) {
       const flight = this.#flightOf(key, call?.criticality);
       if (this.#fills.has(flight)) this.#options.onOutcome?.('coalesced');
-      // What was read first may come from a replica that lacks a write.
+      // The first read may be of a replica that lacks a write.
       const fresh = attempt > 0;
       const { minTransactions, criticality } = call ?? {};
       const fill: FlightWork<CacheEntry> = waiting =>
@@ -159,7 +159,7 @@ export class ReadThroughCache implements Disposable {
     return look.load({ signal: call?.signal, deadline: call?.deadline, criticality: call?.criticality, fresh: true });
   }
 
-  /** Goes on when its caller has left, though not for ever. */
+  /** Continues when its caller has left, up to a time limit. */
   #refresh<T extends EntryValue>(key: string, look: LookUp<T>): Promise<CacheEntry> {
     const criticality = REFRESH_CRITICALITY;
     const fill: FlightWork<CacheEntry> = waiting => this.#fill(key, look, { ...waiting, criticality });
@@ -167,7 +167,10 @@ export class ReadThroughCache implements Disposable {
     return this.#fills.run(flight, fill, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   }
 
-  /** The work to share: of those under way, the most critical; of its own criticality, where all others matter less and may be refused. */
+  /**
+   * The read to join: the most critical running one, or one of the call's own criticality, if all others are less critical and may be
+   * refused.
+   */
   #flightOf(key: string, criticality: Criticality = DEFAULT_CRITICALITY): string {
     const joined = CRITICALITIES.find(level => level === criticality || this.#fills.has(`${level} ${key}`));
     return `${joined} ${key}`;
@@ -196,7 +199,7 @@ export class ReadThroughCache implements Disposable {
     return answer;
   }
 
-  /** Since these writes are forgotten sooner than what is kept grows too old, nothing may be left under them. */
+  /** Drops the entries of written posts. Their watermarks are forgotten sooner than entries expire, so none may remain. */
   #drop(posts: ReadonlySet<string>): void {
     // Keyv deletes at once: its promise only tells whether an entry existed.
     for (const key of posts) void this.#near.keyv.delete(key);
@@ -205,7 +208,7 @@ export class ReadThroughCache implements Disposable {
   }
 }
 
-/** Each life of the database has keys of its own: snapshots of others mean nothing, and no clock says which of two is the later one. */
+/** Each life of the database has its own keys. Snapshots of other lives mean nothing, and no clock tells which life is later. */
 function sharedKey({ name }: DatabaseLife, key: string): string {
   return `${name}:${key}`;
 }
@@ -214,11 +217,11 @@ function sharedKey({ name }: DatabaseLife, key: string): string {
 export interface LookUp<T> {
   readonly load: (call: StoreCall) => Promise<T>;
   readonly dependencies: (value: T) => readonly string[];
-  /** How long it is used, in milliseconds; undefined: as long as any. */
+  /** How long it is used, in milliseconds; undefined: the default. */
   readonly ttlMs?: number;
 }
 
-/** What the cache is made of. */
+/** The parts of the cache. */
 export interface CacheParts {
   readonly feed: Pick<ChangeFeed, 'snapshot' | 'era' | 'lastEra' | 'life' | 'lagMs' | 'listen'>;
   readonly near: NearCache<CacheEntry>;
@@ -227,24 +230,24 @@ export interface CacheParts {
 }
 
 export interface CacheOptions extends CoherenceOptions {
-  /** From 0 to 1, for the jitter; Math.random where it is not given. */
+  /** From 0 to 1, for the jitter. Default: Math.random. */
   readonly random?: () => number;
   readonly onOutcome?: (outcome: CacheOutcome) => void;
 }
 
-/** `stale`: served because nothing better was to be had. `coalesced`: a miss that another one's work was shared with. */
+/** `stale`: served for want of a better answer. `coalesced`: a miss that joined another caller's read. */
 export type CacheOutcome = 'hit' | 'negative' | 'miss' | 'coalesced' | 'stale';
 
 type FillCall = Pick<StoreCall, 'minTransactions' | 'fresh' | 'criticality'> & FlightCall;
 
-/** Of the time that an answer may be used. */
+/** The share of an answer's time after which it is refreshed. */
 const REFRESH_AT = 0.8;
 const JITTER = 0.1;
-/** A write that comes between makes one work useless; after several, each caller is on its own. */
+/** A concurrent write makes one read useless. After several, each caller reads by itself. */
 const SHARED_ATTEMPTS = 3;
 /** The feed polls every 100 ms. */
 const FEED_SILENT_MS = 2000;
-/** Whoever asks meanwhile is served from what is kept. */
+/** Callers are served from the cache meanwhile. */
 const REFRESH_CRITICALITY = 'sheddable-plus';
-/** As long as a call has by default. */
+/** The default deadline of a call. */
 const REFRESH_TIMEOUT_MS = 10_000;

@@ -3,10 +3,10 @@ import type { RedisCache, SharedEntry } from '#src/cache/redis-cache.ts';
 import { type CacheEntry, decodeEntry, encodeEntry } from '#src/posts/cache/cache-entry.ts';
 
 /**
- * Answers in the cache that instances share. Of the instances that miss the same answer at the same time, one reads the database, and
- * the others wait for what it read.
+ * Answers in Redis, which instances share. If several instances miss the same answer at once, one reads the database, and the others wait
+ * for its answer.
  *
- * Where that cache fails, or what is in it is no answer, the database is read as if there were none.
+ * If Redis fails, or holds text that is not an answer, the database is read as without Redis.
  */
 export class RedisTier {
   readonly #cache: Pick<RedisCache, 'get' | 'set' | 'delete' | 'claim' | 'look'>;
@@ -17,7 +17,7 @@ export class RedisTier {
     this.#options = options;
   }
 
-  /** The answer from the shared cache, where it is usable, or else what is loaded, which is put there if it is shareable. */
+  /** The answer from Redis, if it is usable. Otherwise it loads the answer, and writes it to Redis if it is shareable. */
   async fill(key: string, fill: SharedFill): Promise<LoadedAnswer> {
     const entry = await this.#cache.get(key);
     if (entry === 'unavailable') return this.#miss(fill);
@@ -28,7 +28,7 @@ export class RedisTier {
     if (claim === 'taken') return (await this.#awaitOthers(key, fill)) ?? this.#miss(fill);
     try {
       const loaded = await this.#miss(fill);
-      // Sent, though not answered, before the claim ends: who finds no claim any more finds the answer.
+      // Sent before the lease ends, so that an instance without a lease to wait for finds the answer.
       if (loaded.isShareable) void this.#cache.set(key, encodeEntry(loaded.answer), loaded.answer.ttlMs);
       return loaded;
     } finally {
@@ -36,7 +36,7 @@ export class RedisTier {
     }
   }
 
-  /** Nobody waits for it: what is still there is useless to all who know of the write. */
+  /** Does not wait: an old answer is useless to all who know of the write. */
   delete(keys: readonly string[]): void {
     void this.#cache.delete(keys);
   }
@@ -46,7 +46,7 @@ export class RedisTier {
     return fill.load();
   }
 
-  /** What another instance reads, as soon as it is there; undefined where it does not come. */
+  /** The answer of another instance, as soon as it is there; undefined if it does not come. */
   async #awaitOthers(key: string, fill: SharedFill): Promise<LoadedAnswer | undefined> {
     const endsAt = this.#options.now() + WAIT_MS;
     for (let pauseMs = FIRST_PAUSE_MS; this.#options.now() < endsAt; pauseMs = Math.min(pauseMs * 1.5, LAST_PAUSE_MS)) {
@@ -72,32 +72,32 @@ export class RedisTier {
   }
 }
 
-/** How an answer is had, and which one may be used. */
+/** How an answer is loaded, and which one may be used. */
 export interface SharedFill {
   readonly load: () => Promise<LoadedAnswer>;
   readonly isUsable: (answer: CacheEntry) => boolean;
-  /** The era that the key is of. */
+  /** The era of the key. */
   readonly era: number;
-  /** Ends the wait for others. */
+  /** Ends the wait for other instances. */
   readonly signal: AbortSignal;
 }
 
 export interface LoadedAnswer {
   readonly answer: CacheEntry;
-  /** False: it may be out of date already, or nobody would tell when it is. */
+  /** False: it may already be out of date, or nobody would notice when it is. */
   readonly isShareable: boolean;
 }
 
 export interface RedisTierOptions {
-  /** Milliseconds of a clock that never jumps. */
+  /** A monotonic clock in milliseconds. */
   readonly now: () => number;
-  /** `error`: what is in the cache is no answer. */
+  /** `error`: Redis holds text that is not an answer. */
   readonly onOutcome?: (outcome: 'hit' | 'negative' | 'miss' | 'error') => void;
 }
 
-/** Longer than a read takes, so that a claim ends by itself only where its process has died. */
+/** Longer than a read takes, so that a lease expires only if its process has died. */
 const CLAIM_MS = 2000;
-/** For what another instance reads, as long as its claim lasts: a database that is slow is not helped by more reads. */
+/** How long to wait for another instance: as long as its lease, because more reads do not help a slow database. */
 const WAIT_MS = CLAIM_MS;
 const FIRST_PAUSE_MS = 2;
 const LAST_PAUSE_MS = 40;

@@ -5,10 +5,10 @@ import { OutageLog } from '#src/observability/outage-log.ts';
 import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
- * Whether the database fails, as far as who reads it can tell: so that what can be served from a cache does not wait for it, and does
- * not burden it. It begins with the first failure, or the first answer that takes too long, and ends with the first answer.
+ * Knows whether the database fails, so that calls with a cached answer neither wait for it nor burden it. A failure begins with the first
+ * error, or the first slow answer, and ends with the first answer.
  *
- * The log has a warning when it begins, and a line when it has ended.
+ * The log gets a warning at its beginning, and a line at its end.
  */
 export class StaleIfError {
   readonly #log: OutageLog;
@@ -19,8 +19,8 @@ export class StaleIfError {
   #tryAt = 0;
 
   /**
-   * @param now milliseconds of a clock that never jumps.
-   * @param isQueueing whether calls wait for their turn to read: an answer that is late then says how busy we are.
+   * @param now a monotonic clock in milliseconds.
+   * @param isQueueing whether reads queue. A late answer then shows our own load, and not a failure.
    */
   constructor(log: Logger, now: () => number, isQueueing: () => boolean) {
     this.#log = new OutageLog(
@@ -32,12 +32,12 @@ export class StaleIfError {
     this.#isQueueing = isQueueing;
   }
 
-  /** For how long it has failed; 0: it does not. */
+  /** How long it has failed, in milliseconds; 0: it has not. */
   get durationMs(): number {
     return this.#isOn ? this.#now() - this.#since : 0;
   }
 
-  /** Whether to ask the database for what can wait: once a second while it fails. */
+  /** Whether to try a read that can wait: once a second during a failure. */
   mayTry(): boolean {
     if (!this.#isOn) return true;
     if (this.#now() < this.#tryAt) return false;
@@ -46,11 +46,11 @@ export class StaleIfError {
   }
 
   /**
-   * The result of the work, or undefined where the database fails or takes long: the caller has something to serve instead. While it
-   * fails nobody waits for it; the work is begun now and then all the same, and its result is left to whom it serves next.
+   * The result of the work; undefined if the database fails or is slow, so the caller serves its cached answer. During a failure callers do
+   * not wait. Now and then the work begins anyway, and its result serves later callers.
    *
-   * @param signal where it aborts, its reason is thrown.
-   * @throws what the work does, where that is no failure of the database.
+   * @param signal when it aborts, its reason is thrown.
+   * @throws the error of the work, if it is not a failure of the database.
    */
   async unlessItFails<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
     if (this.#isOn) {
@@ -64,7 +64,7 @@ export class StaleIfError {
     try {
       return await Promise.race([withTimeout(WAIT_MS, work()), left.promise]);
     } catch (error) {
-      // That we are busy is no outage, and a reason to serve what there is.
+      // Our own load is not an outage, but a reason to serve a cached answer.
       if (error instanceof OverloadedError || error instanceof PoolExhaustedError) return undefined;
       if (error instanceof TimeoutError && this.#isQueueing()) return undefined;
       if (!isOutage(error)) throw error;
@@ -75,7 +75,7 @@ export class StaleIfError {
     }
   }
 
-  /** A work ended with this error. */
+  /** A work has failed with this error. */
   failed(error: unknown): void {
     if (isOutage(error)) this.#begin(error);
   }
@@ -96,12 +96,12 @@ export class StaleIfError {
   }
 }
 
-/** Whether this error says that the database fails, rather than that the caller asked for something that can't be. */
+/** Whether this error is a failure of the database, and not of the request. */
 function isOutage(error: unknown): boolean {
   return !(error instanceof PoolExhaustedError) && OUTAGES.some(outage => error instanceof outage);
 }
 
 const OUTAGES = [DatabaseUnavailableError, StatementTimeoutError, TimeoutError];
-/** How long to wait for what can be served from the cache as well, in milliseconds: a read takes less than one by far. */
+/** How long a read may take, in milliseconds, if a cached answer exists. A read usually takes less than one. */
 const WAIT_MS = 100;
 const RETRY_MS = 1000;

@@ -1,12 +1,11 @@
 import type { Snapshot } from '#src/db/snapshot.ts';
 
 /**
- * What is known of the last writes of all that cached answers depend on: posts, slugs, lists. An answer may be used if the snapshot that it
- * was read at covers them. So it does not matter in which order reads and writes end, in this process or in others. An answer that was read
- * before a write is never taken for one that has it.
+ * The last known writes of everything that entries depend on: posts, slugs, lists. An entry may be used if its snapshot covers them. So the
+ * order in which reads and writes end, here or in other processes, does not matter. A read before a write never counts as having it.
  *
- * Bounded by time, but for own writes that nobody else has told of yet, and by number: what is forgotten for want of room makes older
- * answers unusable, never the other way round.
+ * It is bounded by time, except for own writes that the feed has not delivered, and by number. What it forgets for want of room makes older
+ * entries unusable, and never the reverse.
  */
 export class WriteWatermarks {
   /**
@@ -19,15 +18,15 @@ export class WriteWatermarks {
   readonly #keepMs: number;
   readonly #maxEntries: number;
   readonly #now: () => number;
-  /** An answer has to cover this one, whatever it depends on. */
+  /** Every entry must cover this snapshot, whatever it depends on. */
   #floor: Snapshot | undefined;
-  /** Own writes that were forgotten before the feed told of them. */
+  /** Own writes that were forgotten before the feed delivered them. */
   #floorXid = 0n;
   #hasForgotten = false;
 
   /**
-   * @param options.keepMs the age of the oldest answers that are asked about.
-   * @param options.maxEntries of some 300 bytes each, with the snapshot that two or more of them share.
+   * @param options.keepMs the greatest age of entries that are checked.
+   * @param options.maxEntries each takes about 300 bytes, with the snapshot that two or more share.
    */
   constructor(options: { readonly keepMs: number; readonly maxEntries: number; readonly now: () => number }) {
     this.#keepMs = options.keepMs;
@@ -36,7 +35,7 @@ export class WriteWatermarks {
     this.#youngSince = this.#now();
   }
 
-  /** The feed tells that these were written before this snapshot. */
+  /** The feed has delivered these writes, which came before this snapshot. */
   seen(dependencies: Iterable<string>, snapshot: Snapshot): void {
     for (const dependency of dependencies) {
       const before = this.#find(dependency);
@@ -47,13 +46,13 @@ export class WriteWatermarks {
     this.#forget();
   }
 
-  /** A transaction of this process has written these, and was committed. The feed will tell of it too. */
+  /** A committed transaction of this process has written these. The feed will deliver it too. */
   wrote(dependencies: Iterable<string>, xid: bigint): void {
     for (const dependency of dependencies) {
       const before = this.#find(dependency);
       const { snapshot, own = NONE, ended = 0n } = before ?? {};
       const at = this.#now();
-      // Many of one list, and no word from the feed.
+      // Many writes of one list, and nothing from the feed.
       if (own.length < OWN_MAX) this.#young.set(dependency, { snapshot, own: [...own, xid], ended, at });
       else this.#young.set(dependency, { snapshot, own: NONE, ended: [...own, xid, ended].reduce(max), at });
     }
@@ -66,8 +65,8 @@ export class WriteWatermarks {
   }
 
   /**
-   * What is known in another era, which begins with this snapshot: nothing else but own writes from `since` on, which may have been
-   * committed in it before it was known.
+   * The watermarks of another era, which begins with this snapshot. They have only own writes since `since`, which may have been committed
+   * in the new era before it was known.
    */
   next(snapshot: Snapshot, since: number): WriteWatermarks {
     const next = new WriteWatermarks({ keepMs: this.#keepMs, maxEntries: this.#maxEntries, now: this.#now });
@@ -83,7 +82,7 @@ export class WriteWatermarks {
     return this.#hasForgotten || dependencies.some(dependency => this.#find(dependency) !== undefined);
   }
 
-  /** Whether an own write of any of these, from this time on, is known that the feed has not told of. */
+  /** Whether an own write of any of these since then is known that the feed has not delivered. */
   hasUntold(dependencies: readonly string[], since: number): boolean {
     if (this.#floorXid > 0n) return true;
     return dependencies.some(dependency => {
@@ -92,7 +91,7 @@ export class WriteWatermarks {
     });
   }
 
-  /** Whether an answer that was read at this snapshot has all that is known to have been written. */
+  /** Whether an answer of this snapshot has all known writes. */
   isCurrent(snapshot: Snapshot, dependencies: readonly string[]): boolean {
     if (this.#floor !== undefined && !snapshot.covers(this.#floor)) return false;
     if (this.#floorXid > 0n && !snapshot.hasEnded(this.#floorXid)) return false;
@@ -121,7 +120,7 @@ export class WriteWatermarks {
     this.#youngSince = now;
   }
 
-  /** By what the old generation knows, and nothing else will when it is gone. */
+  /** What must survive when the old generation is dropped. */
   #raiseFloor(oldest: number): void {
     this.#hasForgotten = true;
     for (const [dependency, last] of this.#old) {
@@ -132,12 +131,12 @@ export class WriteWatermarks {
     }
   }
 
-  /** Own writes in the old generation that nobody else has told of: those are not forgotten for their age. */
+  /** Own writes in the old generation that the feed has not delivered. They are not forgotten for their age. */
   #untold(): [dependency: string, last: LastWrite][] {
     return [...this.#old].filter(([dependency, last]) => this.#isUntold(last) && !this.#young.has(dependency));
   }
 
-  /** Whether there are own writes that neither the feed nor a gap in it has told of. */
+  /** Whether there are own writes that neither the feed nor a gap in it has covered. */
   #isUntold({ own, ended }: LastWrite): boolean {
     return ended > 0n || own.some(xid => !this.#floor?.sees(xid));
   }
@@ -156,9 +155,9 @@ const OWN_MAX = 64;
 
 interface LastWrite {
   readonly snapshot: Snapshot | undefined;
-  /** Has to be seen. */
+  /** Transactions that must be seen. */
   readonly own: readonly bigint[];
-  /** Has to have ended, and all with lower ids. */
+  /** This transaction, and all with lower ids, must have ended. */
   readonly ended: bigint;
   readonly at: number;
 }

@@ -10,19 +10,19 @@ import type { AdmissionState } from '#src/resilience/admission.ts';
 import { OverloadedError } from '#src/resilience/overloaded-error.ts';
 
 /**
- * Reads the past of the change feed for watchers who are behind, in small batches over connections of its own. Nobody else is to notice:
+ * Reads the past of the change feed for watchers that are behind, in small batches over its own connections. Other calls must not notice:
  *
- * - CATCH_UPS_AT_ONCE batches are read at once, and after each there is a pause. Watchers take turns, a batch each, so that who is a little
- *   behind does not wait for who is far behind.
- * - Those who stand at one place share the batch, whatever they want of it.
- * - While others wait for the database, a turn begins somewhat later; while calls are refused for overload, none begins. Where that lasts,
- *   the watchers are refused too: they come back later, to this instance or another one.
+ * - At most CATCH_UPS_AT_ONCE batches are read at once, with a pause after each. Watchers take turns by batch, so that one that is a little
+ * -   behind does not wait for one that is far behind.
+ * - Watchers at the same position share the batch, whatever their filters are.
+ * - While others wait for the database, a turn begins somewhat later. While calls are shed, no turn begins. If that lasts, the watchers are
+ * -   refused too, and resume later on any instance.
  */
 export class CatchUps {
   readonly #db: Database;
   readonly #options: Required<CatchUpOptions>;
   readonly #bulkhead = bulkhead(CATCH_UPS_AT_ONCE, QUEUE_MAX);
-  /** By place: those that are not read yet. */
+  /** Batches that are not read yet, by position. */
   readonly #waiting = new Map<string, SharedBatch>();
   #overloadedSince = 0;
   #overloadedAt = Number.NEGATIVE_INFINITY;
@@ -32,16 +32,16 @@ export class CatchUps {
     this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** How many batches may be read at once, are, and are waited for. */
+  /** The limit of batches at once, and the numbers of running and waiting batches. */
   get state(): AdmissionState {
     const { executionSlots, queueSlots } = this.#bulkhead;
     return { limit: CATCH_UPS_AT_ONCE, inFlight: CATCH_UPS_AT_ONCE - executionSlots, queued: QUEUE_MAX - queueSlots };
   }
 
   /**
-   * The next batch from a place on, when it is its turn. It may have changes that the filter does not let through, and others want.
+   * The next batch after a position, when its turn comes. It may have changes for other filters.
    *
-   * @throws OverloadedError where calls have been refused for too long; what `readPostChanges` does; the signal's reason.
+   * @throws OverloadedError if calls have been shed for too long; what `readPostChanges` does; the signal's reason.
    */
   read(position: PostChangePosition, filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
     const key = keyOf(position);
@@ -50,7 +50,7 @@ export class CatchUps {
     const batch = new SharedBatch(position);
     this.#waiting.set(key, batch);
     const begin = () => void this.#bulkhead.execute(this.#turnOf(key, batch)).catch(batch.reject);
-    // From one place on many begin at about the same time, such as those who were cut off together: they go on together, then.
+    // Many watchers may begin at one position together, such as those that lost their streams. They stay together.
     if (position.to === undefined) setTimeout(begin, GATHER_MS);
     else queueMicrotask(begin);
     return batch.join(filter, signal);
@@ -67,7 +67,7 @@ export class CatchUps {
       const startedAt = performance.now();
       const run: RunStatement = (text, values, name) => runText(this.#db, text, values, batch.left, name);
       await readPostChanges(run, batch.position, batch.filters).then(batch.resolve, batch.reject);
-      // The readers have it by now. The slot stays taken, so that others get most of the processors.
+      // The readers have the batch by now. The slot stays taken, so that others get most of the processors.
       await sleep((performance.now() - startedAt) * PAUSE, undefined, { ref: false });
     };
   }
@@ -77,12 +77,12 @@ export class CatchUps {
     for (let looks = 0; ; looks++) {
       const now = performance.now();
       if (isOverloaded()) {
-        // Unless nobody has looked for a while: it may be another one.
+        // Unless nobody has checked for a while: it may be another overload.
         if (now - this.#overloadedAt > LOOK_EACH_MS * 10) this.#overloadedSince = now;
         this.#overloadedAt = now;
         if (now - this.#overloadedSince >= patienceMs) {
           onShed();
-          throw new OverloadedError('the service is overloaded: what is behind is not read now');
+          throw new OverloadedError('the service is overloaded: it reads no older changes now');
         }
       } else {
         this.#overloadedAt = Number.NEGATIVE_INFINITY;
@@ -98,17 +98,17 @@ function keyOf({ from, to, afterId = 0n, proof }: PostChangePosition): string {
 }
 
 export interface CatchUpOptions {
-  /** Whether others wait for the database. */
+  /** Whether other calls wait for the database. */
   readonly isBusy?: () => boolean;
-  /** Whether calls are refused for overload. */
+  /** Whether calls are shed. */
   readonly isOverloaded?: () => boolean;
-  /** For how long catch-ups wait for the end of an overload, in milliseconds. */
+  /** How long catch-ups wait for the end of an overload, in milliseconds. */
   readonly patienceMs?: number;
-  /** One was refused. */
+  /** Called when a catch-up is refused. */
   readonly onShed?: () => void;
 }
 
-/** As many connections are needed. */
+/** It needs as many connections. */
 export const CATCH_UPS_AT_ONCE = 2;
 
 const DEFAULTS: Required<CatchUpOptions> = {
@@ -117,11 +117,11 @@ const DEFAULTS: Required<CatchUpOptions> = {
   patienceMs: 10_000,
   onShed: () => {},
 };
-/** More than there are watches: those who wait have their streams, and cost nothing else. */
+/** More than there are watches. A waiting watch costs only its stream. */
 const QUEUE_MAX = 1_000_000;
-/** After a batch, in times that it took. */
+/** The pause after a batch, as a multiple of its duration. */
 const PAUSE = 4;
 const LOOK_EACH_MS = 20;
 const GATHER_MS = 100;
-/** A database on which some always wait must not keep those who are behind for ever. */
+/** A database with a permanent queue must not stop catch-ups for ever. */
 const BUSY_LOOKS = 10;

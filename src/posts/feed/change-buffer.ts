@@ -2,10 +2,10 @@ import type { ChangeFeed } from '#src/posts/feed/change-feed.ts';
 import type { PostChangeBatch } from '#src/posts/feed/post-change.ts';
 
 /**
- * What the change feed has told one reader and it has not taken yet. Bounded: where it gets too much, all of it is dropped, and
- * nothing more is kept until the reader has noticed.
+ * The changes that one watcher has not read yet. The buffer is bounded: when it overflows, it drops everything, and keeps nothing until the
+ * watcher has noticed the gap.
  *
- * Readers share the batches, so that a thousand of them that are behind cost the memory of one.
+ * Watchers share the batches, so a thousand slow watchers cost the memory of one.
  */
 export class ChangeBuffer implements Disposable {
   readonly #maxChanges: number;
@@ -15,7 +15,7 @@ export class ChangeBuffer implements Disposable {
   #changes = 0;
   #hasHole = false;
 
-  /** @param onArrival there are changes to take, or there is something to notice. */
+  /** @param onArrival called when there are changes to read, or a gap to notice. */
   constructor(feed: Pick<ChangeFeed, 'listen'>, maxChanges: number, onArrival: () => void) {
     this.#maxChanges = maxChanges;
     this.#onArrival = onArrival;
@@ -25,17 +25,17 @@ export class ChangeBuffer implements Disposable {
     });
   }
 
-  /** Whether changes were dropped: they have to be read from the database. */
+  /** Whether changes were dropped. They must be read from the database. */
   get hasHole(): boolean {
     return this.#hasHole;
   }
 
-  /** The reader has noticed the hole: what comes from here on is kept again. */
+  /** The watcher has noticed the gap. Later changes are kept again. */
   acknowledgeHole(): void {
     this.#hasHole = false;
   }
 
-  /** The next batch, or undefined. */
+  /** The next batch; undefined: none. */
   take(): PostChangeBatch | undefined {
     const batch = this.#batches.shift();
     this.#changes -= batch?.changes.length ?? 0;
@@ -51,14 +51,14 @@ export class ChangeBuffer implements Disposable {
     const last = this.#batches.at(-1);
     const goesOn = last?.to === batch.from && last.life === batch.life;
     if (last?.complete && batch.complete && batch.changes.length === 0 && goesOn) {
-      // Nothing has changed since, which takes no place.
+      // An empty batch takes no room.
       this.#batches[this.#batches.length - 1] = { ...last, to: batch.to, proof: batch.proof };
     } else {
       this.#batches.push(batch);
       this.#changes += batch.changes.length;
     }
     if (this.#changes > this.#maxChanges) this.#drop();
-    // Nobody is woken to hear that nothing has changed, which it is told ten times a second.
+    // An empty batch, which comes ten times a second, wakes nobody.
     else if (batch.changes.length > 0) this.#onArrival();
   }
 
@@ -70,7 +70,7 @@ export class ChangeBuffer implements Disposable {
   }
 }
 
-/** Wakes who waits for it. Disposed of, it hears of its signals no more. */
+/** An event that wakes its waiter. After its disposal it ignores its signals. */
 export class Alarm implements Disposable {
   readonly #signals: readonly AbortSignal[];
   #rung = false;
@@ -78,7 +78,7 @@ export class Alarm implements Disposable {
 
   constructor(...signals: readonly AbortSignal[]) {
     this.#signals = signals;
-    // Once, since a watcher waits some hundred times a second.
+    // Registered once, because a watcher waits a hundred times a second.
     for (const signal of signals) signal.addEventListener('abort', this.ring);
     if (signals.some(({ aborted }) => aborted)) this.#rung = true;
   }
@@ -92,7 +92,7 @@ export class Alarm implements Disposable {
     this.#wake();
   };
 
-  /** Settles when it rings or has rung since the last wait, when a signal aborts, or after that time. */
+  /** Resolves when it rings, or has rung since the last wait, or when a signal aborts, or after this time. */
   async wait(ms: number): Promise<void> {
     if (!this.#rung) {
       await new Promise<void>(resolve => {

@@ -3,45 +3,45 @@ import { HISTORY_NOTE } from '#src/db/history-note.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import { mostRecent, type PlaceProof } from '#src/posts/feed/place-proof.ts';
 
-/** Runs one statement, and gives its rows. With a name, which belongs to its text alone, it may be parsed once a connection. */
+/** Runs one statement and returns its rows. A statement with a name may be prepared, so a name must always have the same text. */
 export type RunStatement = <Row extends object>(
   text: string,
   values: readonly unknown[],
   name?: string,
 ) => Promise<Row[]>;
 
-/** Where the feed ends now, and whose history it is; all of it of one snapshot. */
+/** The end of the feed and its history, all from one snapshot. */
 export interface FeedHead {
-  /** What the statement has seen. It may name ids that a crash takes back. */
+  /** The snapshot of the statement. It may have ids that a crash takes back. */
   readonly taken: Snapshot;
-  /** The same up to the last change: a place that lasts. */
+  /** The snapshot up to the last change, which a crash cannot take back. */
   readonly place: Snapshot;
   readonly proof: PlaceProof;
-  /** Of the last change, or of what has removed it. */
+  /** The proof of the last change, or of its removal. */
   readonly lastXid: bigint;
   /** No change of a transaction after this one has been removed. */
   readonly removed: bigint;
   readonly truncated: bigint | undefined;
-  /** Whether a place without a proof may still be of this history. */
+  /** Whether a position without a proof may still be of this history. */
   readonly takesOldTokens: boolean;
   readonly life: DatabaseLife;
   /** This reading has found changes of another database, and has begun a new epoch. */
   readonly wasReset: boolean;
 }
 
-/** For how long transaction ids are given out once each: from a start of the server to its end. */
+/** The time in which each transaction id is given out once: from a start of the server to its end. */
 export interface DatabaseLife {
-  /** The same for all who ask during one life. The database itself has it, so that who shows it follows this history. */
+  /** The name of the life. The database stores it, so a replica that has it follows this history. */
   readonly name: string;
-  /** False: the server does not tell some of it, so that another life may have the same name. */
+  /** False: the server does not report a part of it, so another life may have the same name. */
   readonly isWhole: boolean;
-  /** Counts promotions; undefined: not told. */
+  /** Counts promotions; undefined: not reported. */
   readonly timeline: number | undefined;
 }
 
 /**
- * What the head reads: to be put in front of a statement's select. Its one row is `head`. That tables have one row has to be said: where Postgres
- * has no statistics of them, it believes in hundreds.
+ * The common table expressions of the head, to precede a statement's select. Its one row is `head`. The limits tell Postgres that tables
+ * have one row: without statistics, it assumes hundreds.
  */
 export const HEAD = `
   mark as materialized (
@@ -68,13 +68,13 @@ export const HEAD = `
     ) last
   )`;
 
-/** Of `head`, to select. */
+/** The columns of `head` to select. */
 export const HEAD_COLUMNS = `
   head.taken::text as taken, head.is_standby, head.takes_old_tokens, head.removed::text as removed,
   head.truncated::text as truncated, head.note, head.life, head.last_xid::text as last_xid, head.last_id::text as last_id,
   head.digest, head.recent, head.is_unknown`;
 
-/** Whether a place with this proof is of this history: parameters for its id, its digest, and its recent transactions. */
+/** Whether a position with this proof is of this history: parameters for its id, its digest, and its recent transactions. */
 export function isProved(id: string, digestParameter: string, recent: string): string {
   return `(
     exists (
@@ -91,7 +91,7 @@ export function isProved(id: string, digestParameter: string, recent: string): s
   )`;
 }
 
-/** The row's own columns of HEAD_COLUMNS. */
+/** The row of HEAD_COLUMNS. */
 export interface HeadRow {
   readonly taken: string;
   readonly is_standby: boolean;
@@ -104,23 +104,23 @@ export interface HeadRow {
   readonly last_id: string;
   readonly digest: string;
   readonly recent: readonly string[];
-  /** The database has not been adopted in this life, or was copied. */
+  /** The database was not adopted in this life, or was copied. */
   readonly is_unknown: boolean;
 }
 
-/** The server is a standby, whose snapshots do not say what runs on its primary. */
+/** The server is a standby, whose snapshots do not have the running transactions of its primary. */
 export class StandbyError extends DatabaseUnavailableError {}
 
-/** Where the feed ends now: where a reader begins who wants what comes from here on. @throws what `readWithHead` does. */
+/** The end of the feed, where a new watcher begins. @throws what `readWithHead` does. */
 export async function readHead(run: RunStatement): Promise<FeedHead> {
   return (await readWithHead(run, `with ${HEAD} select ${HEAD_COLUMNS} from head`, [])).head;
 }
 
 /**
- * Runs a statement that begins with HEAD and has a row at least, and gives its rows with the head. A database that has
- * another life, or was restored, is adopted first.
+ * Runs a statement that begins with HEAD and has at least one row. Returns its rows with the head. It first adopts a database that has
+ * another life, or was restored.
  *
- * @throws StandbyError; DatabaseUnavailableError where the database can't be adopted.
+ * @throws StandbyError; DatabaseUnavailableError if the database cannot be adopted.
  */
 export async function readWithHead<Row extends HeadRow>(
   run: RunStatement,
@@ -162,12 +162,12 @@ function toHead(row: HeadRow, wasReset: boolean): FeedHead {
   };
 }
 
-/** Of a change by its columns, where `mark` is there as `m`. */
+/** The digest of a change by its columns, with `mark` as `m`. */
 export function digestOf(xid: string, id: string, postId: string, at: string): string {
   return digest('change', xid, id, postId, `extract(epoch from ${at})`);
 }
 
-/** Of what was seen last: 96 bits, which nobody can choose. */
+/** The digest of what was seen last: 96 bits that nobody can choose. */
 function digest(kind: string, ...columns: readonly string[]): string {
   const text = ['m.epoch', ...columns].map(column => `(${column})::text`).join(', ');
   return `left(encode(sha256(convert_to(concat_ws(' ', '${kind}', ${text}), 'UTF8')), 'hex'), 24)`;

@@ -1,19 +1,17 @@
 /**
- * What a place in the change feed has seen last. The database is asked for it at each reading: where it has none of it, or another change
- * with the same id, its history is not the one that the place belongs to.
+ * The last thing that a position in the feed has seen. Each reading asks the database for it. If the database does not have it, or has
+ * another change with its id, the position is of another history.
  */
 export interface PlaceProof {
-  /** Of the last change; 0 for a truncation, or where there is none. */
+  /** The id of the last change; 0 for a truncation, or for none. */
   readonly id: bigint;
-  /** Of the epoch and what was seen last. */
+  /** The digest of the epoch and of what was seen last. */
   readonly digest: string;
-  /**
-   * Transactions before the last one that may have been committed after it. A standby may have the last change and lack theirs.
-   */
+  /** Transactions before the last one that may have been committed after it. A standby may have the last change and lack these. */
   readonly recent: readonly bigint[];
 }
 
-/** Each of these transactions once but the last change's own, the first ones as far as a token has room. */
+/** Each of these transactions once, without the last change's own, as many as fit into a token. */
 export function mostRecent(xids: readonly bigint[], last: bigint): bigint[] {
   return [...new Set(xids)].filter(xid => xid !== last).slice(0, RECENT_MAX);
 }

@@ -25,14 +25,14 @@ import {
 } from '#src/posts/feed/post-change-position.ts';
 import { type PostRow, postColumnNames, toPost, toReadable, toTags } from '#src/posts/store/post-row.ts';
 
-/** The feed's end now, as a place to begin at. @throws what `readHead` does. */
+/** The end of the feed as a position. @throws what `readHead` does. */
 export async function readPosition(run: RunStatement): Promise<PostChangePosition> {
   return placeOf(await readHead(run));
 }
 
 /**
- * A place that is so many changes, or fewer, before another one: where a part of them was removed, behind that. Reading goes on from there
- * up to the other place.
+ * A position that many changes, or fewer, before another one. If a part of them was removed, it is after that part. Reading continues from
+ * there up to the other position.
  *
  * @throws what `readHead` does.
  */
@@ -53,12 +53,12 @@ export async function readPlaceBefore(
 }
 
 /**
- * The next changes from a place in the feed on, up to now or up to `to`: a batch of them, within the limits.
+ * The next batch of changes after a position, up to now or up to `to`, within the limits.
  *
- * It depends on nothing but what is committed: a change that becomes visible late, because its transaction was long, is in the
- * batch of the snapshot that first saw it.
+ * It depends only on what is committed. A change that becomes visible late, because its transaction was long, is in the batch of the first
+ * snapshot that sees it.
  *
- * @param filters a change that none of them lets through is left out: a batch may have none and not be the last.
+ * @param filters a change that matches none of them is left out, so a batch may be empty and not be the last one.
  * @throws PostChangesExpiredError; what `readWithHead` does.
  */
 export async function readPostChanges(
@@ -84,7 +84,7 @@ export async function readPostChanges(
   };
 }
 
-/** Long transactions first, which are the likeliest to be committed after a later one. */
+/** Long transactions first, because they are the likeliest to be committed after a later one. */
 function recentOf(changes: readonly PostChange[], { from, proof }: PostChangePosition, head: FeedHead): bigint[] {
   const xids = changes.map(({ xid }) => xid).reverse();
   const long = xids.filter(xid => from.hasRunning(xid));
@@ -96,18 +96,18 @@ function recentOf(changes: readonly PostChange[], { from, proof }: PostChangePos
 
 function requireKept({ from, to, proof }: PostChangePosition, head: FeedHead, isProved: boolean): void {
   if (proof === undefined) {
-    // Its snapshot may name ids that were given out and never used, which is all that can be asked of it.
+    // Its snapshot may have ids that were given out and never used. Nothing more can be checked.
     if (!head.takesOldTokens || !head.taken.covers(to ?? from))
-      throw new PostChangesExpiredError('the place is of a time that this database has not seen');
+      throw new PostChangesExpiredError('the position is of a time that this database has not seen');
   } else if (!isProved) {
-    throw new OtherHistoryError('the place is of another history than the one that this database has');
+    throw new OtherHistoryError('the position is of another history than that of this database');
   }
-  // A truncation has waited for all who wrote posts before it.
+  // A truncation waits for all earlier writers of posts.
   if (!from.hasEnded(head.removed) || (head.truncated !== undefined && !from.sees(head.truncated)))
     throw new PostChangesExpiredError('changes of that time have been removed');
 }
 
-/** For CHANGES_STATEMENT. */
+/** The parameters of CHANGES_STATEMENT. */
 export function changesParameters(
   { from, to, afterId = 0n, proof }: PostChangePosition,
   filters: readonly ChangeFilter[] = [EVERY_CHANGE],
@@ -116,40 +116,39 @@ export function changesParameters(
   const place = [from.text, to?.text ?? null, String(afterId), String(id), digest, `{${recent}}`];
   if (filters.some(({ author, tag }) => author === undefined && tag === undefined)) return [...place, null, null];
   const authors = filters.flatMap(({ author }) => author ?? []);
-  // Where a filter has both, its author is looked for: of that author's posts others have that tag, or not.
+  // A filter with both is searched by its author: other posts of that author may have the tag or not.
   return [...place, authors, filters.flatMap(({ author, tag }) => (author === undefined ? (tag ?? []) : []))];
 }
 
-/** In numbers of changes. */
+/** Limits of a batch, in numbers of changes. */
 export interface BatchLimits {
-  /** The most that a batch has. */
+  /** The most changes of a batch. */
   readonly found: number;
-  /** The most that it looks at. */
+  /** The most changes that are examined. */
   readonly scanned: number;
-  /** So many that `from` has not seen are looked for by their transactions; among more it goes by their ids. */
+  /** Up to this many unseen changes are searched by transaction. Beyond it, changes are searched by id. */
   readonly near: number;
 }
 
-/** With more, the event loop is held for too long by making objects of them; and so many take Postgres a millisecond or two to look at. */
+/** More would block the event loop for too long, and Postgres examines this many in one or two milliseconds. */
 export const BATCH_LIMITS: BatchLimits = { found: 125, scanned: 1000, near: 250 };
 
 const IS_WANTED = `
   ($2::pg_snapshot is null or pg_visible_in_snapshot(c.xid, $2::pg_snapshot)) and ($7::text[] is null
     or c.author = any ($7) or c.previous_author = any ($7) or c.tags && $8::text[] or c.previous_tags && $8)`;
 
-/** The post as it was then, whose id has another name here. */
+/** The post as it was then. Its id has another name here. */
 const POST_COLUMNS = postColumnNames.flatMap(name => (name === 'id' ? [] : `c.${name}`)).join(', ');
 
 /**
- * What `from` has not seen, in the order of ids, at a cost that is bounded wherever `from` is.
+ * The changes that `from` has not seen, in the order of ids, at a bounded cost wherever `from` is.
  *
- * What began after `from` was taken is a range of the index by transaction, `near`. Where it is large, only its beginning is looked at, and
- * the changes are gone through by their ids instead. That begins at the last mark that is older than `from`, or behind the last one that
- * was read. What ran when `from` was taken, and is before that, is a range for each of those transactions, however much was committed
- * beside them. So no change is in two of the three parts.
+ * Transactions that began after `from` are a range of the index by transaction, `near`. If it is large, only its beginning is read, and
+ * changes are searched by id instead, from the last mark before `from`, or from the last change that was read. Each transaction that ran at
+ * `from` is its own range, however much was committed beside it. So no change is in two of the three parts.
  *
- * `scanned` is read no further than `found` wants, which is why `found` has no order of its own. Each change is fetched by its id, with a
- * limit, since a plan of old statistics would join them with all that there are.
+ * `scanned` is read only as far as `found` needs, which is why `found` has no order of its own. Each change is fetched by its id with a
+ * limit, because a plan with old statistics would join them with all changes.
  */
 const changesStatement = ({ found, scanned, near }: BatchLimits) => `
   with ${HEAD}, near as materialized (
@@ -209,7 +208,7 @@ function toChange(row: ChangeRow): PostChange {
   };
 }
 
-/** All of a change is null where there is none. */
+/** The columns of a change are null if there is none. */
 interface ChangeRow extends PostRow, HeadRow {
   readonly taken: string;
   readonly is_proved: boolean;
@@ -225,5 +224,7 @@ interface ChangeRow extends PostRow, HeadRow {
   readonly previous_tags: string[] | null;
 }
 
-/** Of those of the place before: a transaction may be seen before another one whose commit was logged before its own. */
+/**
+ * How many transactions of the earlier position are kept: a transaction may be visible before another one whose commit was logged first.
+ */
 const KEPT_RECENT = 8;

@@ -3,49 +3,49 @@ import type { PlaceProof } from '#src/posts/feed/place-proof.ts';
 import type { Post } from '#src/posts/post.ts';
 import type { PostFilter } from '#src/posts/post-store.ts';
 
-/** What happened to a post, from the change feed. */
+/** One change of a post, from the change feed. */
 export interface PostChange {
-  /** The order of one post's changes. */
+  /** Orders the changes of one post. */
   readonly id: bigint;
-  /** The transaction that made it. */
+  /** The transaction of the change. */
   readonly xid: bigint;
   readonly kind: PostChangeKind;
   readonly time: Date;
-  /** As it was after the change, without its content; where it was purged, as it was before. */
+  /** The post after the change, without its content. For a purged post: before the change. */
   readonly post: Post;
-  /** What proves that a history has it (PlaceProof). */
+  /** Proves that a history has the change (PlaceProof). */
   readonly digest: string;
-  /** What it was before; undefined for a new post. */
+  /** The post before the change; undefined for a new post. */
   readonly previous: Pick<Post, 'slug' | 'author' | 'tags'> | undefined;
 }
 
-/** `purged`: its row is gone. */
+/** `purged`: the row is removed. */
 export type PostChangeKind = 'created' | 'updated' | 'deleted' | 'undeleted' | 'purged';
 
-/** All or a part of what was committed between two snapshots: first things that `from` has not seen and `to` has. */
+/** The changes, or a part of them, that `to` sees and `from` does not. */
 export interface PostChangeBatch {
   readonly from: Snapshot;
   readonly to: Snapshot;
-  /** That the database's history has come by `to`. */
+  /** The proof that the database's history contains `to`. */
   readonly proof: PlaceProof;
-  /** The name of the life in which it was read. */
+  /** The name of the life in which the batch was read. */
   readonly life: string;
-  /** It begins behind the change with this id: 0 where it is the first part of all between the two. */
+  /** The batch begins after the change with this id; 0: it is the first part. */
   readonly afterId: bigint;
-  /** Each post's changes in their order; others in about the order of their writes. */
+  /** The changes of each post in their order; others in about the order of their writes. */
   readonly changes: readonly PostChange[];
-  /** Where it is not complete: it has all up to the one with this id. */
+  /** If it is not complete: it has all changes up to this id. */
   readonly endId: bigint;
-  /** False: there may be more between the two, with higher ids. */
+  /** False: there may be more changes between the two, with higher ids. */
   readonly complete: boolean;
 }
 
-/** Which changes are wanted: of posts with this author and this tag, now or before the change. */
+/** Selects changes of posts with this author and this tag, now or before the change. */
 export type ChangeFilter = Pick<PostFilter, 'author' | 'tag'>;
 
 export const EVERY_CHANGE: ChangeFilter = { author: undefined, tag: undefined };
 
-/** Whether the post is one that the filter lets through, or was one before. */
+/** Whether the post matches the filter, or matched it before the change. */
 export function isWanted({ post, previous }: PostChange, { author, tag }: ChangeFilter): boolean {
   return [post, previous].some(
     version =>

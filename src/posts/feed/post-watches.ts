@@ -10,7 +10,7 @@ import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } fr
 import { type PostChangePosition, placeBehind } from '#src/posts/feed/post-change-position.ts';
 import type { AdmissionState } from '#src/resilience/admission.ts';
 
-/** A place in the feed, with the change in front of it; without one it says that the watch is alive. */
+/** A position in the feed, with the change before it. Without a change it is a heartbeat. */
 export interface WatchedPlace {
   readonly position: PostChangePosition;
   readonly change: PostChange | undefined;
@@ -18,51 +18,51 @@ export interface WatchedPlace {
 
 export type WatchFilter = ChangeFilter;
 
-/** The reader has left so much unread that it should begin anew where it stands. */
+/** The watcher has left too much unread, and must resume from its last token. */
 export class WatcherTooSlowError extends Error {
   override readonly name = 'WatcherTooSlowError';
 }
 
-/** What watches need of the change feed. */
+/** The part of the change feed that watches use. */
 export type WatchedFeed = Pick<ChangeFeed, 'listen' | 'end' | 'era' | 'lookBack' | 'met' | 'recent'>;
 
 /**
- * Streams of changes: each reader gets every change once, from its place on, as fast as it reads.
+ * Streams of changes. Each watcher gets every change once, from its position on, as fast as it reads.
  *
- * All readers that keep up are served from the one reading of the feed, and so are those who begin within what it remembers. Who begins
- * before that, or falls behind by more, is served from the database until it has caught up.
+ * The one reading of the feed serves all watchers that keep up, and those that begin within its recent changes. The database serves those
+ * that are further behind, until they have caught up.
  */
 export class PostWatches {
   readonly #feed: WatchedFeed;
   readonly #catchUps: CatchUps;
   readonly #options: Required<WatchOptions>;
   readonly #stopping = new AbortController();
-  /** Of the watches that are open: thousands of listeners of one signal cost each new one a look at all of them. */
+  /** The open watches. Thousands of listeners on one signal would make each new one compare itself with all. */
   readonly #alarms = new Set<Alarm>();
   readonly #turn = new LoopTurn();
 
-  /** @param db over connections of their own, CATCH_UPS_AT_ONCE of them. */
+  /** @param db over CATCH_UPS_AT_ONCE connections of its own. */
   constructor(feed: WatchedFeed, db: Database, options: WatchOptions & CatchUpOptions = {}) {
     this.#feed = feed;
     this.#catchUps = new CatchUps(db, options);
     this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** Of the catch-ups with the past, in batches. */
+  /** The state of catch-ups, in batches. */
   get catchUps(): AdmissionState {
     return this.#catchUps.state;
   }
 
-  /** Ends all watches, each after a last place. */
+  /** Ends all watches, each after a last position. */
   stop(): void {
     this.#stopping.abort();
     for (const alarm of this.#alarms) alarm.ring();
   }
 
   /**
-   * @param start where to go on; undefined: from now on. The first place comes at once.
-   * @throws PostChangesExpiredError, WatcherTooSlowError; what the database throws where there is something to catch up with;
-   *   OverloadedError, where that is not read for overload; the signal's reason.
+   * @param start the position to continue from; undefined: now. The first position comes at once.
+   * @throws PostChangesExpiredError; WatcherTooSlowError; errors of the database during a catch-up; OverloadedError if catch-ups are shed;
+   *   the signal's reason.
    */
   async *watch(
     start: PostChangePosition | undefined,
@@ -75,11 +75,11 @@ export class PostWatches {
     const alarm = parts.use(new Alarm(signal));
     this.#alarms.add(alarm);
     parts.defer(() => this.#alarms.delete(alarm));
-    // Before the database is read, so that what is committed after that is not missed.
+    // Before the database is read, so that later commits are not missed.
     const inbox = parts.use(new ChangeBuffer(this.#feed, bufferChanges, alarm.ring));
     const end = start === undefined ? await abortable(this.#feed.end(), signal) : undefined;
     let position = start ?? (end as FeedEnd).position;
-    // Undefined: the place is one that the feed has come by, which proves it in each life.
+    // Undefined: the feed itself has passed this position, which proves it in each life.
     let readIn = end?.life;
     let isBehind = start !== undefined;
     yield { position, change: undefined };
@@ -95,7 +95,7 @@ export class PostWatches {
       await this.#turn.rest();
       if (isBehind && batch === undefined) break;
       if (batch !== undefined && !isBehind && readIn !== undefined && batch.life !== readIn) {
-        // The place may be beyond what is left of the history that it was read of.
+        // The position may be beyond what remains of its history.
         isBehind = true;
         continue;
       }
@@ -104,7 +104,7 @@ export class PostWatches {
         continue;
       }
       if (batch !== undefined) readIn = isBehind ? batch.life : undefined;
-      // What a token's batch leaves is read first, and then what came after that batch.
+      // The rest of a token's batch comes first, and then what came after it.
       if (isBehind) isBehind = position.to !== undefined || batch?.complete === false;
       const behind = batch === undefined ? position : placeBehind(batch, position);
       const changes = batch === undefined ? [] : ahead(batch, position).filter(change => isWanted(change, filter));
@@ -114,7 +114,7 @@ export class PostWatches {
         position = isLast ? behind : { ...behind, from: position.from, to: batch?.to, afterId: change.id };
         const offeredAt = now();
         yield { position, change };
-        // It was taken by the transport, which takes no more than its reader does.
+        // The transport has taken it, and takes no more than its reader does.
         heartbeat.told();
         if (inbox.hasHole && now() - offeredAt > stalledMs)
           throw new WatcherTooSlowError('too many changes were left unread');
@@ -129,10 +129,10 @@ export class PostWatches {
   }
 
   /**
-   * What comes behind a place: from what the feed remembers; or else from the database, in turn with others who are behind, which may take
-   * long. Meanwhile the watch tells that it is alive.
+   * What follows a position: from the feed's recent changes, or from the database in turn with other catch-ups, which may take long.
+   * Meanwhile the watch sends heartbeats.
    *
-   * @returns undefined where all watches are being stopped.
+   * @returns undefined if all watches are being stopped.
    */
   async *#catchUp(
     position: PostChangePosition,
@@ -162,10 +162,10 @@ export class PostWatches {
     return batch;
   }
 
-  /** From what the feed remembers, which it looks back for once. */
+  /** From the feed's recent changes, which it extends backwards once. */
   async #recall(position: PostChangePosition, filter: WatchFilter): Promise<PostChangeBatch | undefined> {
     const { era, recent } = this.#feed;
-    // While nothing is known of the database, it may be another one by now.
+    // While the state of the database is unknown, it may be another one.
     if (era === undefined) return undefined;
     const known = recent.read(position, filter);
     if (known !== undefined) return known;
@@ -175,17 +175,17 @@ export class PostWatches {
 }
 
 export interface WatchOptions {
-  /** A place is told after this, should nothing change, in milliseconds. */
+  /** The interval of heartbeats, in milliseconds. */
   readonly heartbeatMs?: number;
-  /** A reader that takes nothing for longer than this, and misses more than the buffer holds, is told to resume; in milliseconds. */
+  /** After this time without reading, a watcher whose buffer overflows is told to resume; in milliseconds. */
   readonly stalledMs?: number;
-  /** How many changes wait for each reader. */
+  /** The most buffered changes of each watcher. */
   readonly bufferChanges?: number;
-  /** Milliseconds of a clock that never jumps. */
+  /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
-/** Whether the batch goes on exactly where the reader stands, or begins before that and leads beyond. */
+/** Whether the batch continues at the reader's position, or begins before it and leads beyond. */
 function joins(batch: PostChangeBatch, { from, to, afterId = 0n }: PostChangePosition): boolean {
   if (to !== undefined) return to.text === batch.to.text && from.covers(batch.from) && batch.afterId <= afterId;
   return batch.afterId === 0n && from.covers(batch.from) && !from.covers(batch.to);
@@ -195,16 +195,16 @@ function hasRead(batch: PostChangeBatch, { from, to }: PostChangePosition): bool
   return to === undefined && from.covers(batch.to);
 }
 
-/** Those of the batch that the reader has not read. */
+/** The changes of the batch that the reader has not read. */
 function ahead(batch: PostChangeBatch, { from, afterId = 0n }: PostChangePosition): PostChange[] {
   return batch.changes.filter(({ id, xid }) => id > afterId && !from.sees(xid));
 }
 
 const DEFAULTS: Required<WatchOptions> = {
-  // Below the 30 to 60 s after which balancers cut off what is silent.
+  // Below the 30 to 60 s after which balancers cut off silent streams.
   heartbeatMs: 15_000,
   stalledMs: 10_000,
-  // About 5 MB, once for all readers.
+  // About 5 MB, once for all watchers.
   bufferChanges: 5000,
   now: () => performance.now(),
 };

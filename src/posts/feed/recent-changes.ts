@@ -4,40 +4,40 @@ import { type ChangeFilter, isWanted, type PostChange, type PostChangeBatch } fr
 import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 
 /**
- * The latest changes that the feed has read, all of them from some place on: who resumes within them needs no database.
+ * The latest changes of the feed, complete from some position on. Watchers that resume within them need no database.
  *
- * It answers what `readPostChanges` would, or nothing. A place is proved by what is here: it was read in the history that the feed follows,
- * which the feed proves at each of its readings.
+ * It returns what `readPostChanges` would, or nothing. A position within it is proved: it was read in the history that the feed follows,
+ * and the feed proves that at each reading.
  */
 export class RecentChanges {
   readonly #max: number;
-  /** All that was seen after this one and up to `#end` is here. */
+  /** Everything that was seen after this snapshot and up to `#end` is here. */
   #start: PostChangePosition | undefined;
   #end: PostChangePosition | undefined;
-  /** The life in which `#end` was proved for the last time. */
+  /** The life in which `#end` was last proved. */
   #life = '';
   #groups: Group[] = [];
-  /** Of a batch that is told in parts: what has come of it. */
+  /** The parts so far of a batch that comes in parts. */
   #parts: PostChange[] = [];
   readonly #digests = new Map<bigint, string>();
   readonly #transactions = new Map<bigint, number>();
 
-  /** @param max the most changes: of older ones whole batches are dropped. */
+  /** @param max the most changes. Beyond it, the oldest batches are dropped. */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** From where on all changes are here; undefined: none are. */
+  /** The position from which all changes are here; undefined: none are. */
   get start(): PostChangePosition | undefined {
     return this.#start;
   }
 
-  /** How many there are. */
+  /** The number of changes. */
   get size(): number {
     return this.#digests.size;
   }
 
-  /** Nothing is known of what was before this place, undefined: of anything. */
+  /** Forgets everything before this position; undefined: everything. */
   restart(place: PostChangePosition | undefined): void {
     this.#start = place;
     this.#end = place;
@@ -47,7 +47,7 @@ export class RecentChanges {
     this.#transactions.clear();
   }
 
-  /** The feed has read this, behind what it had read before. */
+  /** Adds a batch that follows the earlier ones. */
   add(batch: PostChangeBatch): void {
     if (this.#end === undefined) return;
     if (this.#parts.length <= this.#max) this.#parts.push(...batch.changes);
@@ -65,14 +65,14 @@ export class RecentChanges {
     while (this.#digests.size > this.#max) this.#drop();
   }
 
-  /** What was seen after `start` and before the place at which it begins now: as many as there is room for are kept. */
+  /** Adds changes between `start` and the present beginning, as many as there is room for. */
   addBefore(start: PostChangePosition, changes: readonly PostChange[]): void {
     if (this.#start === undefined || this.#digests.size + changes.length > this.#max) return;
     if (changes.length > 0) this.#groups.unshift(this.#group(this.#start, changes));
     this.#start = start;
   }
 
-  /** The changes behind a place, if all of them are here and it is of this history; else undefined. */
+  /** The changes after a position, if all of them are here and it is of this history; otherwise undefined. */
   read({ from, to, afterId = 0n, proof }: PostChangePosition, filter: ChangeFilter): PostChangeBatch | undefined {
     const [start, end] = [this.#start, this.#end];
     if (start === undefined || end?.proof === undefined || proof === undefined || !this.#proves(proof, end.proof))
@@ -120,7 +120,7 @@ export class RecentChanges {
   }
 }
 
-/** What was read up to `end`, behind the end of the group before. */
+/** The changes up to `end`, after the end of the group before. */
 interface Group {
   readonly end: PostChangePosition;
   readonly changes: readonly PostChange[];

@@ -4,8 +4,8 @@ import { InvalidArgumentError } from '#src/posts/invalid-argument-error.ts';
 import { TokenSealer } from '#src/posts/tokens/sealed-token.ts';
 
 /**
- * Makes and reads resume tokens: places in the change feed, good on every instance that has the same secret, for as long as the
- * changes behind them are kept.
+ * Makes and reads resume tokens: positions in the feed. They are valid on every instance with the same secret, as long as the following
+ * changes are kept.
  */
 export class ResumeTokens {
   readonly #sealer: TokenSealer;
@@ -15,16 +15,16 @@ export class ResumeTokens {
     this.#sealer = new TokenSealer(secret, 'postservice resume token v1');
   }
 
-  /** The token for a place in the feed. */
+  /** The token of a position. */
   seal({ from, to, afterId = 0n, proof }: PostChangePosition): string {
     const proved = proof === undefined ? [] : [proof.id, proof.digest, proof.recent.join(',')];
     return this.#sealer.seal(Buffer.from([from.text, to?.text ?? '', afterId, ...proved].join(' ')));
   }
 
   /**
-   * The place that a token stands for.
+   * The position of a token.
    *
-   * @throws InvalidArgumentError where it was altered, or made with another secret.
+   * @throws InvalidArgumentError if it was altered, or made with another secret.
    */
   open(token: string): PostChangePosition {
     const plain = this.#sealer.open(token);
@@ -44,7 +44,7 @@ export class ResumeTokens {
       from: new Snapshot(from),
       to: to === '' ? undefined : new Snapshot(to),
       afterId: BigInt(afterId),
-      // The release before made tokens without.
+      // Tokens of the previous release have none.
       proof:
         id === undefined || digest === undefined
           ? undefined

@@ -2,10 +2,10 @@ import { abortable } from '#src/async/with-timeout.ts';
 import type { ChangeFilter, PostChangeBatch } from '#src/posts/feed/post-change.ts';
 import type { PostChangePosition } from '#src/posts/feed/post-change-position.ts';
 
-/** A batch that is still to be read, for all who stand at its place: those who come until then join in. */
+/** A batch that is not read yet. Watchers at its position may join until then. */
 export class SharedBatch {
   readonly position: PostChangePosition;
-  /** What they want. */
+  /** The filters of its watchers. */
   readonly filters: ChangeFilter[] = [];
   readonly #result = Promise.withResolvers<PostChangeBatch>();
   readonly #left = new AbortController();
@@ -16,17 +16,17 @@ export class SharedBatch {
     this.#result.promise.catch(() => {});
   }
 
-  /** Whether anybody still waits for it. */
+  /** Whether a watcher still waits for it. */
   get isAwaited(): boolean {
     return this.#readers > 0;
   }
 
-  /** Aborts when nobody does any more. */
+  /** Aborts when the last watcher has left. */
   get left(): AbortSignal {
     return this.#left.signal;
   }
 
-  /** The batch, when it is read. @throws what reading it does; the signal's reason, where this reader leaves before. */
+  /** The batch, when it is read. @throws the error of reading it; the signal's reason, if this watcher leaves first. */
   join(filter: ChangeFilter, signal: AbortSignal): Promise<PostChangeBatch> {
     this.filters.push(filter);
     this.#readers++;
