@@ -1,6 +1,6 @@
 import pg from 'pg';
 
-/** How columns become values: as pg has it, but for timestamps, of which each post has some. */
+/** Parses columns like pg, except timestamps, of which each post has several. */
 export const COLUMN_TYPES = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
     oid === pg.types.builtins.TIMESTAMPTZ && format !== 'binary'
@@ -11,8 +11,8 @@ export const COLUMN_TYPES = {
 const parseAny: (text: string) => Date | number = pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ, 'text');
 
 /**
- * A timestamptz as pg parses it, such as `2026-03-01 09:00:00.25+00`. The form that nearly all have (four digits of the year, UTC,
- * milliseconds) is read in 0.7 µs, where pg's expression takes 1.6; all others are left to pg.
+ * A timestamptz, parsed as pg does, such as `2026-03-01 09:00:00.25+00`. The common form (four digits of the year, UTC, milliseconds) takes
+ * 0.7 µs, where pg's expression takes 1.6. pg parses all other forms.
  */
 export function parseTimestamp(text: string): Date | number {
   const { length } = text;

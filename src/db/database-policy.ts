@@ -9,8 +9,8 @@ import { CircuitBreaker, type CircuitBreakerState, type GuardedCall } from '#src
 import type { Criticality } from '#src/resilience/criticality.ts';
 
 /**
- * Guards one Postgres, primary or replica. Reads and writes each have a bulkhead at the size of their connections, and an admission in front of
- * it. With lanes off, both go over the pool, and share one of each. One circuit breaker covers all: while it is open, nobody waits for a turn.
+ * Guards one Postgres, primary or replica. Reads and writes each have a bulkhead of the size of their connections, with an admission in
+ * front. Without lanes, both use the pool, and share one of each. One circuit breaker covers all. While it is open, no call waits.
  */
 export class DatabasePolicy {
   readonly #breaker: CircuitBreaker;
@@ -18,7 +18,7 @@ export class DatabasePolicy {
 
   /**
    * @param name of the dependency, for metrics.
-   * @param pool of connections to it, over which it is tried whether it answers again.
+   * @param pool over which the breaker's probe runs.
    */
   constructor(name: string, config: DatabaseConfig, pool: Pick<ConnectionPool, 'acquire'>, observer: PolicyObserver) {
     const openWay = (where: string, limit: number): Way => {
@@ -31,7 +31,7 @@ export class DatabasePolicy {
       const read = openWay(`${name}-reads`, Math.max(config.poolMax, config.lanes * READS_PER_LANE));
       this.#ways = { read, write: openWay(`${name}-writes`, config.poolMax) };
     } else {
-      // With a queue for each kind, either would get half of the connections, however few calls of it there are.
+      // With two queues, each kind would get half of the connections, however few calls it has.
       const both = openWay(`${name}-pool`, config.poolMax);
       this.#ways = { read: both, write: both };
     }
@@ -44,7 +44,7 @@ export class DatabasePolicy {
       now,
       onStateChange: state => {
         observer.breakerChanged(name, state);
-        // A call may wait for long, but not for a database that is not asked.
+        // A call may wait for long, but not for a database that gets no calls.
         if (state === 'open') for (const { admission } of Object.values(this.#ways)) admission.beginAll();
       },
     });
@@ -52,25 +52,25 @@ export class DatabasePolicy {
   }
 
   /**
-   * Does the work as soon as there is room.
+   * Does the work when its turn comes.
    *
-   * @throws DatabaseUnavailableError at once, while the circuit is open; OverloadedError; the signal's reason; and what the work throws.
+   * @throws DatabaseUnavailableError at once, while the circuit is open; OverloadedError; the signal's reason; errors of the work.
    */
   async run<T>(kind: 'read' | 'write', work: () => Promise<T>, call: AdmittedCall & GuardedCall = {}): Promise<T> {
     const { admission, bulkhead } = this.#ways[kind];
     const attempt = () => this.#breaker.execute(() => bulkhead.execute(work), call);
-    // Where all that is in flight hangs, later calls wait for their turn, and never come as far as the breaker.
+    // If all running calls hang, later calls wait for their turn, and never reach the breaker.
     this.#breaker.noteSlow();
     try {
-      // Open or half open: it fails at once, or begins the try.
+      // Open or half open: the attempt fails at once, or is the try.
       return await (this.#breaker.state === 'closed' ? admission.run(attempt, call, isAnswer) : attempt());
     } catch (error) {
       if (!(error instanceof BrokenCircuitError)) throw error;
-      throw new DatabaseUnavailableError('the database fails, and is not asked for now', { cause: error });
+      throw new DatabaseUnavailableError('the database fails, and gets no calls for now', { cause: error });
     }
   }
 
-  /** The same reads, as this policy lets them through. */
+  /** The same reads behind this policy. */
   guard(reads: ReadExecutor): ReadExecutor {
     return {
       query: <Row extends SnapshotRow>(
@@ -87,7 +87,7 @@ export class DatabasePolicy {
     };
   }
 
-  /** How many calls of a kind wait for their turn. */
+  /** The number of queued calls of a kind. */
   queued(kind: 'read' | 'write'): number {
     return this.#ways[kind].admission.state.queued;
   }
@@ -106,17 +106,14 @@ interface Way {
   readonly bulkhead: BulkheadPolicy;
 }
 
-/** Who hears of what a policy does. */
+/** Observes a policy. */
 export interface PolicyObserver {
   readonly breakerChanged: (dependency: string, state: string) => void;
   readonly callShed: (where: string, criticality: Criticality) => void;
   readonly watchAdmission: (where: string, state: () => AdmissionState) => void;
 }
 
-/**
- * Whether an error says that the database fails, and not that the caller asked for something that can't be; undefined: it says that we
- * are busy, and nothing of the database.
- */
+/** Whether an error is a failure of the database, and not of the request. Undefined: it shows our own load. */
 function isFailure(error: unknown): boolean | undefined {
   if (error instanceof PoolExhaustedError) return undefined;
   return error instanceof DatabaseUnavailableError || error instanceof StatementTimeoutError;
@@ -135,9 +132,9 @@ function now(): number {
 }
 
 /**
- * Short enough to open within a second, of which a slow call takes a quarter until it is known to be slow. Ten calls are enough to tell;
- * where there are few, five failures in a row tell it. Most of the calls have to be slow, since lists of much may be.
+ * The window is short enough to open within a second, of which a slow call takes a quarter before it counts as slow. Ten calls suffice;
+ * with few calls, five failures in a row do. Most calls must be slow, because large lists may be.
  */
 const BREAKER = { failureRate: 0.5, slowRate: 0.8, windowMs: 700, minCalls: 10, consecutiveFailures: 5 };
-/** A lane has several statements in flight: enough that Postgres never waits for the next one, and few enough that they wait here. */
+/** Statements in flight on a lane: enough that Postgres never waits, and few enough that calls queue here. */
 const READS_PER_LANE = 8;

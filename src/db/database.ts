@@ -14,15 +14,14 @@ import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { PooledConnection } from '#src/db/pool/pooled-connection.ts';
 import type { Schema } from '#src/db/schema.ts';
 
-/** The database as queries see it. `destroy()` ends the pool. */
+/** The database for queries. `destroy()` ends the pool. */
 export type Database = Kysely<Schema>;
 
 /**
- * Kysely over our pool. Give each query the call's signal, `.execute({ signal })`: an aborted call cancels its query
- * in Postgres.
+ * Kysely over our pool. Pass the call's signal to each query, `.execute({ signal })`: an aborted call then cancels its query in Postgres.
  *
- * The driver is ours because Kysely's own one cancels through a new login for each cancelled call, keeps a connection
- * whose server is frozen, and writes to standard error whenever a cancelled query ends.
+ * The driver is ours, because Kysely's own cancels through a new login for each call, keeps a connection to a frozen server, and writes to
+ * standard error whenever a cancelled query ends.
  */
 export function createDatabase(pool: ConnectionPool): Database {
   const dialect: Dialect = {
@@ -35,9 +34,9 @@ export function createDatabase(pool: ConnectionPool): Database {
 }
 
 /**
- * Runs a statement that is written as text, and gives its rows. An aborted signal cancels it in Postgres.
+ * Runs a statement given as text, and returns its rows. An aborted signal cancels it in Postgres.
  *
- * @param name of one that Postgres is to parse once a connection: it belongs to the text alone.
+ * @param name of a prepared statement. A name must always have the same text.
  */
 export async function runText<Row extends object>(
   db: Database,
@@ -50,7 +49,7 @@ export async function runText<Row extends object>(
   return (await db.executeQuery<Row>(query as CompiledQuery<Row>, { signal })).rows;
 }
 
-/** Runs statements one by one, as `ConnectionPool` does: those of a transaction, where the database is one. */
+/** Runs single statements like `ConnectionPool`. If the database is a transaction, they run in it. */
 export function statementsOf(db: Database): Pick<ConnectionPool, 'run'> {
   return { run: ({ name, text }, values, signal) => runText(db, text, values, signal, name) };
 }
@@ -70,8 +69,7 @@ class PoolDriver implements Driver {
     try {
       return new PoolDriverConnection(await this.#pool.acquire(options?.signal));
     } catch (error) {
-      // The call was aborted while it waited, which its caller has been told. Kysely would write this error, that nobody
-      // waits for, to standard error.
+      // The call was aborted while it waited, and its caller knows. Kysely would write this unhandled error to standard error.
       if (options?.signal?.aborted) return new Promise<never>(() => {});
       throw error;
     }
@@ -84,7 +82,7 @@ class PoolDriver implements Driver {
 
   async commitTransaction(connection: PoolDriverConnection) {
     const command = await connection.command(CompiledQuery.raw('commit'));
-    // Postgres answers a commit with ROLLBACK where a statement of the transaction had failed.
+    // Postgres answers a commit with ROLLBACK if a statement of the transaction had failed.
     if (command !== 'COMMIT') throw new Error('the transaction was rolled back: one of its statements had failed');
   }
 
@@ -92,7 +90,7 @@ class PoolDriver implements Driver {
     try {
       await connection.executeQuery(CompiledQuery.raw('rollback'));
     } catch {
-      // The session is gone, and its transaction with it. What the caller has to hear is why the transaction failed.
+      // The session and its transaction are gone. The caller must get the error of the transaction.
       connection.discard = true;
     }
   }
@@ -116,7 +114,7 @@ class PoolDriverConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: NamedQuery, options?: { readonly signal?: AbortSignal | undefined }) {
     const { name, sql: text, parameters } = query;
-    // No result: the call was aborted, and Kysely has told its caller already.
+    // No result: the call was aborted, and Kysely has told its caller.
     if (name !== undefined) {
       const rows = (await this.#connection.run({ name, text }, parameters, options?.signal)) ?? [];
       return { rows: rows as R[] };

@@ -1,19 +1,19 @@
 import pg from 'pg';
 
-/** The database can't be reached, or has no connection to spare: the caller may try again later. */
+/** The database cannot be reached, or has no free connection. The caller may retry later. */
 export class DatabaseUnavailableError extends Error {
   override readonly name = 'DatabaseUnavailableError';
 }
 
-/** No connection of ours was free: that says how busy we are, and nothing of the database. */
+/** No connection was free. That shows our own load, and nothing about the database. */
 export class PoolExhaustedError extends DatabaseUnavailableError {}
 
-/** A statement waited too long for a lock, or could not be serialized: the same write may work when it is repeated. */
+/** A statement waited too long for a lock, or could not be serialized. The same write may succeed when repeated. */
 export class WriteConflictError extends Error {
   override readonly name = 'WriteConflictError';
 }
 
-/** Of these, those that Postgres gave up for another transaction, at once: the next attempt meets no such one in most cases. */
+/** Postgres aborted the write at once in favour of another transaction. The next attempt usually meets none. */
 export class SerializationError extends WriteConflictError {}
 
 /** Postgres ended a statement at its time limit. */
@@ -22,14 +22,14 @@ export class StatementTimeoutError extends Error {
 }
 
 /**
- * Says what a driver's error means for the caller. Errors with another meaning, such as a broken constraint, come back
- * as they are: the place of the query knows what those mean.
+ * Translates a driver's error for the caller. Errors with another meaning, such as a violated constraint, come back unchanged, because only
+ * the query knows them.
  *
  * SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export function translateDriverError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof DatabaseUnavailableError) return error;
-  // What is no answer of Postgres is a broken, refused or timed-out connection.
+  // An error that is not an answer of Postgres is a broken, refused or timed-out connection.
   if (!(error instanceof pg.DatabaseError)) {
     return new DatabaseUnavailableError('the database cannot be reached', { cause: error });
   }
@@ -46,8 +46,8 @@ export function translateDriverError(error: unknown): unknown {
 }
 
 /**
- * Whether the connection is still good after this error: Postgres answered, and neither ended the session nor lost
- * track of it. A server that takes no writes (25006) is good for nothing here: a new connection may lead to the primary.
+ * Whether the connection is usable after this error: Postgres answered, and neither ended the session nor lost track of it. A server that
+ * takes no writes (25006) is not usable: a new connection may lead to the primary.
  */
 export function leavesConnectionUsable(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false;

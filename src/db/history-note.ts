@@ -1,10 +1,10 @@
-/** The name that the primary has given to its life (`post_changes_history`): another one after a restart, a promotion or a restore. */
+/** The name of the primary's life (`post_changes_history`). It changes with a restart, a promotion or a restore. */
 export const HISTORY_NOTE = 'life_id::text';
 
-/** The history that replicas have to follow. */
+/** The history that replicas must follow. */
 export interface FollowedHistory {
-  /** Counts the lives of the primary; undefined: nothing is known of it now. */
+  /** Counts the lives of the primary; undefined: unknown now. */
   readonly era: number | undefined;
-  /** What the primary has noted; undefined: nothing is known yet. */
+  /** The primary's note; undefined: not known yet. */
   readonly note: string | undefined;
 }

@@ -11,29 +11,29 @@ import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';
 
-/** The ways to the primary. Disposing of it closes its connections, those of the pool when who has them is done. */
+/** The connections to the primary. Disposing of it closes them, those of the pool when their callers are done. */
 export interface Primary extends AsyncDisposable {
   readonly pool: ConnectionPool;
   /** Statements and transactions over the pool. */
   readonly db: Database;
-  /** Statements over connections of their own, so many of them, for those who are behind in the change feed. */
+  /** Statements of catch-ups, over their own connections. */
   readonly catchUps: Database;
   readonly lanes: ReadLanes;
-  /** In front of both. */
+  /** Guards the pool and the lanes. */
   readonly policy: DatabasePolicy;
-  /** Reads over the lanes, as the policy lets them. */
+  /** Reads over the lanes, behind the policy. */
   readonly reads: ReadExecutor;
-  /** Replaces the connections that are open: they may lead to a server that was the primary. */
+  /** Replaces the open connections, which may lead to a former primary. */
   readonly renew: () => void;
-  /** Resolves when the first calls will find connections that are open, or after this time: one takes long to open on a busy machine. */
+  /** Resolves when connections are open for the first calls, or after this time: opening one takes long on a busy machine. */
   readonly opened: (withinMs: number) => Promise<void>;
 }
 
 /**
- * Opens the ways to the primary as the settings want them, and reports on them, once it answers and has a schema for this code.
+ * Opens the connections to the primary, with metrics, once it answers and has a schema for this code.
  *
- * @param catchUpsMax how many connections there are for `catchUps`.
- * @throws where it can't be reached for a while, or has another schema.
+ * @param catchUpsMax the number of connections of `catchUps`.
+ * @throws if the primary cannot be reached for a while, or has another schema.
  */
 export async function openPrimary(
   host: PrimaryHost,
@@ -75,7 +75,7 @@ async function requireSchema(db: Database): Promise<void> {
   throw new Error('the database has no schema of this version: run npx node src/main.ts migrate first');
 }
 
-/** A database that is up answers well within this, also where the machine is busy with starting everything else. */
+/** A running database answers well within this, also while the machine is busy with the start. */
 const DATABASE_WAIT_MS = 5000;
-/** For writes that come together in the first moments; more are opened as they are needed. */
+/** For concurrent writes in the first moments. More are opened on demand. */
 const FIRST_CONNECTIONS = 3;

@@ -5,7 +5,7 @@ import type { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import { RetryBudget } from '#src/resilience/retry-budget.ts';
 
-/** Lanes to a database as the settings want them. It waits for nothing. @param pool of the same database. */
+/** Opens the lanes to a database. It waits for nothing. @param pool of the same database. */
 export function openReadLanes(
   database: string | PrimaryHost,
   config: DatabaseConfig,
@@ -15,13 +15,13 @@ export function openReadLanes(
   const options = {
     count: config.lanes,
     named: config.preparedStatements,
-    // Further ones wait in the pool's queue, which holds as many.
+    // Further statements wait in the pool's queue, which holds as many.
     maxInFlight: config.maxWaiting,
     statementTimeoutMs: config.statementTimeoutMs,
     lockTimeoutMs: config.lockTimeoutMs,
     lifetimeMs: config.lifetimeMs,
     retryBudget: new RetryBudget(),
-    onLost: (error: unknown) => log.warn({ err: error }, 'a connection for reads is lost, and is tried again'),
+    onLost: (error: unknown) => log.warn({ err: error }, 'a connection for reads is lost, and reconnects'),
   };
   return new ReadLanes(database, options, pool);
 }

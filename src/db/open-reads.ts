@@ -8,16 +8,16 @@ import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** Reads of one database, primary or replica. */
+/** The reads of one database, primary or replica. */
 export interface OpenReads {
   readonly lanes: ReadLanes;
-  /** In front of the pool and the lanes. */
+  /** Guards the pool and the lanes. */
   readonly policy: DatabasePolicy;
-  /** Over the lanes, as the policy lets them. */
+  /** Reads over the lanes, behind the policy. */
   readonly reads: ReadExecutor;
 }
 
-/** A pool whose waits and leaks are counted and logged. @param name of the database, for metrics and log: `primary`, `replica-1`. */
+/** Opens a pool with metrics and a log of leaks. @param name of the database, for both: `primary`, `replica-1`. */
 export function openPool(
   name: string,
   database: string | PrimaryHost,
@@ -35,7 +35,7 @@ export function openPool(
   });
 }
 
-/** Lanes and a policy beside a pool, with metrics of all three. It waits for nothing. @param name as for the pool. */
+/** Opens lanes and a policy beside a pool, with metrics of all three. It waits for nothing. @param name as for the pool. */
 export function openReads(
   name: string,
   database: string | PrimaryHost,

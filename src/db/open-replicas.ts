@@ -9,7 +9,7 @@ import type { ReadExecutor } from '#src/db/snapshot-reads.ts';
 import type { DatabaseMetrics } from '#src/observability/database-metrics.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** The ways to one replica, each as those to the primary are. */
+/** The connections to one replica. */
 export interface Replica {
   /** Its host and port. */
   readonly name: string;
@@ -18,7 +18,7 @@ export interface Replica {
   readonly policy: DatabasePolicy;
 }
 
-/** Reads over the replicas that the settings name, each with a pool, lanes and a policy of its own. It waits for nothing. */
+/** Opens the configured replicas, each with its own pool, lanes and policy. It waits for nothing. */
 export function openReplicas(
   config: DatabaseConfig,
   primary: ReadExecutor,

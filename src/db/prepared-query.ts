@@ -3,41 +3,41 @@ import pg from 'pg';
 import { serialize } from 'pg-protocol';
 import { COLUMN_TYPES } from '#src/db/column-types.ts';
 
-/** A statement with a name that is its alone, by which each connection prepares it once. */
+/** A statement with a unique name, which each connection prepares once. */
 export interface NamedStatement {
   readonly name: string;
   readonly text: string;
 }
 
-/** How rows of a prepared statement are read: its columns do not change while it is prepared. */
+/** The row description of a prepared statement. Its columns do not change while it is prepared. */
 export interface RowShape {
   readonly names: readonly string[];
   readonly parsers: readonly ((text: string) => unknown)[];
 }
 
-/** A value as it goes over the wire. */
+/** A value in its wire form. */
 export type Parameter = string | Buffer | null;
 
 /**
- * Text or bytes of a value, as pg makes them for a statement of the pool.
+ * The text or bytes of a value, as pg makes them for the pool's statements.
  *
- * Call it before a statement is sent. A value that throws inside pg makes it close the prepared statement in Postgres, and not forget it.
+ * Call it before a statement is sent. If a value throws inside pg, pg closes the prepared statement in Postgres, but does not forget it.
  * Every later use of the name on that connection would fail.
  *
- * @throws for a value that has no such form, such as an object with a cycle.
+ * @throws for a value without such a form, such as an object with a cycle.
  */
 export function toParameter(value: unknown): Parameter {
   return typeof value === 'string' ? value : prepareValue(value);
 }
 
 /**
- * One statement of a connection that keeps what it knows of its prepared statements, in a pipeline or on its own.
+ * One statement on a connection that remembers its prepared statements, in a pipeline or alone.
  *
- * pg asks Postgres to describe the columns each time, and reads the description each time, which takes a third of the CPU of
- * a read by key. Here a prepared statement is described once a connection. Should a migration change the type of a column,
- * Postgres refuses the prepared statement (`cached plan must not change result type`).
+ * pg asks Postgres for the description of the columns each time, and parses it each time, which takes a third of the CPU of a read by key.
+ * Here a prepared statement is described once a connection. If a migration changes the type of a column, Postgres refuses the prepared
+ * statement (`cached plan must not change result type`).
  *
- * It is a pg.Query, and overrides what that class does in pg 8.23.1; other kinds of query are refused by pg in a pipeline.
+ * It overrides methods of pg.Query in pg 8.23.1, because pg refuses other kinds of query in a pipeline.
  */
 export class PreparedQuery extends (pg.Query as unknown as DriverQueryClass) {
   readonly #shapes: Map<string, RowShape>;
@@ -47,8 +47,8 @@ export class PreparedQuery extends (pg.Query as unknown as DriverQueryClass) {
   #error: unknown;
 
   /**
-   * @param statement its name may be empty: then it is parsed and described anew.
-   * @param shapes of the statements that this connection has prepared, by name.
+   * @param statement without a name, it is parsed and described each time.
+   * @param shapes of the connection's prepared statements, by name.
    * @param onEnd called once, with an error or with all rows.
    */
   constructor(
@@ -118,7 +118,7 @@ function readRow(shape: RowShape | undefined, fields: readonly (string | null)[]
   return row;
 }
 
-/** One chunk is one `write`: three are a `writev`, which costs more. */
+/** One chunk is one `write`. Three would be a `writev`, which costs more. */
 const EXECUTE_AND_SYNC = Buffer.concat([serialize.execute(), serialize.sync()]);
 
 function asItIs<T>(value: T): T {
@@ -127,7 +127,7 @@ function asItIs<T>(value: T): T {
 
 const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): Parameter } }).utils;
 
-/** What pg's types leave out. */
+/** Missing in pg's types. */
 interface DriverQuery {
   readonly name: string;
   readonly values: readonly Parameter[];

@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
 
-/** The tables as queries see them. Migrations do not use this: they must go on meaning what they meant. */
+/** The tables for queries. Migrations do not use it, because their meaning must not change. */
 export interface Schema {
   posts: PostsTable;
   post_tags: PostTagsTable;
@@ -24,17 +24,17 @@ export interface PostsTable {
   update_time: Timestamp;
   delete_time: Timestamp | null;
   purge_time: Timestamp | null;
-  /** 1 for a new post, one more with each write. */
+  /** 1 for a new post, plus one with each write. */
   revision: Generated<string>;
-  /** Whether `delete_time` is set: leads the list indexes, so that live and deleted posts are two ranges of each. */
+  /** Whether `delete_time` is set. It is the first column of list indexes, so live and deleted posts are separate ranges. */
   deleted: GeneratedAlways<boolean>;
-  /** `publish_time`, or infinity for a draft, so that drafts have a place in the order. */
+  /** `publish_time`, or infinity for a draft, so that drafts have a position in the order. */
   publish_order: GeneratedAlways<Timestamp>;
-  /** The publish time, once it was noted that it has come; null or another time: it was not. For `post_shelf`. */
+  /** The publish time, once the post was noted as due. Null or another time: it was not. For `post_shelf`. */
   due_time: Timestamp | null;
 }
 
-/** One row a tag of a post, with the columns that lists by tag are filtered and ordered by. Kept by triggers on `posts`. */
+/** One row for each tag of a post, with the columns that lists by tag filter and order by. Triggers on `posts` write it. */
 export interface PostTagsTable {
   tag: string;
   author: string;
@@ -46,26 +46,26 @@ export interface PostTagsTable {
   post_id: string;
 }
 
-/** One row a `request_id` that created a post, written in the same transaction as the post. */
+/** One row for each `request_id` that created a post, written in the same transaction. */
 export interface CreateRequestsTable {
   request_id: string;
   /** SHA-256 of the payload. */
   digest: Buffer;
   post_id: string;
-  /** The slug that the post got. */
+  /** The slug of the created post. */
   slug: string;
   create_time: ColumnType<Date, never, never>;
 }
 
-/** One row a change of a post. Written by triggers on `posts`. */
+/** One row for each change of a post. Triggers on `posts` write it. */
 export interface PostChangesTable {
   id: GeneratedAlways<string>;
-  /** The transaction that made the change: an xid8, which pg reads as text. */
+  /** The transaction of the change: an xid8, which pg reads as text. */
   xid: Generated<string>;
   at: Generated<Date>;
   kind: 'created' | 'updated' | 'deleted' | 'undeleted' | 'purged';
   post_id: string;
-  /** The post as it was then, but for its content. */
+  /** The post as it was then, without its content. */
   slug: string;
   title: string;
   author: string;
@@ -76,20 +76,20 @@ export interface PostChangesTable {
   delete_time: Date | null;
   purge_time: Date | null;
   revision: string;
-  /** What it was before; null for a new post. */
+  /** The post before the change; null for a new post. */
   previous_slug: string | null;
   previous_author: string | null;
   previous_tags: string[] | null;
 }
 
-/** One row. Written by triggers on `post_changes` and on `posts`. */
+/** One row. Triggers on `post_changes` and `posts` write it. */
 export interface PostChangesRemovedTable {
   single_row: Generated<boolean>;
   /** No change of a transaction after this one has been removed for its age. */
   xid: string;
-  /** The last one that has truncated the posts, of which no change tells. */
+  /** The last transaction that truncated the posts, which no change records. */
   truncate_xid: string | null;
-  /** Tells that truncation from another one that got the same id in another history. */
+  /** Distinguishes that truncation from one with the same id in another history. */
   truncate_id: string | null;
   /** The last change that was removed for its age. */
   last_xid: string | null;
@@ -98,26 +98,26 @@ export interface PostChangesRemovedTable {
   last_at: Date | null;
 }
 
-/** One row: the history that the changes belong to. Written by `post_changes_adopt`. */
+/** One row: the history of the changes. `post_changes_adopt` writes it. */
 export interface PostChangesHistoryTable {
   single_row: Generated<boolean>;
-  /** Another one after the database was restored from, or merged with, another database. */
+  /** Changes when the database was restored from, or merged with, another database. */
   epoch: Generated<string>;
-  /** Whether resume tokens without a proof of their history are taken: until the first sign of another history. */
+  /** Whether resume tokens without a proof of their history are accepted: until the first sign of another history. */
   takes_old_tokens: Generated<boolean>;
-  /** Of the cluster that the epoch belongs to; null: nobody has asked yet, or it does not say. */
+  /** The cluster of the epoch; null: not asked yet, or not reported. */
   system_identifier: string | null;
   database_oid: string | null;
   timeline: string | null;
-  /** What `post_changes_life` said when the row was written; null: nobody has asked yet. */
+  /** The result of `post_changes_life` when the row was written; null: not asked yet. */
   life: unknown;
-  /** Another one for each life. */
+  /** Changes with each life. */
   life_id: string | null;
-  /** The transaction that has written the row here; another one than the row's own in a copy. */
+  /** The transaction that wrote the row here. In a copy it differs from the row's own. */
   written_by: string | null;
 }
 
-/** One row some thousands of changes. Written by `post_changes_mark`. */
+/** One row for some thousands of changes. `post_changes_mark` writes it. */
 export interface PostChangesMarksTable {
   /** Of the changes of every later transaction … */
   xid: string;
@@ -125,5 +125,5 @@ export interface PostChangesMarksTable {
   id: string;
 }
 
-/** Read as a Date; written as one, or as text that Postgres understands. */
+/** Read as a Date. Written as a Date, or as text that Postgres understands. */
 type Timestamp = ColumnType<Date, Date | string, Date | string>;

@@ -2,13 +2,13 @@ import { type Database, runText } from '#src/db/database.ts';
 import type { Snapshot } from '#src/db/snapshot.ts';
 import type { Criticality } from '#src/resilience/criticality.ts';
 
-/** Reads of one statement each, that also say which snapshot of the database they are of. */
+/** Reads of one statement each, with the snapshot of the database that they saw. */
 export interface ReadExecutor {
   /**
-   * Runs a statement, and gives its rows.
+   * Runs a statement, and returns its rows.
    *
-   * @param statement has one row at least.
-   * @throws what translateDriverError makes of the driver's error; the signal's reason.
+   * @param statement has at least one row.
+   * @throws the translated error of the driver (translateDriverError); the signal's reason.
    */
   query<Row extends SnapshotRow>(
     statement: ReadStatement,
@@ -18,7 +18,9 @@ export interface ReadExecutor {
 }
 
 export interface ReadStatement {
-  /** Of a short read by key: belongs to its text alone, and no more than a few dozen are used. Unset: it may take long. */
+  /**
+   * The name of a short read by key. It must always have the same text, and only a few dozen names are used. Unset: the read may take long.
+   */
   readonly name?: string | undefined;
   readonly text: string;
 }
@@ -28,20 +30,20 @@ export interface SnapshotRow {
   readonly taken: string;
 }
 
-/** What a caller wants of a read. */
+/** The requirements on a read. */
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Transactions, all of them committed, whose writes it has to see. */
+  /** Committed transactions whose writes the read must see. */
   readonly minTransactions?: readonly bigint[] | undefined;
-  /** It has to see all that this one has seen. */
+  /** The read must see everything that this snapshot sees. */
   readonly atLeast?: Snapshot | undefined;
-  /** It has to see all that is committed by now. */
+  /** The read must see everything that is committed by now. */
   readonly fresh?: boolean | undefined;
-  /** When nobody waits for it any more, by `performance.now()`; undefined: never. */
+  /** When the last caller stops waiting, by `performance.now()`; undefined: never. */
   readonly deadline?: (() => number | undefined) | undefined;
-  /** How much it matters, where not all can be served. */
+  /** How much the read matters under overload. */
   readonly criticality?: Criticality | undefined;
-  /** Told when its turn has come: what it takes from then on is the database's time, and not that of the queue in front of it. */
+  /** Called when its turn has come. From then on, the time counts as the database's, and not as the queue's. */
   readonly begun?: (() => void) | undefined;
 }
 

@@ -1,11 +1,11 @@
 /**
- * Which transactions a statement has seen: Postgres' `pg_snapshot`. Of two snapshots of one server, the later one has seen all that
- * the earlier one had.
+ * The transactions that a statement has seen: Postgres' `pg_snapshot`. Of two snapshots of one server, the later one sees everything that
+ * the earlier one does.
  *
- * It answers what no number can: transaction ids are given out at the first write, and become visible at the commit, in another order.
+ * No number can replace it: transaction ids are assigned at the first write, and become visible at the commit, in another order.
  *
- * One that was taken on a replica counts for less than it has seen: Postgres (18.4) leaves the running transactions out there, so
- * that `803:805:` may lack 803. On a primary that text has no meaning but one: a running transaction of the reader's own.
+ * A snapshot of a replica claims more than it has seen: Postgres (18.4) leaves out the running transactions there, so `803:805:` may lack
+ * 803. On a primary, such text can only mean a running transaction of the reader itself.
  *
  * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
  */
@@ -16,37 +16,37 @@ export class Snapshot {
   readonly #max: bigint;
   readonly #running: ReadonlySet<bigint>;
 
-  /** @throws RangeError for text that is no snapshot. */
+  /** @throws RangeError for text that is not a snapshot. */
   constructor(text: string) {
     const [, min, max, running] = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/.exec(text) ?? [];
     if (min === undefined || max === undefined) throw new RangeError(`no snapshot: '${text.slice(0, 100)}'`);
     this.text = text;
     this.#min = BigInt(min);
-    // Without one that runs there is none between the two, unless nobody has told.
+    // Without running transactions there is none between the two, unless a replica left them out.
     this.#max = running === '' ? this.#min : BigInt(max);
     this.#running = running === '' ? NONE : new Set(running?.split(',').map(BigInt));
   }
 
-  /** Whether it has seen what this transaction wrote, given that the transaction was committed. */
+  /** Whether it sees the writes of this committed transaction. */
   sees(xid: bigint): boolean {
     if (xid < this.#min) return true;
     return xid < this.#max && !this.#running.has(xid);
   }
 
-  /** Whether this transaction is one that ran when it was taken. */
+  /** Whether this transaction was running. */
   hasRunning(xid: bigint): boolean {
     return this.#running.has(xid);
   }
 
-  /** Whether this transaction, and every one with a lower id, had ended before it was taken. */
+  /** Whether this transaction, and all with lower ids, had ended. */
   hasEnded(xid: bigint): boolean {
     return xid < this.#min;
   }
 
   /**
-   * What it has seen of the transactions up to this one; later ones count as not seen.
+   * The snapshot up to this transaction. Later ones count as not seen.
    *
-   * A crash takes back the ids that were given out and not flushed. So a place that is kept ends at a transaction that is known to last.
+   * A crash takes back ids that were assigned and not flushed. So a stored position ends at a transaction that is known to last.
    */
   upTo(xid: bigint): Snapshot {
     const max = this.#max > xid + 1n ? xid + 1n : this.#max;
@@ -54,15 +54,15 @@ export class Snapshot {
     return new Snapshot(`${running[0] ?? max}:${max}:${running}`);
   }
 
-  /** Whether it has seen all that the other one had: it is as late as that one, or later. */
+  /** Whether it sees everything that the other one does, so it is not earlier. */
   covers(other: Snapshot): boolean {
     if (other.text === this.text || other.#max <= this.#min) return true;
     for (const xid of this.#running) if (other.sees(xid)) return false;
-    // What began after this one was taken, of which the other one can have seen nothing.
+    // Transactions that began after this snapshot, of which the other one must see nothing.
     for (let xid = this.#max; xid < other.#max; xid++) if (other.sees(xid)) return false;
     return true;
   }
 }
 
-/** Shared: a set of its own would be half of what a snapshot takes. */
+/** Shared, because its own set would be half of a snapshot's memory. */
 const NONE: ReadonlySet<bigint> = new Set();

@@ -100,7 +100,7 @@ describe('Promotions one after the other', () => {
     const reading = await start({ DATABASE_REPLICA_URLS: replica.url, CACHE_NEAR_BYTES: '0B' });
     await untilFeedHeard(service, reading);
     for (const each of [service, reading]) await expectForgotten(each, lost, kept);
-    await reading.log.line({ msg: 'a replica is not read from for now' });
+    await reading.log.line({ msg: 'a replica gets no reads for now' });
     await expectForgotten(reading, lost, kept);
     await expectRest(service, kept.resumeToken, []);
     await expectExpired(service, third.url, lost.resumeToken);

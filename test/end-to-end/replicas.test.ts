@@ -136,9 +136,9 @@ describe('Reads where there is a replica', () => {
     await replica.catchUp();
     await replica.kill();
     for (let n = 0; n < 20; n++) expect(await titleOf(bare, post?.id)).toBe('There');
-    await bare.log.line({ msg: 'a replica is not read from for now' });
+    await bare.log.line({ msg: 'a replica gets no reads for now' });
     await replica.start();
-    await bare.log.line({ msg: 'a replica is read from again' });
+    await bare.log.line({ msg: 'a replica gets reads again' });
     expect(await titleOf(bare, post?.id)).toBe('There');
   });
 
@@ -165,12 +165,12 @@ describe('A replica that is too far behind', () => {
     await replica.pauseReplay();
     try {
       await rename(strict, id, 'After');
-      await strict.log.line({ msg: 'a replica is not read from for now' });
+      await strict.log.line({ msg: 'a replica gets no reads for now' });
       expect(await titleOf(strict, id)).toBe('After');
     } finally {
       await replica.resumeReplay();
     }
-    await strict.log.line({ msg: 'a replica is read from again' });
+    await strict.log.line({ msg: 'a replica gets reads again' });
   });
 });
 

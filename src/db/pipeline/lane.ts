@@ -4,13 +4,13 @@ import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { PipelinedConnection, type PipelineOptions } from '#src/db/pipeline/pipelined-connection.ts';
 
 export interface LaneOptions extends PipelineOptions {
-  /** The connection is replaced after this, less up to a tenth by chance, in milliseconds. */
+  /** The connection's age at its replacement, reduced by up to a tenth by chance, in milliseconds. */
   readonly lifetimeMs: number;
-  /** The connection could not be had, or was lost; it is tried again. Called once an outage. */
+  /** The connection could not be opened, or was lost. It reconnects. Called once an outage. */
   readonly onLost?: ((error: unknown) => void) | undefined;
 }
 
-/** Keeps one pipelined connection up: it begins to connect when it is made, and connects again when it is lost. */
+/** Keeps one pipelined connection open: connects at once, and reconnects after a loss. */
 export class Lane implements AsyncDisposable {
   readonly #host: PrimaryHost;
   readonly #options: LaneOptions;
@@ -25,22 +25,22 @@ export class Lane implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** Resolves when it is connected for the first time, whenever that is. */
+  /** Resolves at its first connection, whenever that is. */
   get opened(): Promise<void> {
     return this.#opened.promise;
   }
 
-  /** The connection to send statements on; undefined while there is none. */
+  /** The connection for statements; undefined while there is none. */
   get connection(): PipelinedConnection | undefined {
     return this.#connection?.usable ? this.#connection : undefined;
   }
 
-  /** Opens a new connection when those who wait for an answer of this one have it. */
+  /** Opens a new connection when the present one has answered its statements. */
   renew(): void {
     void this.#connection?.close();
   }
 
-  /** Ends when nobody waits for an answer. */
+  /** Ends when all statements are answered. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort();
     await this.#running;
@@ -63,7 +63,7 @@ export class Lane implements AsyncDisposable {
     }
   }
 
-  /** Connects, and settles when the connection has ended: with what it failed of, if it did, and how long it was open. */
+  /** Connects, and resolves when the connection has ended: with its error, if any, and how long it was open. */
   async #connectOnce(): Promise<{ readonly failure: unknown; readonly lastedMs: number }> {
     const connection = new PipelinedConnection(this.#host, this.#options);
     const close = () => void connection.close();
@@ -87,5 +87,5 @@ export class Lane implements AsyncDisposable {
   }
 }
 
-/** One outage, to who is told of it, is until a connection was open for as long. */
+/** An outage, which is reported once, ends when a connection has been open for this long. */
 const STEADY_MS = 10_000;

@@ -6,7 +6,7 @@ import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { leavesConnectionUsable } from '#src/db/errors.ts';
 import { type NamedStatement, type Parameter, PreparedQuery, type RowShape } from '#src/db/prepared-query.ts';
 
-/** The connection ended, or failed, before the statement had an answer. */
+/** The connection ended or failed before the statement had an answer. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 }
@@ -15,22 +15,21 @@ export class ConnectionLostError extends Error {
 export interface PipelineOptions {
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
-  /** Whether statements keep their names, by which Postgres parses and plans them once. */
+  /** Whether statements keep their names, under which Postgres parses and plans them once. */
   readonly named: boolean;
 }
 
-/** A statement on its way. */
+/** A statement in flight. */
 export interface ReadInFlight {
-  /** Nobody waits for its rows any more: `onEnd` is not called. It goes on: to cancel it could hit its neighbours. */
+  /** Drops the rows: `onEnd` is not called. The statement continues, because cancelling it could hit its neighbours. */
   abandon(): void;
 }
 
 /**
- * One connection on which statements are sent without waiting for the answers to those before. Each is a transaction of
- * its own, so that an error is one statement's alone.
+ * One connection on which statements are sent without waiting for earlier answers. Each is its own transaction, so an error affects only
+ * its statement.
  *
- * It is lost at once where anything but a statement fails, and where Postgres owes answers and gives none for longer than
- * a statement may take.
+ * It is lost at once if anything but a statement fails, or if Postgres owes an answer for longer than a statement may take.
  */
 export class PipelinedConnection {
   readonly #client: pg.Client;
@@ -62,22 +61,22 @@ export class PipelinedConnection {
     this.#watchForStall(options.statementTimeoutMs + STALL_GRACE_MS);
   }
 
-  /** Resolves when it is gone, with what it failed of; undefined where it was closed. Every statement has its end then. */
+  /** Resolves when it is gone, with its error; undefined if it was closed. By then every statement has ended. */
   get ended(): Promise<unknown> {
     return this.#ended.promise;
   }
 
-  /** Whether statements may be sent. */
+  /** Whether it accepts statements. */
   get usable(): boolean {
     return this.#usable;
   }
 
-  /** How many statements were sent and have no answer. */
+  /** The number of statements without an answer. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Connects; to be called once. @throws where that fails, or takes too long. */
+  /** Connects. Must be called once. @throws if that fails, or takes too long. */
   async open(): Promise<void> {
     try {
       await this.#client.connect();
@@ -89,9 +88,9 @@ export class PipelinedConnection {
   }
 
   /**
-   * Sends a statement, at the end of this turn of the event loop, together with the others of the turn.
+   * Sends a statement at the end of this turn of the event loop, together with the others of the turn.
    *
-   * @param onEnd gets the rows, or the error: a ConnectionLostError, or what Postgres said.
+   * @param onEnd gets the rows, or an error: a ConnectionLostError, or Postgres' own.
    */
   send(statement: NamedStatement, parameters: readonly Parameter[], onEnd: ReadEnd): ReadInFlight {
     let waiting = true;
@@ -120,7 +119,7 @@ export class PipelinedConnection {
     };
   }
 
-  /** Takes no more statements, ends when nobody waits for one, and settles when it has ended. */
+  /** Accepts no more statements, ends after the last answer, and resolves when it has ended. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#endIfUnawaited();
@@ -133,8 +132,8 @@ export class PipelinedConnection {
   }
 
   /**
-   * One system call for all statements of a turn of the event loop, where pg makes one for each. A turn, and not a tick, since each
-   * request has a tick of its own.
+   * One system call for all statements of a turn of the event loop, where pg makes one for each. Not of a tick, because each request has
+   * its own.
    */
   #cork(): void {
     if (this.#corked) return;
@@ -147,9 +146,9 @@ export class PipelinedConnection {
     });
   }
 
-  /** What the error means for who waits. One that is more than its statement's takes the connection down. */
+  /** The error for waiting statements. An error that is not of one statement ends the connection. */
   #judge(error: unknown): unknown {
-    // Without a code it is what pg makes of bytes that are no message of Postgres.
+    // Without a code, pg has read bytes that are not a message of Postgres.
     const isStatements = error instanceof pg.DatabaseError && error.code !== undefined && leavesConnectionUsable(error);
     if (isStatements && !hasLostStatement(error)) return error;
     this.#fail(error);
@@ -165,13 +164,13 @@ export class PipelinedConnection {
   #endIfUnawaited(): void {
     if (this.#awaited > 0) return;
     if (this.#usable && this.#inFlight === 0) {
-      // A goodbye that does not wait for an answer: the server may be frozen.
+      // A goodbye without waiting for an answer, because the server may be frozen.
       void this.#client.end();
       this.#socket.destroySoon();
     } else this.#socket.destroy();
   }
 
-  /** By looks, not by the clock: a process that was itself stopped has not seen yet what came meanwhile. */
+  /** Counted in checks, not by the clock: a process that was stopped itself has not read yet what came meanwhile. */
   #watchForStall(limitMs: number): void {
     let answers = 0;
     let stalledMs = 0;
@@ -187,14 +186,14 @@ export class PipelinedConnection {
 type ReadEnd = (error: unknown, rows: readonly Record<string, unknown>[]) => void;
 
 /**
- * The prepared statement is gone, is another one, or has other columns than when it was prepared: after a migration, or
- * behind a pooler that moves statements between connections. A new connection prepares it anew.
+ * The prepared statement is gone, or has another text or other columns: after a migration, or behind a pooler that moves statements between
+ * connections. A new connection prepares it again.
  */
 function hasLostStatement({ code, routine }: pg.DatabaseError): boolean {
   return code === '26000' || code === '42P05' || (code === '0A000' && routine === 'RevalidateCachedQuery');
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
-/** Beyond the statement's own time limit, for the answer to arrive. */
+/** The time for an answer to arrive, beyond the statement's own time limit. */
 const STALL_GRACE_MS = 1000;
 const LOOK_MS = 250;

@@ -9,30 +9,29 @@ import type { ReadOptions, ReadStatement } from '#src/db/snapshot-reads.ts';
 import type { RetryBudget } from '#src/resilience/retry-budget.ts';
 
 export interface ReadLanesOptions extends LaneOptions {
-  /** How many connections; 0: none, and all goes over the pool. Few do: 2 to 4 keep a Postgres of a few cores busy. */
+  /** The number of connections; 0: all reads use the pool. 2 to 4 keep a Postgres of a few cores busy. */
   readonly count: number;
-  /** The most statements that are in flight over all lanes; further ones go to the pool's queue, which is bounded. */
+  /** The most statements in flight over all lanes. Further ones wait in the pool's bounded queue. */
   readonly maxInFlight: number;
-  /** Bounds how many statements are run once more; unset: nothing does. */
+  /** Limits repeated statements; unset: no limit. */
   readonly retryBudget?: Pick<RetryBudget, 'called' | 'mayRetry'>;
 }
 
-/** What the lanes are doing. */
+/** The state of the lanes. */
 export interface ReadLanesState {
-  /** Lanes that are connected. */
+  /** The number of connected lanes. */
   readonly up: number;
-  /** Statements that were sent and have no answer. */
+  /** The number of statements without an answer. */
   readonly inFlight: number;
 }
 
 /**
- * Hot reads over a few shared connections, several at a time on each, as prepared statements: each costs a quarter of what
- * it does over a pool, where a connection waits for each answer.
+ * Runs hot reads over a few shared connections, several at a time on each, as prepared statements. Each costs a quarter of a read over a
+ * pool, where a connection waits for each answer.
  *
- * Only single statements that write nothing, are short and have names go over lanes. A slow one delays those behind it on its connection,
- * and an aborted one is not cancelled. The others go over the pool, as all do while no lane is up, and where too much is in flight. A
- * statement whose connection is lost is run once more, over the pool, as far as the budget for that goes; so a connection that is down
- * fails no call while there is another.
+ * Only single, short, read-only statements with names use lanes. A slow one delays those behind it, and an aborted one is not cancelled.
+ * Other statements use the pool, and so do all while no lane is up, or too many are in flight. A statement whose connection is lost runs
+ * again over the pool, within the retry budget. So a lost connection fails no call while another one is up.
  */
 export class ReadLanes implements AsyncDisposable {
   readonly #lanes: readonly Lane[];
@@ -51,11 +50,11 @@ export class ReadLanes implements AsyncDisposable {
   }
 
   /**
-   * Runs a statement, and gives its rows.
+   * Runs a statement, and returns its rows.
    *
-   * @param statement its name, if it has one, belongs to its text alone, and no more than a few dozen are used: Postgres keeps each.
-   * @param demand.signal where it aborts, the call is rejected at once. A statement on a lane goes on, and its result is dropped.
-   * @throws what translateDriverError makes of the driver's error; the signal's reason; what the pool throws.
+   * @param statement its name must always have the same text, and only a few dozen are used, because Postgres keeps each.
+   * @param demand.signal when it aborts, the call is rejected at once. A statement on a lane continues, and its result is dropped.
+   * @throws the translated error of the driver (translateDriverError); the signal's reason; errors of the pool.
    */
   async query<Row extends object>(
     { name, text }: ReadStatement,
@@ -73,7 +72,7 @@ export class ReadLanes implements AsyncDisposable {
     return (await read) as Row[];
   }
 
-  /** Opens new connections in place of those that are open; what was sent on these is still answered. */
+  /** Replaces the open connections. Sent statements are still answered. */
   renew(): void {
     for (const lane of this.#lanes) lane.renew();
   }
@@ -83,13 +82,13 @@ export class ReadLanes implements AsyncDisposable {
     return { up: connections.length, inFlight: connections.reduce((sum, { inFlight }) => sum + inFlight, 0) };
   }
 
-  /** Resolves when a lane is up, or after this time, or at once where there are none: before, all reads would go over the pool. */
+  /** Resolves when a lane is up, or after this time, or at once without lanes. Before, all reads would use the pool. */
   async opened(withinMs: number): Promise<void> {
     if (this.#lanes.length === 0) return;
     await withTimeout(withinMs, Promise.race(this.#lanes.map(({ opened }) => opened))).catch(() => {});
   }
 
-  /** Waits for the statements that somebody waits for. Later ones go over the pool. */
+  /** Waits for statements with waiting callers. Later ones use the pool. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#lanes.map(lane => lane[Symbol.asyncDispose]()));
   }
@@ -100,7 +99,7 @@ export class ReadLanes implements AsyncDisposable {
     else if (known !== text) throw new Error(`two statements have the name ${name}`);
   }
 
-  /** The one with the fewest in flight; undefined where none is up, or too many are in flight. */
+  /** The lane with the fewest statements in flight; undefined if none is up, or too many are in flight. */
   #pick(): PipelinedConnection | undefined {
     let best: PipelinedConnection | undefined;
     let inFlight = 0;
@@ -152,10 +151,10 @@ export class ReadLanes implements AsyncDisposable {
     const connection = await this.#pool.acquire(signal);
     try {
       const result = await connection.query(text, values, signal);
-      // None: the call was aborted, and its caller has been told.
+      // No rows: the call was aborted, and its caller knows.
       return result?.rows ?? [];
     } catch (error) {
-      // The connection was lost, with nothing written: another one may do. It may have been lost long ago, while it was idle.
+      // The connection was lost, and nothing was written, so another one may do. It may have been lost long ago, while idle.
       if (attempts < 2 || !(error instanceof DatabaseUnavailableError) || !this.#mayRetry()) throw error;
     } finally {
       connection.release();

@@ -1,20 +1,20 @@
 import { type LinePlace, WaitingLine } from '#src/resilience/waiting-line.ts';
 
-/** Callers who each wait for one thing of a kind: first come, first served, and for a bounded time. */
+/** A queue of callers that each wait for one resource: first come, first served, and for a bounded time. */
 export class CallerLine<T> {
   readonly #line = new WaitingLine<Caller<T>>();
   #length = 0;
 
-  /** How many callers wait. */
+  /** The number of waiting callers. */
   get length(): number {
     return this.#length;
   }
 
   /**
-   * Waits for a thing at the end of the line.
+   * Waits at the end of the line.
    *
-   * @throws what `onTimeout` makes, after `timeoutMs`; the reason of `signal`, where it aborts; what `refuseFirst` was told. The caller has
-   *   left the line then.
+   * @throws the error of `onTimeout`, after `timeoutMs`; the reason of `signal`; the error of `refuseFirst`. The caller has then left the
+   *   line.
    */
   wait(options: {
     readonly timeoutMs: number;
@@ -45,7 +45,7 @@ export class CallerLine<T> {
         },
       };
       const abort = () => caller.refuse(signal?.reason);
-      // What has come while this process was busy with something else is looked at first.
+      // A resource that arrived while this process was busy counts first.
       const timer = setTimeout(() => setImmediate(() => isWaiting && caller.refuse(onTimeout())), timeoutMs);
       signal?.addEventListener('abort', abort, { once: true });
       this.#line.add(caller);
@@ -53,14 +53,14 @@ export class CallerLine<T> {
     });
   }
 
-  /** Gives a thing to who has waited longest. @returns false where nobody waits. */
+  /** Gives a resource to the caller that has waited longest. @returns false if nobody waits. */
   give(thing: T): boolean {
     const first = this.#line.oldest;
     first?.give(thing);
     return first !== undefined;
   }
 
-  /** Sends away who has waited longest. @returns false where nobody waits. */
+  /** Refuses the caller that has waited longest. @returns false if nobody waits. */
   refuseFirst(error: unknown): boolean {
     const first = this.#line.oldest;
     first?.refuse(error);

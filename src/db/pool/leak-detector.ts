@@ -1,13 +1,13 @@
 /** A connection that has been held for too long. */
 export interface HeldConnection {
   readonly heldMs: number;
-  /** The stack of who took it. */
+  /** The stack of its taker. */
   readonly takenBy: string;
 }
 
 /**
- * Knows which connections of a pool are held, since when and by whom, and reports each once that is held for too long. A caller who forgets
- * to put one back takes it from all others, and the empty pool does not say who it was.
+ * Knows which connections of a pool are held, since when and by whom, and reports each one once that is held for too long. A caller that
+ * forgets to release a connection takes it from all others, and an empty pool does not tell who it was.
  */
 export class LeakDetector {
   readonly #held = new Set<Hold>();
@@ -15,7 +15,7 @@ export class LeakDetector {
   readonly #onLeak: (held: HeldConnection) => void;
   readonly #timer: NodeJS.Timeout;
 
-  /** @param onLeak told within a quarter more than `leakAfterMs`. */
+  /** @param onLeak called at most a quarter of `leakAfterMs` late. */
   constructor(leakAfterMs: number, onLeak: (held: HeldConnection) => void) {
     this.#leakAfterMs = leakAfterMs;
     this.#onLeak = onLeak;
@@ -23,10 +23,10 @@ export class LeakDetector {
   }
 
   /**
-   * Somebody has taken one.
+   * A connection was taken.
    *
-   * @param taker its stack says who; undefined: one statement, after which the pool itself puts it back.
-   * @returns what to call when it is put back, which gives for how long it was held, in milliseconds.
+   * @param taker its stack names the caller; undefined: the pool itself releases the connection after one statement.
+   * @returns a function to call at the release, which returns how long it was held, in milliseconds.
    */
   take(taker?: Error): () => number {
     const hold: Hold = { since: performance.now(), taker, isReported: false };
@@ -37,12 +37,12 @@ export class LeakDetector {
     };
   }
 
-  /** Those that are held now, the longest first. */
+  /** The held connections, the longest held first. */
   list(): HeldConnection[] {
     return [...this.#held].map(hold => describe(hold));
   }
 
-  /** Looks no more. */
+  /** Stops the detector. */
   end(): void {
     clearInterval(this.#timer);
   }
@@ -64,7 +64,7 @@ interface Hold {
 }
 
 function describe({ since, taker }: Hold): HeldConnection {
-  // V8 makes the text of a stack only when it is asked for.
+  // V8 makes the text of a stack on demand.
   const [, ...lines] = (taker?.stack ?? ONE_STATEMENT).split('\n');
   return { heldMs: Math.round(performance.now() - since), takenBy: lines.map(line => line.trim()).join('\n') };
 }

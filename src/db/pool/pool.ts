@@ -8,17 +8,17 @@ import { type HeldConnection, LeakDetector } from '#src/db/pool/leak-detector.ts
 import { PooledConnection } from '#src/db/pool/pooled-connection.ts';
 import type { NamedStatement, RowShape } from '#src/db/prepared-query.ts';
 
-/** Who hears of what a pool does; all times in milliseconds. */
+/** Observes a pool; times are in milliseconds. */
 export interface PoolObserver {
-  /** A caller has its connection, or none, after this time. */
+  /** A caller has waited this long for its connection, or in vain. */
   readonly waited?: (ms: number) => void;
-  /** A connection was put back, after it was held for so long. */
+  /** A connection was released after this time. */
   readonly held?: (ms: number) => void;
-  /** A connection is held for longer than it should be. */
+  /** A connection is held for too long. */
   readonly leaked?: (held: HeldConnection) => void;
 }
 
-/** What the pool is doing, in numbers of connections and of callers. */
+/** The state of the pool, in numbers of connections and callers. */
 export interface PoolState {
   readonly total: number;
   readonly idle: number;
@@ -26,10 +26,10 @@ export interface PoolState {
 }
 
 /**
- * Connections to one Postgres: bounded in number, in wait and in life.
+ * Connections to one Postgres, bounded in number, waiting time and age.
  *
- * Callers wait in one line, and the first of them gets whatever comes first: a connection that is put back, or a new one. pg's own pool
- * binds a caller to the connection that is opened for it. That may take long on a busy machine, while others are put back.
+ * Callers wait in one line. The first gets the next connection, whether released or new. pg's own pool binds a caller to the connection
+ * that is opened for it, which may take long on a busy machine, while others are released.
  */
 export class ConnectionPool {
   readonly #host: PrimaryHost;
@@ -37,19 +37,19 @@ export class ConnectionPool {
   readonly #observer: PoolObserver;
   readonly #held: LeakDetector;
   readonly #line = new CallerLine<Open>();
-  /** The last one was used last: the others may become old enough to be closed. */
+  /** The most recently used is last, so that the others may become old enough to be closed. */
   readonly #idle: Open[] = [];
   readonly #open = new Set<Open>();
   readonly #opening = new Set<PrimaryClient>();
   readonly #closing = new Set<Promise<unknown>>();
   readonly #sweep: NodeJS.Timeout;
-  /** Connections of an earlier one are used for nothing new. */
+  /** Connections of an earlier generation get no new work. */
   #generation = 0;
   #retry: NodeJS.Timeout | undefined;
   #whenEmpty: (() => void) | undefined;
   #isEnded = false;
 
-  /** @param database the URL of one server, or what finds the one: it is not ended with the pool. */
+  /** @param database the URL of one server, or the host that finds it, which the pool does not end. */
   constructor(database: string | PrimaryHost, options: DatabaseConfig, observer: PoolObserver = {}) {
     this.#host = PrimaryHost.of(database);
     this.#options = options;
@@ -58,34 +58,34 @@ export class ConnectionPool {
     this.#sweep = setInterval(() => this.#closeIdle(), options.idleTimeoutMs / 4).unref();
   }
 
-  /** Uses the connections that are open for nothing new: each is ended now, or when it is put back. */
+  /** Gives open connections no new work. Each is closed now, or at its release. */
   renew(): void {
     this.#generation++;
     for (const idle of this.#idle.splice(0)) this.#close(idle);
   }
 
-  /** Opens so many connections, or as many as it may have, for those who come later. Settles whatever becomes of them. */
+  /** Opens connections in advance, up to the pool's size. Always resolves. */
   async open(count: number): Promise<void> {
     const wanted = Array.from({ length: Math.min(count, this.#options.poolMax) }, () => this.acquire());
     for (const got of await Promise.allSettled(wanted)) if (got.status === 'fulfilled') got.value.release();
   }
 
   /**
-   * Takes a connection, waiting for one no longer than the acquire timeout.
+   * Takes a connection, and waits at most for the acquire timeout.
    *
-   * @param signal where it aborts, the caller gives its place in the line up at once.
-   * @throws PoolExhaustedError where none is free in time, or too many wait already; DatabaseUnavailableError where none can be opened.
-   * @throws the signal's reason, where it aborts while the caller waits.
+   * @param signal when it aborts, the caller leaves the line at once.
+   * @throws PoolExhaustedError if none is free in time, or too many callers wait; DatabaseUnavailableError if none can be opened; the
+   *   signal's reason.
    */
   async acquire(signal?: AbortSignal): Promise<PooledConnection> {
     return this.#acquire(signal, new Error('taken here'));
   }
 
   /**
-   * Runs one statement over a connection that it takes and puts back, and gives its rows. An aborted signal cancels it in Postgres.
+   * Runs one statement over a connection that it takes and releases, and returns its rows. An aborted signal cancels it in Postgres.
    *
-   * @param statement its name belongs to its text alone: where the settings have prepared statements, Postgres parses it once a connection.
-   * @throws what `acquire` does, and what translateDriverError makes of the driver's error; the signal's reason.
+   * @param statement its name must always have the same text. If the settings allow prepared statements, each connection parses it once.
+   * @throws as `acquire`; the translated error of the driver (translateDriverError); the signal's reason.
    */
   async run<Row extends object>(
     statement: NamedStatement,
@@ -102,7 +102,7 @@ export class ConnectionPool {
     }
   }
 
-  /** @param taker whose stack is shown where the connection is held for too long; undefined: it is always put back. */
+  /** @param taker whose stack is logged if the connection is held for too long; undefined: the pool itself releases it. */
   async #acquire(signal: AbortSignal | undefined, taker?: Error): Promise<PooledConnection> {
     if (this.#isEnded) throw closed();
     const startedAt = performance.now();
@@ -122,14 +122,14 @@ export class ConnectionPool {
     return { total: this.#open.size + this.#opening.size, idle: this.#idle.length, waiting: this.#line.length };
   }
 
-  /** The connections that callers have, the one that is held for the longest first. */
+  /** The held connections, the longest held first. */
   get heldConnections(): HeldConnection[] {
     return this.#held.list();
   }
 
   /**
-   * Refuses who waits, and closes every connection, when each has been put back. What runs has a moment to end: a statement whose server does
-   * not answer would keep the process.
+   * Refuses waiting callers, and closes every connection at its release. Running statements have a moment to end: one on a dead server
+   * would keep the process alive.
    */
   async end(): Promise<void> {
     this.#isEnded = true;
@@ -177,14 +177,14 @@ export class ConnectionPool {
     else this.#close(connection);
   }
 
-  /** To who has waited longest, or to who comes next. */
+  /** Gives the connection to the first waiting caller, or keeps it idle. */
   #offer(connection: Open): void {
     if (this.#line.give(connection)) return;
     connection.idleSince = performance.now();
     this.#idle.push(connection);
   }
 
-  /** Opens as many as callers wait for: a few at once, since a Postgres that starts many processes together takes too long for each. */
+  /** Opens connections for waiting callers, a few at once, because Postgres takes long if it starts many processes together. */
   #openMore(): void {
     if (this.#isEnded || this.#retry !== undefined) return;
     const { poolMax } = this.#options;
@@ -203,7 +203,7 @@ export class ConnectionPool {
     try {
       await client.connect();
       this.#opening.delete(client);
-      // Jitter, so that connections that were opened together are not replaced together.
+      // With jitter, so that connections that were opened together are not replaced together.
       const expiresAt = performance.now() + this.#options.lifetimeMs * (1 - Math.random() / 10);
       const shapes = this.#options.preparedStatements ? new Map() : undefined;
       const opened: Open = { client, shapes, generation, expiresAt, idleSince: 0 };
@@ -233,7 +233,7 @@ export class ConnectionPool {
     });
   }
 
-  /** While there are others, they may be put back; else nobody waits for the next attempt who has waited for this one. */
+  /** Other connections may be released soon. Without any, the first caller has waited for this attempt, and does not wait for the next. */
   #couldNotOpen(error: unknown): void {
     if (this.#open.size === 0) this.#line.refuseFirst(translateDriverError(error));
     else if (!this.#isEnded)
@@ -251,7 +251,7 @@ export class ConnectionPool {
     this.#noteEmpty();
   }
 
-  /** A server that is frozen says no goodbye: it is not waited for. */
+  /** Does not wait for a frozen server's goodbye. */
   #close(connection: Open): void {
     const { client } = connection;
     const patience = setTimeout(() => client.cut(), END_TIMEOUT_MS).unref();
@@ -276,7 +276,7 @@ export class ConnectionPool {
 
 interface Open {
   readonly client: PrimaryClient;
-  /** Of the statements that it has prepared; undefined: it prepares none. */
+  /** The shapes of its prepared statements; undefined: it prepares none. */
   readonly shapes: Map<string, RowShape> | undefined;
   readonly generation: number;
   readonly expiresAt: number;
@@ -296,9 +296,9 @@ function closed(): Error {
 }
 
 const OPENED_AT_ONCE = 3;
-/** Callers wait for less, but what they have waited for is there for those who come later. */
+/** Longer than callers wait, because the connection then serves later callers. */
 const OPEN_TIMEOUT_MS = 1000;
-/** As long as a server may take to end a connection, and what still runs over it when the pool ends. */
+/** The time limit of a server for ending a connection, and of running statements at the end of the pool. */
 const END_TIMEOUT_MS = 1000;
-/** Between attempts that fail while others are open, as where Postgres has no connection to spare. */
+/** The pause after a failed attempt while other connections are open, for example because Postgres has none to spare. */
 const RETRY_MS = 50;

@@ -3,7 +3,7 @@ import { leavesConnectionUsable, translateDriverError } from '#src/db/errors.ts'
 import { cancelRunningQuery } from '#src/db/pool/query-cancel.ts';
 import { type NamedStatement, PreparedQuery, type RowShape, toParameter } from '#src/db/prepared-query.ts';
 
-/** A connection that was taken out of a pool, and must be put back by `release`. */
+/** A connection taken from a pool. `release` must put it back. */
 export class PooledConnection {
   readonly #client: pg.ClientBase;
   readonly #shapes: Map<string, RowShape> | undefined;
@@ -13,8 +13,8 @@ export class PooledConnection {
   #cancelling: Promise<void> | undefined;
 
   /**
-   * @param shapes of the statements that the connection has prepared; undefined: the settings have no prepared statements.
-   * @param putBack called once, with whether the connection is good for somebody else.
+   * @param shapes of the connection's prepared statements; undefined: the settings do not allow them.
+   * @param putBack called once, with whether the connection is usable for others.
    */
   constructor(client: pg.ClientBase, shapes: Map<string, RowShape> | undefined, putBack: (isUsable: boolean) => void) {
     this.#client = client;
@@ -23,20 +23,20 @@ export class PooledConnection {
   }
 
   /**
-   * Runs one statement and gives its result.
+   * Runs one statement and returns its result.
    *
-   * When `signal` aborts, the statement is cancelled in Postgres, and the promise settles with undefined when the
-   * connection is free again: nobody waits for the rows any more.
+   * When `signal` aborts, the statement is cancelled in Postgres. The promise then resolves with undefined as soon as the connection is
+   * free again.
    *
-   * @throws what translateDriverError makes of the driver's error.
+   * @throws the translated error of the driver (translateDriverError).
    */
   query(text: string, parameters: readonly unknown[], signal?: AbortSignal): Promise<pg.QueryResult | undefined> {
     return this.#send(() => this.#client.query(text, parameters as unknown[]), signal);
   }
 
   /**
-   * Runs one statement, which Postgres parses and describes once a connection where the settings have prepared statements, and gives its
-   * rows. The rest is as with `query`.
+   * Runs one statement and returns its rows. If the settings allow prepared statements, each connection parses and describes it once.
+   * Otherwise it is like `query`.
    */
   run<Row extends object>(
     statement: NamedStatement,
@@ -55,7 +55,7 @@ export class PooledConnection {
     return this.#send(send, signal);
   }
 
-  /** Puts the connection back, or ends it where it failed, is too old, or has to be discarded. Once. */
+  /** Puts the connection back, or closes it if it failed, is too old, or must be discarded. Must be called once. */
   release(discard = false): void {
     if (this.#isReleased) throw new Error('the connection has been put back before');
     this.#isReleased = true;
@@ -63,8 +63,8 @@ export class PooledConnection {
   }
 
   async #send<T>(send: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
-    // A cancel request names the backend, not the query: it must have been delivered before the next query starts,
-    // such as the rollback after a cancelled query in a transaction.
+    // A cancel request names the backend, not the query. So it must be delivered before the next query starts, such as the rollback after a
+    // cancelled query.
     await this.#cancelling;
     const running = send();
     if (signal === undefined) return this.#settle(running);

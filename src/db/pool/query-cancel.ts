@@ -4,16 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
 /**
- * Cancels the statement that a client runs, and settles when it is safe to give the client to somebody else.
+ * Cancels a client's running statement, and settles when the client is safe for others.
  *
- * It sends Postgres' own cancel request over a connection of its own, which needs neither a login nor a free connection
- * slot, so it works on a server that has none left. A request that overtakes its statement finds nothing to cancel and is
- * lost, so it is sent again until the statement has ended. One that has not ended a second later, because the server is
- * frozen or out of reach, takes its connection down, which Postgres notices by itself (`client_connection_check_interval`).
+ * It sends Postgres' own cancel request over a separate connection, which needs neither a login nor a free connection slot. So it works on
+ * a server without free slots. A request that overtakes its statement is lost, so it is repeated until the statement has ended. After a
+ * second, because the server is frozen or unreachable, the connection is cut, which Postgres notices itself
+ * (`client_connection_check_interval`).
  *
  * Protocol: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  *
- * @param running the statement's promise; its outcome is not looked at.
+ * @param running the statement's promise; its outcome does not matter.
  */
 export async function cancelRunningQuery(client: pg.ClientBase, running: Promise<unknown>): Promise<void> {
   const { connection } = client as unknown as ClientInternals;
@@ -32,7 +32,7 @@ export async function cancelRunningQuery(client: pg.ClientBase, running: Promise
     },
   );
   while (!ended && !givingUp.signal.aborted) {
-    // A request names the backend, not the statement: none may be on its way when the next statement starts.
+    // A request names the backend, not the statement, so none may be on its way when the next statement starts.
     await sendCancelRequest(client, givingUp.signal);
     if (!ended) await Promise.race([end, sleep(PAUSE_MS)]);
   }
@@ -40,7 +40,7 @@ export async function cancelRunningQuery(client: pg.ClientBase, running: Promise
   clearTimeout(giveUp);
 }
 
-/** Settles when Postgres has signalled the backend, which it tells by closing the connection, or can't be reached. */
+/** Settles when Postgres has signalled the backend, after which it closes the connection, or when it cannot be reached. */
 async function sendCancelRequest(client: pg.ClientBase, signal: AbortSignal): Promise<void> {
   const { processID, secretKey, host, port } = client as unknown as ClientInternals;
   const request = Buffer.alloc(16);
@@ -55,19 +55,19 @@ async function sendCancelRequest(client: pg.ClientBase, signal: AbortSignal): Pr
   signal.addEventListener('abort', stop, { once: true });
   socket.on('error', () => {});
   socket.end(request);
-  // It sends nothing, but without reading the end is never seen.
+  // It sends nothing, but the end is noticed only by reading.
   socket.resume();
   await closed;
   signal.removeEventListener('abort', stop);
 }
 
-/** Long enough for a busy server, and short enough not to keep a slot of the pool from a healthy one. */
+/** Long enough for a busy server, and short enough not to hold a slot of the pool. */
 const GIVE_UP_AFTER_MS = 1000;
-/** The first request hardly ever misses, and one costs Postgres a process; a lost one may not cost the 100 ms of R24. */
+/** The first request rarely misses, and each costs Postgres a process. A lost one must not cost the 100 ms of R24. */
 const PAUSE_MS = 20;
 const CANCEL_REQUEST_CODE = 80877102;
 
-/** What pg keeps of a session; not in its types. */
+/** The session data of pg, missing in its types. */
 interface ClientInternals {
   readonly processID: number;
   readonly secretKey: number;

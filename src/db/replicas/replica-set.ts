@@ -7,25 +7,25 @@ import { Snapshot } from '#src/db/snapshot.ts';
 import type { ReadExecutor, ReadOptions, ReadStatement, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
 
-/** One replica to read from. */
+/** One replica for reads. */
 export interface ReplicaReads extends AsyncDisposable {
-  /** For the log: its host and port. */
+  /** Its host and port, for the log. */
   readonly name: string;
   readonly reads: ReadExecutor;
 }
 
 export interface ReplicaSetOptions {
-  /** One that is further behind is not read from, in milliseconds. */
+  /** A replica that lags further gets no reads, in milliseconds. */
   readonly maxLagMs: number;
-  /** How often all of them are looked at, in milliseconds. Default: 500. */
+  /** The interval of checks, in milliseconds. Default: 500. */
   readonly lookEveryMs?: number;
 }
 
 /**
- * Reads that replicas answer, in turns, as far as they have replayed what the caller has to see; and the primary otherwise.
+ * Reads from replicas in turns, if they have replayed what the caller must see, and otherwise from the primary.
  *
- * Whether one has is told by the snapshot that comes with its rows, so there is no moment between the question and the read. One that
- * fails, hangs, or is too far behind leaves at once, and returns by itself; its reads go to the primary, so that it fails none.
+ * The snapshot that comes with the rows tells that, so nothing can change between check and read. A replica that fails, hangs, or lags too
+ * far leaves at once, and returns by itself. Its reads go to the primary, so no call fails.
  */
 export class ReplicaSet implements ReadExecutor, AsyncDisposable {
   readonly #primary: ReadExecutor;
@@ -40,7 +40,7 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
 
   /**
    * @param replicas are ended with the set.
-   * @param history of the primary: one that follows another one is not read from.
+   * @param history of the primary. A replica of another history gets no reads.
    */
   constructor(
     primary: ReadExecutor,
@@ -57,12 +57,12 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
     this.#watching = replicas.length === 0 ? Promise.resolve() : this.#watch();
   }
 
-  /** How many replicas are read from now. */
+  /** The number of replicas that get reads now. */
   get usable(): number {
     return this.#members.filter(member => this.#isUsable(member)).length;
   }
 
-  /** By name, whether it is read from now. */
+  /** Whether each replica gets reads now, by name. */
   get state(): Readonly<Record<string, boolean>> {
     return Object.fromEntries(this.#members.map(member => [member.replica.name, this.#isUsable(member)]));
   }
@@ -79,7 +79,7 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
         if (hasSeen(rows[0], demand)) return rows;
       } catch (error) {
         if (demand.signal?.aborted) throw error;
-        // Anything else may be the replica's own, such as a conflict with what it replays: the primary knows.
+        // Other errors may be the replica's own, such as a conflict with its replay. The primary decides.
         if (error instanceof DatabaseUnavailableError || error instanceof TimeoutError) this.#leave(member, error);
       }
     }
@@ -92,7 +92,7 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
     await Promise.all(this.#members.map(({ replica }) => replica[Symbol.asyncDispose]()));
   }
 
-  /** @throws TimeoutError where the replica takes too long; calls that queue for it are none of its faults. */
+  /** @throws TimeoutError if the replica takes too long. Time in the queue is not its fault. */
   async #read<Row extends SnapshotRow>(
     { replica }: Member,
     statement: ReadStatement,
@@ -113,7 +113,7 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
     return undefined;
   }
 
-  /** While nothing is known of the primary, they are read from as before; not before anything was known of it. */
+  /** While the primary is unknown, replicas get reads as before, but not before it was first known. */
   #isUsable({ isUsable, era }: Member): boolean {
     return isUsable && era !== undefined && (this.#history.era === undefined || this.#history.era === era);
   }
@@ -127,7 +127,7 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
     }
   }
 
-  /** While it is not to be had, nothing new is known of what the replicas lack: they are read from as before. */
+  /** While the primary cannot be reached, it is unknown what replicas lack, so they get reads as before. */
   async #lookAtPrimary(): Promise<void> {
     const at = performance.now();
     const rows = await this.#ask<LogPosition>(this.#primary, WRITTEN).catch(() => []);
@@ -138,13 +138,13 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
     const { era } = this.#history;
     try {
       const [row] = await this.#ask<ReplayPosition>(member.replica.reads, REPLAYED);
-      if (row?.lsn == null || !row.is_replica) throw new Error('it is no replica: it takes writes of its own');
+      if (row?.lsn == null || !row.is_replica) throw new Error('it is not a replica: it takes writes');
       const lagMs = this.#lag.lagMs(BigInt(row.lsn), performance.now());
       if (lagMs > this.#options.maxLagMs) throw new Error(`it is ${Math.round(lagMs)} ms behind`);
       if (era !== undefined && row.note !== this.#history.note)
-        throw new Error('it follows another history than the primary has');
+        throw new Error('it follows another history than the primary');
       if (era !== undefined) member.era = era;
-      if (member.isLogged) this.#log.info({ replica: member.replica.name }, 'a replica is read from again');
+      if (member.isLogged) this.#log.info({ replica: member.replica.name }, 'a replica gets reads again');
       member.isUsable = true;
       member.isLogged = false;
     } catch (error) {
@@ -154,13 +154,13 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
 
   async #ask<Row extends SnapshotRow>(reads: ReadExecutor, text: string): Promise<Row[]> {
     const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(WAIT_MS)]);
-    // In front of all calls that queue.
+    // Before all queued calls.
     return withTimeout(WAIT_MS, reads.query<Row>({ text }, [], { signal, criticality: 'critical-plus' }));
   }
 
   #leave(member: Member, err: unknown): void {
     member.isUsable = false;
-    if (!member.isLogged) this.#log.warn({ err, replica: member.replica.name }, 'a replica is not read from for now');
+    if (!member.isLogged) this.#log.warn({ err, replica: member.replica.name }, 'a replica gets no reads for now');
     member.isLogged = true;
   }
 }
@@ -168,9 +168,9 @@ export class ReplicaSet implements ReadExecutor, AsyncDisposable {
 interface Member {
   readonly replica: ReplicaReads;
   isUsable: boolean;
-  /** The one in which it has shown that it follows the primary's history; undefined: in none. */
+  /** The era in which it has shown that it follows the primary's history; undefined: none. */
   era: number | undefined;
-  /** That it has left: once for each time. */
+  /** Whether its leaving was logged, once each time. */
   isLogged: boolean;
 }
 
@@ -194,5 +194,5 @@ const WRITTEN = `${TAKEN}, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as
 const REPLAYED = `${TAKEN}, pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text as lsn, pg_is_in_recovery() as is_replica,
   ${HISTORY_NOTE} as note from post_changes_history`;
 const LOOK_EVERY_MS = 500;
-/** A replica that takes longer is no help: a hundred times what a read takes. */
+/** A slower replica does not help: a hundred times the duration of a read. */
 const WAIT_MS = 1000;
