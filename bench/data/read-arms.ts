@@ -3,7 +3,7 @@ import pg from 'pg';
 import { parseConfig } from '#src/config/config.ts';
 import { createDatabase } from '#src/db/database.ts';
 import { DatabasePolicy } from '#src/db/database-policy.ts';
-import { openReadLanes } from '#src/db/open-read-lanes.ts';
+import { openReadLanes } from '#src/db/open-database.ts';
 import { ConnectionPool } from '#src/db/pool/pool.ts';
 import type { Schema } from '#src/db/schema.ts';
 import type { Logger } from '#src/observability/logger.ts';

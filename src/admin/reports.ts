@@ -1,8 +1,7 @@
 import { redactConfig } from '#src/admin/redacted-config.ts';
 import type { Config } from '#src/config/config.ts';
 import type { PrimaryHost } from '#src/db/connection/primary-host.ts';
-import type { Primary } from '#src/db/open-primary.ts';
-import type { Replica } from '#src/db/open-replicas.ts';
+import type { Primary, Replica } from '#src/db/open-database.ts';
 import type { ReplicaSet } from '#src/db/replicas/replica-set.ts';
 import type { OpenPostCache } from '#src/posts/cache/open-post-cache.ts';
 import type { LoadShedder } from '#src/resilience/load-shedder.ts';

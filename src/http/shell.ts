@@ -4,9 +4,8 @@ import { type ClientCallsOptions, createClientCalls } from '#src/http/clients/cl
 import { type CorsFields, createCors } from '#src/http/cors.ts';
 import { createHttp2BodyDeadline } from '#src/http/guards/http2-body-deadline.ts';
 import { BODY_TIMEOUT_MS } from '#src/http/guards/limits.ts';
-import { refuse } from '#src/http/guards/reject.ts';
 import { createRequestGuard } from '#src/http/guards/request-guard.ts';
-import { createSocketRejection, type SocketRejection } from '#src/http/guards/socket-rejection.ts';
+import { createSocketRejection, refuse, type SocketRejection } from '#src/http/guards/socket-rejection.ts';
 import { RequestIds } from '#src/http/request-id.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';

@@ -18,8 +18,8 @@ import {
 } from '#src/posts/post-store.ts';
 import { RESPONSE_MAX_BYTES, ResponseTooLargeError } from '#src/posts/response-size.ts';
 import { OverloadedError } from '#src/resilience/overloaded-error.ts';
+import type { ErrorReason } from '#src/rpc/error-details.ts';
 import { type ErrorDetail, hasErrorInfo, NAMED_MAX, rpcError } from '#src/rpc/error-details.ts';
-import type { ErrorReason } from '#src/rpc/error-reasons.ts';
 
 /**
  * Translates any error for the client. An error that is not in the table is INTERNAL, and hides its cause, which `cause` keeps for the log.

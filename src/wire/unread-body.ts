@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Connection, HttpRequest } from '#src/wire/connection.ts';
-import { closeLingering } from '#src/wire/lingering-close.ts';
 
 /**
  * HTTP/1.1, when the head of the response leaves: an unread body precedes the next request. A small one is read. Otherwise the client is
@@ -34,3 +34,17 @@ function isLeftUnread(request: IncomingMessage): boolean {
 
 /** The size of the socket's buffers. */
 const READ_OFF_MAX_BYTES = 64 * 1024;
+
+/**
+ * Closes an HTTP/1.1 connection whose client may still be sending. It ends our side, and gives the client a moment to read the answer.
+ * Closing at once with unread bytes would send a reset, which can overtake the answer (RFC 9112, 9.6).
+ */
+export function closeLingering(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+}
+
+/** Enough for the answer to cross an ocean and back, and short, because such a client misbehaves. */
+export const LINGER_MS = 500;

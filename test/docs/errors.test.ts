@@ -1,7 +1,7 @@
 import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ERROR_REASONS } from '#src/rpc/error-reasons.ts';
+import { ERROR_REASONS } from '#src/rpc/error-details.ts';
 import { ROOT } from '#test/support/readme.ts';
 
 const document = await readFile(join(ROOT, 'docs/errors.md'), 'utf8');

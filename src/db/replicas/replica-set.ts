@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TimeoutError, withTimeout } from '#src/async/with-timeout.ts';
 import { DatabaseUnavailableError } from '#src/db/errors.ts';
 import { type FollowedHistory, HISTORY_NOTE } from '#src/db/history-note.ts';
-import { ReplicationLag } from '#src/db/replicas/replication-lag.ts';
 import { Snapshot } from '#src/db/snapshot.ts';
 import type { ReadExecutor, ReadOptions, ReadStatement, SnapshotRow } from '#src/db/snapshot-reads.ts';
 import type { Logger } from '#src/observability/logger.ts';
@@ -196,3 +195,25 @@ const REPLAYED = `${TAKEN}, pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::te
 const LOOK_EVERY_MS = 500;
 /** A slower replica does not help: a hundred times the duration of a read. */
 const WAIT_MS = 1000;
+
+/**
+ * Measures how far a replica lags, in time, from what the primary had written when, and what the replica has replayed. Postgres' own answer
+ * (`pg_last_xact_replay_timestamp`) grows while nobody writes, and stands still when the replica is cut off.
+ */
+export class ReplicationLag {
+  #written: readonly { readonly lsn: bigint; readonly at: number }[] = [];
+
+  /** The primary has written its log up to here. @param at by a monotonic clock in milliseconds. */
+  written(lsn: bigint, at: number): void {
+    if (lsn !== this.#written.at(-1)?.lsn) this.#written = [...this.#written, { lsn, at }].slice(-KEPT);
+  }
+
+  /** How long the primary has had what the replica has not replayed, in milliseconds; 0: nothing is missing. */
+  lagMs(replayed: bigint, now: number): number {
+    const missing = this.#written.find(({ lsn }) => lsn > replayed);
+    return missing === undefined ? 0 : now - missing.at;
+  }
+}
+
+/** Two minutes of checks. */
+const KEPT = 240;

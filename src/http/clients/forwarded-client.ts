@@ -1,5 +1,5 @@
-import { canonicalAddress } from '#src/http/clients/ip-address.ts';
 import type { TrustedProxies } from '#src/http/clients/trusted-proxies.ts';
+import { canonicalAddress } from '#src/http/clients/trusted-proxies.ts';
 
 /** The field in which proxies name their clients. */
 export type ForwardedField = 'x-forwarded-for' | 'forwarded';

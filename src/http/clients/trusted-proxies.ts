@@ -1,5 +1,4 @@
-import { BlockList, isIPv6 } from 'node:net';
-import { canonicalAddress } from '#src/http/clients/ip-address.ts';
+import { BlockList, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { RecentMap } from '#src/rpc/unary/codec/recent-map.ts';
 
 /** Whether an address is that of a proxy which may name its clients. */
@@ -40,3 +39,20 @@ const RECENT_MAX = 4096;
 function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv6(address) ? 'ipv6' : 'ipv4';
 }
+
+/**
+ * The canonical text of an IP address (RFC 5952), without a zone. An IPv4 address that is mapped to IPv6 becomes IPv4. So equal addresses
+ * are equal texts, which are safe in a log line.
+ *
+ * @returns undefined if the text is not an IP address.
+ */
+export function canonicalAddress(text: string): string | undefined {
+  if (isIPv4(text)) return text;
+  if (!isIPv6(text)) return undefined;
+  const [unzoned = ''] = text.split('%', 1);
+  const { address } = new SocketAddress({ address: unzoned, family: 'ipv6' });
+  return MAPPED.exec(address)?.[1] ?? address;
+}
+
+/** RFC 4291, 2.5.5.2. */
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;

@@ -24,7 +24,7 @@ import { allowHalfClosed, watchHalfClosed } from '#src/http/listener/half-closed
 import { createHttp2Connections } from '#src/http/listener/http2-connections.ts';
 import { openPort } from '#src/http/listener/open-port.ts';
 import { peekProtocol } from '#src/http/listener/protocol-peek.ts';
-import { readProxyHeader } from '#src/http/listener/read-proxy-header.ts';
+import { readProxyHeader } from '#src/http/listener/proxy-header.ts';
 import type { Shell } from '#src/http/shell.ts';
 import type { Logger } from '#src/observability/logger.ts';
 import type { Metrics } from '#src/observability/metrics.ts';

@@ -1,5 +1,6 @@
+import type { Socket } from 'node:net';
 import { isIPv4, isIPv6 } from 'node:net';
-import { canonicalAddress } from '#src/http/clients/ip-address.ts';
+import { canonicalAddress } from '#src/http/clients/trusted-proxies.ts';
 
 /** The header of the PROXY protocol, in which a proxy names the client of a connection. */
 export interface ProxyHeader {
@@ -82,3 +83,45 @@ const V2_TCP4 = 0x11;
 const V2_TCP4_BYTES = 12;
 const V2_TCP6 = 0x21;
 const V2_TCP6_BYTES = 36;
+
+/**
+ * Removes the PROXY header from a new connection, in however many pieces it comes, and puts back the HTTP or TLS that follows. A connection
+ * that ends or fails first is dropped.
+ *
+ * @param timeoutMs for the whole header.
+ * @param read gets the client's address; undefined: the proxy names none.
+ * @param failed the header is malformed or late; the connection is still open.
+ */
+export function readProxyHeader(
+  socket: Socket,
+  timeoutMs: number,
+  read: (address: string | undefined) => void,
+  failed: () => void,
+): void {
+  let seen: Buffer | undefined;
+
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off('readable', onReadable).off('end', drop).off('error', drop).off('close', stop);
+  };
+  const onReadable = () => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
+    const header = parseProxyHeader(seen);
+    if (header === 'incomplete') return;
+    stop();
+    if (header === 'malformed') {
+      failed();
+      return;
+    }
+    if (seen.length > header.length) socket.unshift(seen.subarray(header.length));
+    read(header.address);
+  };
+  const drop = () => socket.destroy();
+  const timer = setTimeout(() => {
+    stop();
+    failed();
+  }, timeoutMs);
+  socket.on('readable', onReadable).on('end', drop).on('error', drop).on('close', stop);
+}

@@ -167,10 +167,7 @@ export class ReadThroughCache implements Disposable {
     return this.#fills.run(flight, fill, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   }
 
-  /**
-   * The read to join: the most critical running one, or one of the call's own criticality, if all others are less critical and may be
-   * refused.
-   */
+  /** The read to join: the most critical running one, or one of the call's own criticality if all others are less critical. */
   #flightOf(key: string, criticality: Criticality = DEFAULT_CRITICALITY): string {
     const joined = CRITICALITIES.find(level => level === criticality || this.#fills.has(`${level} ${key}`));
     return `${joined} ${key}`;

@@ -13,7 +13,6 @@ import { type GetQuery, GetQueryError, parseGetQuery } from '#src/rpc/unary/prot
 import { GrpcCall } from '#src/rpc/unary/protocol/grpc-call.ts';
 import { type DeadlineBounds, parseTimeout } from '#src/rpc/unary/protocol/timeout.ts';
 import type { UnaryHooks, UnarySettings } from '#src/rpc/unary/protocol/unary-settings.ts';
-import { unknownCompression } from '#src/rpc/unary/protocol/unknown-compression.ts';
 import type { CallRecord } from '#src/wire/call-record.ts';
 import { createCompressor } from '#src/wire/compressor.ts';
 import { contentCodingOf } from '#src/wire/content-coding.ts';
@@ -190,5 +189,13 @@ function badTimeout({ connectTimeout }: RequestHead): ConnectError {
   return new ConnectError(
     `connect-timeout-ms: must be one whole number of milliseconds above 0, of at most 10 digits; it is "${given}"`,
     Code.InvalidArgument,
+  );
+}
+
+/** UNIMPLEMENTED for an unknown encoding. It names the accepted ones, in connect-node's words. */
+export function unknownCompression(name: string, encodings: readonly string[]): ConnectError {
+  return new ConnectError(
+    `unknown compression "${name}": supported encodings are ${encodings.join(',')}`,
+    Code.Unimplemented,
   );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ReplicationLag } from '#src/db/replicas/replication-lag.ts';
+import { ReplicationLag } from '#src/db/replicas/replica-set.ts';
 
 describe('ReplicationLag', () => {
   it('is none where the replica has replayed all that was written', () => {

@@ -5,7 +5,7 @@ import { createClient, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
 import { describe, expect, it } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus as Status } from '#gen/grpc/health/v1/health_pb.js';
-import { ListenError } from '#src/http/listener/listen-error.ts';
+import { ListenError } from '#src/http/listener/open-port.ts';
 import { openPublicPort } from '#test/support/public-port.ts';
 import { healthCheck, readToEnd, sendRaw, statusOf } from '#test/support/raw-http.ts';
 import { selfSigned } from '#test/support/self-signed.ts';

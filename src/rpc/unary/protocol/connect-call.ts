@@ -1,7 +1,6 @@
 import { Code, type ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import type { UnaryCallInit } from '#src/rpc/unary/protocol/call-context.ts';
-import { matches } from '#src/rpc/unary/protocol/entity-tag.ts';
 import type { GetQuery } from '#src/rpc/unary/protocol/get-query.ts';
 import { pushMetadata } from '#src/rpc/unary/protocol/metadata.ts';
 import { UnaryCall } from '#src/rpc/unary/protocol/unary-call.ts';
@@ -95,4 +94,13 @@ export class ConnectCall extends UnaryCall {
     // The trailers of unary calls are header fields with this prefix.
     if (this.hasResponseTrailer) pushMetadata(fields, this.responseTrailer, 'trailer-');
   }
+}
+
+/**
+ * Whether If-None-Match names this entity tag, or any (RFC 9110, 13.1.2). The comparison is weak, because a cache may have weakened the
+ * tag.
+ */
+export function matches(ifNoneMatch: string, etag: string): boolean {
+  if (ifNoneMatch === etag || ifNoneMatch === '*') return true;
+  return ifNoneMatch.split(',').some(one => one.trim().replace(/^W\//, '') === etag);
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { matches } from '#src/rpc/unary/protocol/entity-tag.ts';
+import { matches } from '#src/rpc/unary/protocol/connect-call.ts';
 
 const ETAG = '"abc-1"';
 
