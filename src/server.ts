@@ -91,24 +91,20 @@ export async function startServer(
     logLinesDropped: droppedLogLines,
   });
 
-  const store = new PostgresPostStore(primary.db, {
-    onCommit: () => feed.announce(),
-    reads: replicaSet,
-    statements: primary.pool,
-    policy: primary.policy,
-    largeAnswers,
-  });
+  const { db, pool, policy } = primary;
+  const onCommit = () => feed.announce();
+  const store = new PostgresPostStore(db, { onCommit, reads: replicaSet, statements: pool, policy, largeAnswers });
   const isQueueing = () => [primary, ...replicas].some(({ policy }) => policy.queued('read') > 0);
   // The cache hears of a change before the watches do, so that a watcher that reads a changed post finds no older one.
   const cache = parts.use(await openPostCache(store, config, { feed, log, metrics, secret, isQueueing }));
   const watches = new PostWatches(feed, primary.catchUps, {
-    isBusy: () => Object.values(primary.policy.state.admissions).some(({ queued }) => queued > 0),
+    isBusy: () => Object.values(policy.state.admissions).some(({ queued }) => queued > 0),
     isOverloaded: () => shedder.isShedding,
     onShed: () => metrics.callShed('catch-ups', 'sheddable'),
   });
   metrics.watchAdmission('catch-ups', () => watches.catchUps);
   const posts = new PostServiceImpl(cache.store, watches, secret, feed);
-  parts.use(new PurgeJob(primary.db, config.purge, log));
+  parts.use(new PurgeJob(db, config.purge, log));
 
   const health = new HealthService([PostService.typeName]);
   const shutdown = new Shutdown(config);
@@ -128,7 +124,7 @@ export async function startServer(
   endPhase('built');
 
   let isStarted = false;
-  const checked = { primary: primary.pool, replicas: replicaSet, cache, isStopping: () => shutdown.hasBegun };
+  const checked = { primary: pool, replicas: replicaSet, cache, isStopping: () => shutdown.hasBegun };
   const check = () => checkParts(checked, config.readinessRequiresDatabase);
   const readiness = parts.use(new Readiness(check, isReady => health.set(isReady)));
   const reports = createReports({ config, primaryHost, primary, replicas, replicaSet, cache, shedder });

@@ -1,29 +1,13 @@
 import type { DatabaseConfig } from '#src/config/config.ts';
-import { COLUMN_TYPES } from '#src/db/column-types.ts';
-import { PrimaryClient } from '#src/db/connection/primary-client.ts';
+import type { PrimaryClient } from '#src/db/connection/primary-client.ts';
 import { PrimaryHost } from '#src/db/connection/primary-host.ts';
 import { DatabaseUnavailableError, PoolExhaustedError, translateDriverError } from '#src/db/errors.ts';
 import { CallerLine } from '#src/db/pool/caller-line.ts';
 import { type HeldConnection, LeakDetector } from '#src/db/pool/leak-detector.ts';
+import { createPoolClient, END_TIMEOUT_MS, endPoolClient, type PoolClient } from '#src/db/pool/pool-client.ts';
+import type { PoolObserver, PoolState } from '#src/db/pool/pool-observer.ts';
 import { PooledConnection } from '#src/db/pool/pooled-connection.ts';
-import type { NamedStatement, RowShape } from '#src/db/prepared-query.ts';
-
-/** Observes a pool; times are in milliseconds. */
-export interface PoolObserver {
-  /** A caller has waited this long for its connection, or in vain. */
-  readonly waited?: (ms: number) => void;
-  /** A connection was released after this time. */
-  readonly held?: (ms: number) => void;
-  /** A connection is held for too long. */
-  readonly leaked?: (held: HeldConnection) => void;
-}
-
-/** The state of the pool, in numbers of connections and callers. */
-export interface PoolState {
-  readonly total: number;
-  readonly idle: number;
-  readonly waiting: number;
-}
+import type { NamedStatement } from '#src/db/prepared-query.ts';
 
 /**
  * Connections to one Postgres, bounded in number, waiting time and age.
@@ -36,10 +20,10 @@ export class ConnectionPool {
   readonly #options: DatabaseConfig;
   readonly #observer: PoolObserver;
   readonly #held: LeakDetector;
-  readonly #line = new CallerLine<Open>();
+  readonly #line = new CallerLine<PoolClient>();
   /** The most recently used is last, so that the others may become old enough to be closed. */
-  readonly #idle: Open[] = [];
-  readonly #open = new Set<Open>();
+  readonly #idle: PoolClient[] = [];
+  readonly #open = new Set<PoolClient>();
   readonly #opening = new Set<PrimaryClient>();
   readonly #closing = new Set<Promise<unknown>>();
   readonly #sweep: NodeJS.Timeout;
@@ -151,7 +135,7 @@ export class ConnectionPool {
     await Promise.all(this.#closing);
   }
 
-  #takeIdle(): Open | undefined {
+  #takeIdle(): PoolClient | undefined {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       if (performance.now() < idle.expiresAt) return idle;
       this.#close(idle);
@@ -159,26 +143,29 @@ export class ConnectionPool {
     return undefined;
   }
 
-  async #wait(signal: AbortSignal | undefined): Promise<Open> {
+  async #wait(signal: AbortSignal | undefined): Promise<PoolClient> {
     const { maxWaiting, poolMax } = this.#options;
     // A caller for whom a connection can be opened does not wait for a turn.
     if (this.#line.length >= maxWaiting + poolMax - this.#open.size) {
       throw new PoolExhaustedError(`more than ${maxWaiting} queries wait for a connection`);
     }
-    const onTimeout = () => (this.#open.size > 0 ? noneFreeInTime() : noneOpenedInTime());
+    const onTimeout = () =>
+      this.#open.size > 0
+        ? new PoolExhaustedError('no connection to the database became free in time')
+        : new DatabaseUnavailableError('no connection to the database was opened in time');
     const waiting = this.#line.wait({ timeoutMs: this.#options.acquireTimeoutMs, onTimeout, signal });
     this.#openMore();
     return waiting;
   }
 
-  #takeBack(connection: Open, isUsable: boolean): void {
+  #takeBack(connection: PoolClient, isUsable: boolean): void {
     const isCurrent = connection.generation === this.#generation && performance.now() < connection.expiresAt;
     if (isUsable && isCurrent && !this.#isEnded && this.#open.has(connection)) this.#offer(connection);
     else this.#close(connection);
   }
 
   /** Gives the connection to the first waiting caller, or keeps it idle. */
-  #offer(connection: Open): void {
+  #offer(connection: PoolClient): void {
     if (this.#line.give(connection)) return;
     connection.idleSince = performance.now();
     this.#idle.push(connection);
@@ -198,7 +185,7 @@ export class ConnectionPool {
 
   async #openOne(): Promise<void> {
     const generation = this.#generation;
-    const client = this.#newClient();
+    const client = createPoolClient(this.#host, this.#options);
     this.#opening.add(client);
     try {
       await client.connect();
@@ -206,7 +193,7 @@ export class ConnectionPool {
       // With jitter, so that connections that were opened together are not replaced together.
       const expiresAt = performance.now() + this.#options.lifetimeMs * (1 - Math.random() / 10);
       const shapes = this.#options.preparedStatements ? new Map() : undefined;
-      const opened: Open = { client, shapes, generation, expiresAt, idleSince: 0 };
+      const opened: PoolClient = { client, shapes, generation, expiresAt, idleSince: 0 };
       this.#open.add(opened);
       client.once('end', () => this.#lost(opened));
       if (this.#isEnded || generation !== this.#generation) this.#close(opened);
@@ -219,20 +206,6 @@ export class ConnectionPool {
     this.#noteEmpty();
   }
 
-  #newClient(): PrimaryClient {
-    const { statementTimeoutMs, lockTimeoutMs, transactionIdleTimeoutMs, acquireTimeoutMs } = this.#options;
-    return new PrimaryClient(this.#host, {
-      types: COLUMN_TYPES,
-      application_name: 'postservice',
-      connectionTimeoutMillis: Math.max(acquireTimeoutMs, OPEN_TIMEOUT_MS),
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 10_000,
-      statement_timeout: statementTimeoutMs,
-      lock_timeout: lockTimeoutMs,
-      idle_in_transaction_session_timeout: transactionIdleTimeoutMs,
-    });
-  }
-
   /** Other connections may be released soon. Without any, the first caller has waited for this attempt, and does not wait for the next. */
   #couldNotOpen(error: unknown): void {
     if (this.#open.size === 0) this.#line.refuseFirst(translateDriverError(error));
@@ -243,7 +216,7 @@ export class ConnectionPool {
       }, RETRY_MS).unref();
   }
 
-  #lost(connection: Open): void {
+  #lost(connection: PoolClient): void {
     if (!this.#open.delete(connection)) return;
     const place = this.#idle.indexOf(connection);
     if (place >= 0) this.#idle.splice(place, 1);
@@ -251,16 +224,10 @@ export class ConnectionPool {
     this.#noteEmpty();
   }
 
-  /** Does not wait for a frozen server's goodbye. */
-  #close(connection: Open): void {
-    const { client } = connection;
-    const patience = setTimeout(() => client.cut(), END_TIMEOUT_MS).unref();
-    const closing = client.end().catch(() => {});
+  #close(connection: PoolClient): void {
+    const closing = endPoolClient(connection.client);
     this.#closing.add(closing);
-    void closing.finally(() => {
-      clearTimeout(patience);
-      this.#closing.delete(closing);
-    });
+    void closing.finally(() => this.#closing.delete(closing));
     this.#lost(connection);
   }
 
@@ -274,31 +241,10 @@ export class ConnectionPool {
   }
 }
 
-interface Open {
-  readonly client: PrimaryClient;
-  /** The shapes of its prepared statements; undefined: it prepares none. */
-  readonly shapes: Map<string, RowShape> | undefined;
-  readonly generation: number;
-  readonly expiresAt: number;
-  idleSince: number;
-}
-
-function noneFreeInTime(): Error {
-  return new PoolExhaustedError('no connection to the database became free in time');
-}
-
-function noneOpenedInTime(): Error {
-  return new DatabaseUnavailableError('no connection to the database was opened in time');
-}
-
 function closed(): Error {
   return new DatabaseUnavailableError('the connections to the database have been closed');
 }
 
 const OPENED_AT_ONCE = 3;
-/** Longer than callers wait, because the connection then serves later callers. */
-const OPEN_TIMEOUT_MS = 1000;
-/** The time limit of a server for ending a connection, and of running statements at the end of the pool. */
-const END_TIMEOUT_MS = 1000;
 /** The pause after a failed attempt while other connections are open, for example because Postgres has none to spare. */
 const RETRY_MS = 50;
