@@ -132,7 +132,7 @@ function names(help: string): string[] {
 }
 
 async function clientExports(root: string): Promise<string[]> {
-  const home = ['client/package.json', 'gen/package.json'].find(path => {
+  const home = ['gen/package.json', 'client/package.json'].find(path => {
     const file = join(root, path);
     return existsSync(file) && 'exports' in JSON.parse(execFileSync('cat', [file], { encoding: 'utf8' }));
   });
